@@ -1,0 +1,128 @@
+package ima
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"fmt"
+	"iter"
+
+	"quicklime/wire/pcr"
+)
+
+// State is a point in the replay of a list: so many entries, and the value of
+// PCR 10 after them in one bank. It is all that a replay needs to go on.
+type State struct {
+	bank    pcr.Bank
+	entries uint64
+	value   [sha512.Size]byte
+}
+
+// NewState is the start of a list, with PCR 10 at its reset value: zero.
+func NewState(bank pcr.Bank) State { return State{bank: bank} }
+
+// ResumeState is the point after so many entries at which PCR 10 had value.
+func ResumeState(bank pcr.Bank, entries uint64, value []byte) (State, error) {
+	if !bank.Known() || len(value) != bank.Size() {
+		return State{}, fmt.Errorf("resume after entry %d: a PCR of %d bytes in bank %v", entries, len(value), bank)
+	}
+	s := State{bank: bank, entries: entries}
+	copy(s.value[:], value)
+	return s, nil
+}
+
+// Bank is the bank of the replay.
+func (s *State) Bank() pcr.Bank { return s.bank }
+
+// Entries is how many entries came before this point.
+func (s *State) Entries() uint64 { return s.entries }
+
+// PCR returns the value of PCR 10 at this point: a copy.
+func (s *State) PCR() []byte { return append([]byte(nil), s.value[:s.bank.Size()]...) }
+
+// AtReset reports whether PCR 10 has its reset value.
+func (s *State) AtReset() bool { return s.value == [sha512.Size]byte{} }
+
+// Extend moves the point past e. An entry for another PCR counts as an entry and
+// extends nothing. Extend allocates nothing.
+func (s *State) Extend(e Entry) {
+	s.entries++
+	if e.PCR != pcr.IMA {
+		return
+	}
+	n := s.bank.Size()
+	var in [2 * sha512.Size]byte
+	copy(in[:n], s.value[:])
+	if e.Violation() {
+		copy(in[n:2*n], violation[:])
+	} else {
+		d := sum(s.bank, e.Data)
+		copy(in[n:2*n], d[:])
+	}
+	s.value = sum(s.bank, in[:2*n])
+}
+
+// violation is what a violation extends every bank with: as many of these bytes
+// as the bank's digest has.
+var violation = [sha512.Size]byte(bytes.Repeat([]byte{0xff}, sha512.Size))
+
+// sum is the bank's hash of b, padded with zeros, without an allocation.
+func sum(bank pcr.Bank, b []byte) (d [sha512.Size]byte) {
+	switch bank {
+	case pcr.SHA1:
+		h := sha1.Sum(b)
+		copy(d[:], h[:])
+	case pcr.SHA256:
+		h := sha256.Sum256(b)
+		copy(d[:], h[:])
+	case pcr.SHA384:
+		h := sha512.Sum384(b)
+		copy(d[:], h[:])
+	case pcr.SHA512:
+		d = sha512.Sum512(b)
+	}
+	return d
+}
+
+// Replayed is a part of a list that was parsed and hashed from one point to
+// another. It says what PCR 10 would be; only a quote says whether it is. The
+// zero Replayed is an empty part of no list.
+type Replayed struct {
+	from, to State
+	list     []byte
+}
+
+// From is the point before the first entry.
+func (r Replayed) From() State { return r.from }
+
+// To is the point after the last entry.
+func (r Replayed) To() State { return r.to }
+
+// Bytes returns the entries as they came. Do not write to it.
+func (r Replayed) Bytes() []byte { return r.list }
+
+// All yields the index of each entry in the whole list, and the entry.
+func (r Replayed) All() iter.Seq2[uint64, Entry] {
+	return func(yield func(uint64, Entry) bool) {
+		i := r.from.entries
+		for b := r.list; len(b) > 0; i++ {
+			e, n, err := ParseEntry(b)
+			if err != nil || !yield(i, e) { // the replay has parsed it once: err is nil
+				return
+			}
+			b = b[n:]
+		}
+	}
+}
+
+// Replay replays a part of a list from a point on. The error is ErrShort if the
+// list ends inside an entry, ErrMalformed if it is none, with the index of the
+// entry.
+func Replay(from State, list []byte) (Replayed, error) {
+	s := Stream{replayed: Replayed{from: from, to: from}}
+	if _, err := s.Write(list); err != nil {
+		return Replayed{}, err
+	}
+	return s.Finish()
+}

@@ -1,0 +1,44 @@
+package ima
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Stream replays a list while it arrives in pieces of any size. It is an
+// io.Writer; it keeps the bytes.
+type Stream struct {
+	replayed Replayed
+	parsed   int // bytes of replayed.list that were replayed
+}
+
+// NewStream starts a replay at a point.
+func NewStream(from State) *Stream {
+	return &Stream{replayed: Replayed{from: from, to: from}}
+}
+
+// Write takes the next bytes of the list. An error is ErrMalformed and final.
+func (s *Stream) Write(p []byte) (int, error) {
+	r := &s.replayed
+	r.list = append(r.list, p...)
+	for s.parsed < len(r.list) {
+		e, n, err := ParseEntry(r.list[s.parsed:])
+		if errors.Is(err, ErrShort) {
+			break
+		}
+		if err != nil {
+			return 0, fmt.Errorf("entry %d: %w", r.to.entries, err)
+		}
+		r.to.Extend(e)
+		s.parsed += n
+	}
+	return len(p), nil
+}
+
+// Finish ends the list. The error is ErrShort if it ends inside an entry.
+func (s *Stream) Finish() (Replayed, error) {
+	if s.parsed != len(s.replayed.list) {
+		return Replayed{}, fmt.Errorf("entry %d: %w", s.replayed.to.entries, ErrShort)
+	}
+	return s.replayed, nil
+}

@@ -1,0 +1,96 @@
+package wire
+
+// FailureID names a kind of failure. Ids are stable and go to webhooks and
+// alerts; where Keylime has an id for the same thing, it is Keylime's, spelling
+// included.
+type FailureID string
+
+// Failures that a measurement list can have.
+const (
+	// IMANotInPolicy: the policy has no digest for the path.
+	IMANotInPolicy FailureID = "ima.validation.ima-ng.not_in_allowlist"
+	// IMAWrongDigest: the policy has other digests for the path.
+	IMAWrongDigest FailureID = "ima.validation.ima-ng.runtime_policy_hash"
+	// IMAViolation: a violation entry (time of measurement, time of use; open
+	// writers). What it says of a file is not covered by any digest (I18).
+	IMAViolation FailureID = "ima.validation.tomtou"
+	// IMAForeignPCR: an entry for a PCR that is not quoted.
+	IMAForeignPCR FailureID = "ima.validation.ima_pcr"
+	// IMANoValidator: a kind of entry that nothing here judges.
+	IMANoValidator FailureID = "ima.validation.no_validator"
+	// IMAMalformed: bytes that are no measurement list.
+	IMAMalformed FailureID = "ima.parser.entry"
+	// IMAMismatch: the list does not replay to the quoted PCR.
+	IMAMismatch FailureID = "ima.pcr_mismatch"
+	// IMANotMeasuring: IMA is off, or its list has no certified boot_aggregate
+	// (I26).
+	IMANotMeasuring FailureID = "ima.not_measuring"
+	// IMABootAggregate: a boot_aggregate entry that is not of the quoted boot
+	// (I19).
+	IMABootAggregate FailureID = "ima.boot_aggregate"
+)
+
+// Failures of an epoch.
+const (
+	// EpochRollback: the TPM's counters went back, or the same boot shows other
+	// contents (I14).
+	EpochRollback FailureID = "epoch.rollback"
+)
+
+// Rejections: evidence that proves nothing, so that it is recorded and counted
+// but decides nothing. "qoute" is Keylime's spelling.
+const (
+	QuoteInvalid  FailureID = "qoute_validation.quote_validation"
+	QuoteBadData  FailureID = "qoute_validation.invalid_data"
+	QuotePCRs     FailureID = "pcr_validation.missing_pcrs"
+	QuoteStale    FailureID = "quicklime.nonce"
+	QuoteWeakBank FailureID = "quicklime.weak_bank"
+)
+
+// Failure is one reason why a machine is not trusted: what was expected and what
+// was seen.
+type Failure struct {
+	ID       FailureID `json:"id" cbor:"1,keyasint"`
+	Message  string    `json:"message" cbor:"2,keyasint"`
+	Epoch    string    `json:"epoch,omitempty" cbor:"-"`
+	Entry    *uint64   `json:"entry,omitempty" cbor:"3,keyasint,omitempty"` // index in the epoch's list; nil: not about one entry
+	Path     string    `json:"path,omitempty" cbor:"4,keyasint,omitempty"`  // quoted as Go quotes it if it is not printable (I24)
+	Got      string    `json:"got,omitempty" cbor:"5,keyasint,omitempty"`   // "sha256:…"
+	Expected []string  `json:"expected,omitempty" cbor:"6,keyasint,omitempty"`
+	Hint     string    `json:"hint,omitempty" cbor:"7,keyasint,omitempty"`
+}
+
+// Result is the outcome of one appraisal: data, never an error.
+type Result struct {
+	Failures []Failure
+	Entries  uint64 // entries judged
+	Runtime  string // digest of the runtime policy it was judged under, or NotEvaluated
+}
+
+// Fail records a failure.
+func (r *Result) Fail(f Failure) { r.Failures = append(r.Failures, f) }
+
+// NotEvaluated stands where a policy's name would: nobody looked (I21).
+const NotEvaluated = "not evaluated"
+
+// Trust is what the verifier says of a machine at the moment it is asked.
+type Trust string
+
+// The trust states.
+const (
+	Pending   Trust = "pending"   // no verdict yet, or none under the policy now in force
+	Trusted   Trust = "trusted"   // judged, no failure, and fresh
+	Untrusted Trust = "untrusted" // at least one failure that was neither cleared nor judged away
+	Stale     Trust = "stale"     // no evidence in time
+	Unjudged  Trust = NotEvaluated
+)
+
+// Trigger says why the agent sent evidence.
+type Trigger string
+
+// The triggers.
+const (
+	TriggerStart     Trigger = "start"     // the session began
+	TriggerGrowth    Trigger = "growth"    // the measurement list grew
+	TriggerChallenge Trigger = "challenge" // the verifier asked
+)

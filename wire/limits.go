@@ -1,0 +1,75 @@
+package wire
+
+import "time"
+
+// Every bound on what a peer may send or cost, and why it is what it is.
+const (
+	// MaxFrame bounds one message: an EK of 4096 bits with four certificates is
+	// the largest, at some 10 KiB.
+	MaxFrame = 32 << 10 // bytes
+
+	// MaxEnvelope bounds one COSE object: an RSA-4096 quote over every bank is
+	// under 1 KiB.
+	MaxEnvelope = 4 << 10 // bytes
+
+	// MaxList bounds the measurement list of one evidence: 300,000 entries of
+	// usual length; a machine that measures more in one boot needs another IMA
+	// policy.
+	MaxList = 64 << 20 // bytes
+
+	// MaxBootLog bounds a UEFI log: the kernel itself keeps a log of at most
+	// 64 KiB to 1 MiB, whatever the firmware wrote.
+	MaxBootLog = 1 << 20 // bytes
+
+	// MaxLabel bounds what a machine calls itself: a DNS name (RFC 1035, 2.3.4).
+	MaxLabel = 253 // bytes
+
+	// MaxVersion bounds the version string of a peer's software.
+	MaxVersion = 64 // bytes
+
+	// MaxEKCertificates bounds the certificates of one registration: one for
+	// each TCG template a TPM may be provisioned with.
+	MaxEKCertificates = 4
+
+	// MaxCertificate bounds one EK certificate: vendors' are under 2 KiB.
+	MaxCertificate = 4 << 10 // bytes
+
+	// MaxPublic bounds a TPMT_PUBLIC: RSA-4096 needs some 560 bytes.
+	MaxPublic = 1 << 10 // bytes
+
+	// MaxShownFailures bounds what one answer of the API lists of an agent's
+	// failures: a person reads the first, a program pages.
+	MaxShownFailures = 1000
+
+	// MaxKeptFailures bounds what one epoch of one agent may store: after ten
+	// thousand different bad files the next one says nothing new.
+	MaxKeptFailures = 10_000
+
+	// NonceSize is the length of a nonce: as strong as SHA-256.
+	NonceSize = 32 // bytes
+
+	// ExporterSize is the length of the TLS exporter that binds a message to
+	// its connection.
+	ExporterSize = 32 // bytes
+)
+
+// Deadlines.
+const (
+	// HandshakeTimeout bounds a QUIC handshake: a TPM signs in it, which takes
+	// up to a second on slow parts.
+	HandshakeTimeout = 10 * time.Second
+
+	// FrameTimeout bounds the arrival of one message once it is due.
+	FrameTimeout = 10 * time.Second
+
+	// EvidenceTimeout bounds the arrival of the raw bytes of one evidence: a
+	// full list over a slow line (64 MiB at 10 Mbit/s).
+	EvidenceTimeout = 60 * time.Second
+
+	// IdleTimeout ends a connection on which nothing arrives, keep-alives
+	// included.
+	IdleTimeout = 60 * time.Second
+
+	// KeepAlive keeps state in middleboxes, most of which forget UDP after 30 s.
+	KeepAlive = 20 * time.Second
+)
