@@ -1,0 +1,175 @@
+// Package appraise is the verifier's judgement: evidence and reference values in,
+// attestation result out (RFC 9334, section 8). Deciding is pure: no file, clock,
+// socket or lock, so that what was judged once can be judged again.
+//
+// Evidence is appraised in two steps, because a long list should be replayed
+// while it arrives: Begin checks the quote and says from which point the list must
+// go on; Finish takes the replayed list and gives the outcome.
+//
+//	Rejection  the evidence proves nothing: wrong key, nonce, PCRs. It decides nothing
+//	Resync     the quote counts, but the list must be sent from another point
+//	Outcome    the verdict, whose failures are data; an error is never a verdict
+package appraise
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"quicklime/ima"
+	"quicklime/verifier/epoch"
+	"quicklime/verifier/imalist"
+	"quicklime/verifier/policy"
+	"quicklime/verifier/quote"
+	"quicklime/wire"
+	"quicklime/wire/envelope"
+	"quicklime/wire/pcr"
+	"quicklime/wire/tpm"
+)
+
+// Standing is what the verifier knows of an agent from its enrolment and from the
+// last evidence that it accepted.
+type Standing struct {
+	Enrolment int64
+	AgentID   string
+	AK        tpm.Public
+	Epoch     *epoch.Epoch // nil: no evidence was accepted yet
+	Resume    ima.State    // the point after the last certified entry of Epoch
+	Clock     uint64       // TPM clock of the last accepted quote of Epoch
+}
+
+// Question is what evidence has to answer.
+type Question struct {
+	Exporter  []byte        `cbor:"1,keyasint"` // of the connection
+	Nonces    [][]byte      `cbor:"2,keyasint"` // those that live: one of them
+	Selection pcr.Selection `cbor:"3,keyasint"`
+	Bank      pcr.Bank      `cbor:"4,keyasint"` // in which the list is replayed
+}
+
+// live returns the live nonce that equals n, or nil.
+func (q Question) live(n []byte) []byte {
+	for _, l := range q.Nonces {
+		if bytes.Equal(l, n) {
+			return l
+		}
+	}
+	return nil
+}
+
+// Rejection says that evidence proves nothing.
+type Rejection struct {
+	ID  wire.FailureID
+	Err error
+}
+
+func (r *Rejection) Error() string { return r.Err.Error() }
+func (r *Rejection) Unwrap() error { return r.Err }
+
+// Begun is evidence whose quote counts and whose list is still to come.
+type Begun struct {
+	standing Standing
+	nonce    []byte
+	trigger  wire.Trigger
+	quote    quote.Verified
+	epoch    epoch.Epoch
+	step     epoch.Step
+	from     ima.State
+	first    uint64
+}
+
+// Begin checks an evidence frame: envelope, quote, epoch. An error is a
+// *Rejection.
+func Begin(s Standing, q Question, ev wire.Evidence) (Begun, error) {
+	opened, err := envelope.Open(ev.Envelope, s.AK, s.AgentID, q.Exporter)
+	if err != nil {
+		return Begun{}, &Rejection{wire.QuoteInvalid, err}
+	}
+	nonce := q.live(opened.Payload().Nonce)
+	verified, err := quote.Verify(opened, nonce, q.Selection, ev.PCRs)
+	switch {
+	case errors.Is(err, quote.ErrNonce):
+		return Begun{}, &Rejection{wire.QuoteStale, err}
+	case errors.Is(err, quote.ErrSelection):
+		return Begun{}, &Rejection{wire.QuotePCRs, err}
+	case err != nil:
+		return Begun{}, &Rejection{wire.QuoteBadData, err}
+	}
+	e, ok := epoch.Of(verified, q.Bank)
+	if !ok {
+		return Begun{}, &Rejection{wire.QuotePCRs, fmt.Errorf("the quote does not cover PCRs 0 to 9 of bank %v", q.Bank)}
+	}
+	b := Begun{standing: s, nonce: nonce, trigger: opened.Payload().Trigger, quote: verified, epoch: e, first: ev.IMA.First}
+	b.place(q.Bank)
+	return b, nil
+}
+
+// place decides how the epoch follows on the last one, and where its list begins.
+func (b *Begun) place(bank pcr.Bank) {
+	b.step, b.from = epoch.Reset, ima.NewState(bank)
+	if b.standing.Epoch == nil {
+		return
+	}
+	b.step = b.epoch.Step(*b.standing.Epoch)
+	if b.step != epoch.Same {
+		return
+	}
+	b.from = b.standing.Resume
+	if b.quote.Clock() < b.standing.Clock {
+		b.step = epoch.Rollback // a TPM's clock does not go back within a boot
+	}
+}
+
+// Nonce returns the live nonce that the evidence answers.
+func (b Begun) Nonce() []byte { return b.nonce }
+
+// Trigger returns what made the agent send the evidence.
+func (b Begun) Trigger() wire.Trigger { return b.trigger }
+
+// Quote returns the quote.
+func (b Begun) Quote() quote.Verified { return b.quote }
+
+// Epoch returns the boot that the quote shows.
+func (b Begun) Epoch() epoch.Epoch { return b.epoch }
+
+// New reports whether that is another boot than the last accepted one.
+func (b Begun) New() bool { return b.step == epoch.Reset || b.step == epoch.Restart }
+
+// From returns the point from which the list must go on: the start for another
+// boot, else the point after the last certified entry.
+func (b Begun) From() ima.State { return b.from }
+
+// Resync reports whether the evidence announces its list from another point than
+// From, so that it must be sent again.
+func (b Begun) Resync() bool { return b.step != epoch.Rollback && b.first != b.from.Entries() }
+
+// Outcome is the verdict on one evidence.
+type Outcome struct {
+	Accepted  bool              // the list is certified: the state moves to it
+	Certified imalist.Certified // of an accepted evidence
+	Result    wire.Result
+}
+
+// Finish judges the replayed list, or the error that its replay ended with, by
+// the policy; nil is no policy. An evidence-wide failure (rollback, malformed
+// list, mismatch) leaves the state where it was, and no entry is judged.
+func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome {
+	if b.step == epoch.Rollback {
+		return b.failed(wire.EpochRollback, "reboot the machine; if it happens again without a restored snapshot or a cleared TPM, treat it as compromised",
+			"the TPM's counters or clock went back, or the same boot shows other boot PCRs: last %v at clock %d, now %v at clock %d",
+			b.standing.Epoch, b.standing.Clock, b.epoch, b.quote.Clock())
+	}
+	if replayErr != nil {
+		return b.failed(wire.IMAMalformed, "", "%v", replayErr)
+	}
+	c, err := imalist.Certify(b.from, r, b.quote)
+	if err != nil {
+		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
+	}
+	return Outcome{Accepted: true, Certified: c, Result: List(c, p)}
+}
+
+func (b Begun) failed(id wire.FailureID, hint, format string, args ...any) Outcome {
+	var o Outcome
+	o.Result.Fail(wire.Failure{ID: id, Message: fmt.Sprintf(format, args...), Hint: hint})
+	return o
+}

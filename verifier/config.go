@@ -1,0 +1,82 @@
+package verifier
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quicklime/verifier/session"
+	"quicklime/wire/conf"
+)
+
+// Config is what an administrator sets, in verifier.toml.
+type Config struct {
+	// Listen is the address of both the REST API (TCP) and the agents' sessions
+	// (UDP).
+	Listen string `toml:"listen"`
+	// ServerNames are the names and addresses under which clients and agents
+	// reach the verifier: they go into its certificate.
+	ServerNames []string `toml:"server_names"`
+	// StateDir holds the database.
+	StateDir string `toml:"state_dir"`
+	// PKIDir holds the installation's CA; the registrar shares it.
+	PKIDir string `toml:"pki_dir"`
+	// MaxAgents bounds the agents connected at one time.
+	MaxAgents int `toml:"max_agents"`
+
+	Challenge Challenge `toml:"challenge"`
+
+	// OnReady is called with the bound address, once agents and clients can
+	// connect. It cannot be configured.
+	OnReady func(address string) `toml:"-"`
+}
+
+// Challenge bounds how long a compromised machine can look trusted: interval +
+// answer + margin.
+type Challenge struct {
+	Interval conf.Duration `toml:"interval"`
+	Answer   conf.Duration `toml:"answer"`
+	Margin   conf.Duration `toml:"margin"`
+}
+
+// DefaultConfig is the configuration of a management host that runs registrar and
+// verifier.
+func DefaultConfig() Config {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	if host, err := os.Hostname(); err == nil && host != "" && host != "localhost" {
+		names = append([]string{host}, names...)
+	}
+	t := session.DefaultTiming
+	return Config{
+		Listen:      "0.0.0.0:8881",
+		ServerNames: names,
+		StateDir:    "/var/lib/quicklime",
+		PKIDir:      "/var/lib/quicklime/pki",
+		MaxAgents:   20_000,
+		Challenge:   Challenge{conf.Duration(t.Challenge), conf.Duration(t.Answer), conf.Duration(t.Margin)},
+	}
+}
+
+func (c Config) database() string { return filepath.Join(c.StateDir, "verifier.db") }
+
+func (c Config) timing() session.Timing {
+	return session.Timing{
+		Challenge: time.Duration(c.Challenge.Interval),
+		Answer:    time.Duration(c.Challenge.Answer),
+		Margin:    time.Duration(c.Challenge.Margin),
+	}
+}
+
+// check refuses what cannot work.
+func (c Config) check() error {
+	switch {
+	case len(c.ServerNames) == 0:
+		return errors.New("server_names is empty: nobody could check the verifier's certificate")
+	case time.Duration(c.Challenge.Interval) < time.Second, time.Duration(c.Challenge.Answer) < time.Second:
+		return errors.New("challenge.interval and challenge.answer must be at least 1s: a TPM signs a few times a second")
+	case c.MaxAgents < 1:
+		return errors.New("max_agents must be at least 1")
+	}
+	return nil
+}

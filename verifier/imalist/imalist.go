@@ -1,0 +1,53 @@
+// Package imalist certifies measurement lists: a replay counts if it goes on
+// from the point that was certified before and ends exactly at the quoted PCR 10.
+// It is the only maker of Certified.
+package imalist
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"quicklime/ima"
+	"quicklime/verifier/quote"
+	"quicklime/wire/pcr"
+)
+
+var (
+	// ErrMismatch says that the list does not replay to the quoted PCR.
+	ErrMismatch = errors.New("the list does not replay to the quoted PCR 10")
+	// ErrNotQuoted says that the quote does not cover PCR 10 of the replay's
+	// bank.
+	ErrNotQuoted = errors.New("the quote does not cover PCR 10 of the list's bank")
+)
+
+// Certified is a part of a measurement list that a quote covers. Only Certify
+// fills one; the zero Certified has no entry and no quote.
+type Certified struct {
+	replayed ima.Replayed
+	quote    quote.Verified
+}
+
+// Certify checks that r begins at resume, the point certified before, and ends at
+// the quoted value of PCR 10. The match is exact: what was appended after the
+// quote belongs to the next one. The error is ErrMismatch or ErrNotQuoted.
+func Certify(resume ima.State, r ima.Replayed, q quote.Verified) (Certified, error) {
+	from, to := r.From(), r.To()
+	if from != resume {
+		return Certified{}, fmt.Errorf("%w: it begins after entry %d, not after entry %d", ErrMismatch, from.Entries(), resume.Entries())
+	}
+	want, ok := q.PCRs().Get(to.Bank(), pcr.IMA)
+	if !ok {
+		return Certified{}, ErrNotQuoted
+	}
+	if got := to.PCR(); !bytes.Equal(got, want) {
+		return Certified{}, fmt.Errorf("%w: %v:%x after %d entries, quoted %x", ErrMismatch, to.Bank(), got, to.Entries(), want)
+	}
+	return Certified{r, q}, nil
+}
+
+// Replayed returns the certified part of the list.
+func (c Certified) Replayed() ima.Replayed { return c.replayed }
+
+// Quote returns the quote that covers it.
+func (c Certified) Quote() quote.Verified { return c.quote }

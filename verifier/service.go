@@ -1,0 +1,166 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+
+	"quicklime/verifier/session"
+	"quicklime/verifier/store"
+	"quicklime/wire/rest"
+)
+
+// service is the verifier as its REST API sees it: the store, and the sessions
+// that have to hear of a change.
+type service struct {
+	store    *store.Store
+	sessions *session.Server
+}
+
+// ListAgents implements api.Verifier.
+func (v service) ListAgents(ctx context.Context) (rest.AgentList, error) {
+	l, err := v.store.Agents(ctx)
+	for i := range l.Agents {
+		l.Agents[i].Connected = v.sessions.Connected(l.Agents[i].ID)
+	}
+	return l, err
+}
+
+// GetAgent implements api.Verifier.
+func (v service) GetAgent(ctx context.Context, id string) (rest.Agent, error) {
+	a, err := v.store.Agent(ctx, id)
+	if err != nil {
+		return a, refusal(err, "agent "+id[:12])
+	}
+	a.Connected = v.sessions.Connected(id)
+	a.Failures, err = v.store.Failures(ctx, id)
+	return a, err
+}
+
+// WaitAgent implements api.Verifier.
+func (v service) WaitAgent(ctx context.Context, id string, after int64) (rest.Agent, error) {
+	for {
+		changed := v.store.Changed(id)
+		a, err := v.GetAgent(context.WithoutCancel(ctx), id)
+		if err != nil || a.Revision > after {
+			return a, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return a, nil
+		}
+	}
+}
+
+// EnrolAgent implements api.Verifier.
+func (v service) EnrolAgent(ctx context.Context, e rest.Enrolment) (rest.Agent, error) {
+	if err := v.store.Enrol(ctx, e); err != nil {
+		return rest.Agent{}, enrolRefusal(err, e, "agent "+e.ID[:12]+" or its transport key is enrolled already")
+	}
+	return v.GetAgent(ctx, e.ID)
+}
+
+// RebindAgent implements api.Verifier.
+func (v service) RebindAgent(ctx context.Context, e rest.Enrolment) (rest.Agent, error) {
+	if _, err := v.store.Agent(ctx, e.ID); err != nil {
+		return rest.Agent{}, refusal(err, "agent "+e.ID[:12])
+	}
+	if err := v.store.Rebind(ctx, e); err != nil {
+		return rest.Agent{}, enrolRefusal(err, e, "agent "+e.ID[:12]+" is enrolled with these keys, or another agent is")
+	}
+	v.sessions.End(e.ID)
+	return v.GetAgent(ctx, e.ID)
+}
+
+// UpdateAgent implements api.Verifier.
+func (v service) UpdateAgent(ctx context.Context, id string, u rest.AgentUpdate) (rest.Agent, error) {
+	if _, err := v.store.Agent(ctx, id); err != nil {
+		return rest.Agent{}, refusal(err, "agent "+id[:12])
+	}
+	if err := v.store.Update(ctx, id, u); err != nil {
+		name := ""
+		if u.Policy != nil {
+			name = *u.Policy
+		}
+		return rest.Agent{}, refusal(err, "policy "+name)
+	}
+	v.sessions.PolicyChanged()
+	return v.GetAgent(ctx, id)
+}
+
+// ClearAgent implements api.Verifier.
+func (v service) ClearAgent(ctx context.Context, id string) (rest.Agent, error) {
+	if err := v.store.Clear(ctx, id); err != nil {
+		return rest.Agent{}, refusal(err, "agent "+id[:12])
+	}
+	return v.GetAgent(ctx, id)
+}
+
+// DeleteAgent implements api.Verifier.
+func (v service) DeleteAgent(ctx context.Context, id string) error {
+	if err := v.store.Delete(ctx, id); err != nil {
+		return refusal(err, "agent "+id[:12])
+	}
+	v.sessions.End(id)
+	return nil
+}
+
+// ListPolicies implements api.Verifier.
+func (v service) ListPolicies(ctx context.Context) (rest.PolicyList, error) {
+	all, err := v.store.Policies(ctx)
+	return rest.PolicyList{Policies: all}, err
+}
+
+// GetPolicy implements api.Verifier.
+func (v service) GetPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
+	p, err := v.store.Policy(ctx, name)
+	return p, refusal(err, "policy "+name)
+}
+
+// AddPolicy implements api.Verifier.
+func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+	if err := v.store.AddPolicy(ctx, p); err != nil {
+		return p, refusal(err, "policy "+p.Name)
+	}
+	return v.withoutText(ctx, p.Name)
+}
+
+// UpdatePolicy implements api.Verifier.
+func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+	if err := v.store.UpdatePolicy(ctx, p); err != nil {
+		return p, refusal(err, "policy "+p.Name)
+	}
+	v.sessions.PolicyChanged()
+	return v.withoutText(ctx, p.Name)
+}
+
+// DeletePolicy implements api.Verifier.
+func (v service) DeletePolicy(ctx context.Context, name string) error {
+	return refusal(v.store.DeletePolicy(ctx, name), "policy "+name)
+}
+
+func (v service) withoutText(ctx context.Context, name string) (rest.RuntimePolicy, error) {
+	p, err := v.store.Policy(ctx, name)
+	p.Text = nil
+	return p, refusal(err, "policy "+name)
+}
+
+// refusal puts the store's refusals into the API's words.
+func refusal(err error, what string) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return rest.Errorf(rest.CodeNotFound, "there is no %s", what)
+	case errors.Is(err, store.ErrConflict):
+		return rest.Errorf(rest.CodeConflict, "%s exists already", what)
+	case errors.Is(err, store.ErrInUse):
+		return rest.Errorf(rest.CodeConflict, "an agent is judged by %s", what)
+	}
+	return err
+}
+
+func enrolRefusal(err error, e rest.Enrolment, conflict string) error {
+	if errors.Is(err, store.ErrConflict) {
+		return rest.Errorf(rest.CodeConflict, "%s", conflict)
+	}
+	return refusal(err, "policy "+e.Policy)
+}

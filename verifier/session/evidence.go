@@ -1,0 +1,225 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"quicklime/ima"
+	"quicklime/verifier/appraise"
+	"quicklime/verifier/store"
+	"quicklime/wire"
+	"quicklime/wire/channel"
+)
+
+// evidence takes one evidence with the raw bytes behind it, has it judged,
+// commits the outcome and answers.
+func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
+	begun, err := s.begin(ctx, ev)
+	var rejection *appraise.Rejection
+	if errors.As(err, &rejection) {
+		s.reject(ctx, rejection.ID, rejection.Err)
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	if err != nil {
+		return err
+	}
+	r, err := receive(s.conn, ev, begun)
+	if err != nil {
+		return err
+	}
+	if begun.Resync() {
+		s.log.Info("asked for the list from another point", "epoch", begun.Epoch(), "first", ev.IMA.First, "want", begun.From())
+		return s.answer(ctx, begun, false)
+	}
+	accepted, err := s.settle(ctx, ev, begun, r)
+	if err != nil {
+		return err
+	}
+	return s.answer(ctx, begun, accepted)
+}
+
+// question is what evidence has to answer now.
+func (s *session) question() appraise.Question {
+	q := appraise.Question{Exporter: s.conn.Exporter(), Nonces: [][]byte{s.own.value[:]}, Selection: s.selection, Bank: s.bank}
+	if s.challenge != nil {
+		q.Nonces = append(q.Nonces, s.challenge.value[:])
+	}
+	return q
+}
+
+// begin checks the quote against the state as it is now, all of which has been
+// judged by the policy in force.
+func (s *session) begin(ctx context.Context, ev wire.Evidence) (appraise.Begun, error) {
+	var err error
+	if s.standing, err = s.server.store.Standing(ctx, s.enrolment); err != nil {
+		return appraise.Begun{}, err
+	}
+	if !s.standing.JudgedInForce() {
+		if s.standing, err = s.server.judgeAgain(ctx, s.enrolment); err != nil {
+			return appraise.Begun{}, err
+		}
+	}
+	return appraise.Begin(s.standing.Standing, s.question(), ev)
+}
+
+// received are the raw bytes of one evidence.
+type received struct {
+	list     ima.Replayed
+	err      error // of the replay: what the list is, not how it came
+	boot     []byte
+	replayed time.Duration
+}
+
+// receive replays the list while it arrives.
+func receive(c *channel.Conn, ev wire.Evidence, b appraise.Begun) (received, error) {
+	var r received
+	raw := c.Raw(ev.IMA.Bytes+ev.Boot, 0)
+	stream := &timedStream{stream: ima.NewStream(b.From())}
+	list := io.LimitReader(raw, int64(ev.IMA.Bytes))
+	if b.Resync() {
+		_, err := io.Copy(io.Discard, raw)
+		return r, err
+	}
+	if _, err := io.Copy(stream, list); err != nil {
+		return r, err
+	}
+	boot, err := io.ReadAll(raw)
+	if err != nil {
+		return r, err
+	}
+	if ev.Boot > 0 {
+		r.boot = boot
+	}
+	r.replayed = stream.elapsed
+	if r.err = stream.err; r.err == nil {
+		r.list, r.err = stream.stream.Finish()
+	}
+	return r, nil
+}
+
+// timedStream replays what is written to it and takes the time. Once the list is
+// malformed it swallows the rest, which has to be read all the same.
+type timedStream struct {
+	stream  *ima.Stream
+	err     error
+	elapsed time.Duration
+}
+
+func (t *timedStream) Write(p []byte) (int, error) {
+	if t.err == nil {
+		began := time.Now()
+		_, t.err = t.stream.Write(p)
+		t.elapsed += time.Since(began)
+	}
+	return len(p), nil
+}
+
+// settle judges the evidence and commits the outcome, again if the state moves
+// meanwhile. It reports whether the evidence was accepted.
+func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun, r received) (bool, error) {
+	for range maxTries {
+		accepted, err := s.commit(ctx, ev, b, r)
+		if !errors.Is(err, store.ErrConflict) {
+			return accepted, err
+		}
+		again, err := s.begin(ctx, ev)
+		if err != nil {
+			return false, err // it was good before: the keys or the nonce went away
+		}
+		if again.From() != b.From() || again.Resync() {
+			b = again
+			return false, nil // another session went on with the list: the verdict says from where
+		}
+		b = again
+	}
+	return false, fmt.Errorf("the state of %s moved %d times while one evidence was judged", s.enrolment.Agent, maxTries)
+}
+
+func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun, r received) (bool, error) {
+	p, err := s.server.policy(ctx, s.standing.InForce)
+	if err != nil {
+		return false, err
+	}
+	began := time.Now()
+	o := b.Finish(r.list, r.err, p)
+	judged := time.Since(began)
+	if !o.Accepted {
+		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, o.Result.Failures)
+		return false, err
+	}
+	numbers, err := s.server.store.AddEntries(ctx, o.Certified)
+	if err != nil {
+		return false, err
+	}
+	used := s.used(b)
+	question := s.question()
+	question.Nonces = [][]byte{used.value[:]}
+	s.standing, err = s.server.store.Commit(ctx, s.enrolment, s.standing, store.Accepted{
+		Begun: b, Outcome: o, Entries: numbers, Boot: r.boot,
+		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
+		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + judged,
+	})
+	return err == nil, err
+}
+
+// used returns the nonce that the evidence answers.
+func (s *session) used(b appraise.Begun) nonce {
+	if s.challenge != nil && string(b.Nonce()) == string(s.challenge.value[:]) {
+		return *s.challenge
+	}
+	return s.own
+}
+
+// answer sends the verdict, with the nonce for the next evidence. Each nonce
+// counts once.
+func (s *session) answer(ctx context.Context, b appraise.Begun, accepted bool) error {
+	if s.challenge != nil && s.used(b) == *s.challenge {
+		s.challenge = nil
+		s.schedule()
+	} else if s.trust == "" {
+		s.schedule()
+	}
+	var err error
+	if s.own, err = s.server.newNonce(ctx); err != nil {
+		return err
+	}
+	trust, reason, err := s.verdict(ctx)
+	if err != nil {
+		return err
+	}
+	if trust != s.trust {
+		s.log.Info("trust", "was", s.trust, "is", trust, "reason", reason, "entries", s.standing.Resume.Entries())
+		s.trust = trust
+	}
+	resume := s.resume()
+	if b.New() && !accepted {
+		resume = wire.Resume{} // another boot: the list from its beginning
+	}
+	return s.conn.Send(wire.Verdict{
+		Accepted: accepted, Trust: trust, Reason: reason, Failures: s.standing.Failures,
+		Nonce: s.own.value[:], Resume: resume, WantBoot: !s.standing.HaveBoot || b.New() && !accepted,
+	})
+}
+
+// verdict returns the agent's trust as anybody would be told it now, and the
+// newest reason against it.
+func (s *session) verdict(ctx context.Context) (wire.Trust, wire.FailureID, error) {
+	a, err := s.server.store.Agent(ctx, s.enrolment.Agent)
+	if err != nil || s.standing.Failures == 0 {
+		return a.Trust, "", err
+	}
+	reason, err := s.server.store.NewestFailure(ctx, s.enrolment)
+	return a.Trust, reason, err
+}
+
+// reject records evidence that proved nothing. That it cannot be recorded is
+// only logged: the session ends either way.
+func (s *session) reject(ctx context.Context, id wire.FailureID, cause error) {
+	s.log.Warn("evidence rejected", "id", id, "cause", cause)
+	if err := s.server.store.Reject(ctx, s.enrolment, id, cause.Error()); err != nil {
+		s.log.Error("rejection not recorded", "error", err)
+	}
+}

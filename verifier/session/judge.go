@@ -1,0 +1,158 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"quicklime/verifier/appraise"
+	"quicklime/verifier/policy"
+	"quicklime/verifier/store"
+	"quicklime/wire"
+)
+
+// PolicyChanged has every agent judged again that was judged by another policy
+// than the one now in force.
+func (s *Server) PolicyChanged() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // a signal waits already
+	}
+}
+
+// retryJudge is the pause after which judging again is tried again.
+const retryJudge = 5 * time.Second
+
+// RunJudge judges again, at the start and whenever a policy changed, until ctx
+// ends. No machine is asked for anything.
+func (s *Server) RunJudge(ctx context.Context) error {
+	s.PolicyChanged()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-retry.C:
+		}
+		if failed := s.judgeAll(ctx); failed > 0 {
+			retry.Reset(retryJudge)
+		}
+	}
+}
+
+// judgeAll judges every agent that needs it and returns for how many that failed:
+// one that fails keeps no other from its verdict (I10).
+func (s *Server) judgeAll(ctx context.Context) (failed int) {
+	all, err := s.store.Unjudged(ctx)
+	if err != nil {
+		s.log.Error("which agents are to be judged again is unknown", "error", err)
+		return 1
+	}
+	began := time.Now()
+	for _, e := range all {
+		if ctx.Err() != nil {
+			return 0
+		}
+		if _, err := s.judgeAgain(ctx, e); err != nil && !errors.Is(err, store.ErrNotFound) {
+			s.log.Error("not judged again", "agent", e.Agent[:12], "error", err)
+			failed++
+		}
+	}
+	if len(all) > 0 {
+		s.log.Info("judged again by the policies in force", "agents", len(all)-failed, "failed", failed, "took", time.Since(began))
+	}
+	return failed
+}
+
+// judgeAgain judges the whole epoch of an agent by the policy in force, from the
+// evidence that its last verdict rests on and the stored entries, and returns the
+// state after that.
+func (s *Server) judgeAgain(ctx context.Context, e store.Enrolment) (store.Standing, error) {
+	for range maxTries {
+		st, err := s.store.Standing(ctx, e)
+		if err != nil || st.JudgedInForce() {
+			return st, err
+		}
+		r, err := s.rejudged(ctx, e, st)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return st, err
+		}
+		if err := s.store.Rejudge(ctx, e, st, r); err != nil && !errors.Is(err, store.ErrConflict) {
+			return st, err
+		}
+	}
+	return store.Standing{}, fmt.Errorf("the state of %s moved %d times while it was judged again", e.Agent, maxTries)
+}
+
+func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Standing) (store.Rejudged, error) {
+	var r store.Rejudged
+	p, err := s.policy(ctx, st.InForce)
+	if err != nil {
+		return r, err
+	}
+	proof, err := s.store.Proof(ctx, e)
+	if err != nil {
+		return r, err
+	}
+	list, err := s.store.List(ctx, st)
+	if err != nil {
+		return r, err
+	}
+	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK}
+	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
+	if err != nil {
+		return r, fmt.Errorf("stored evidence: %w", err)
+	}
+	o := begun.Finish(list, nil, p)
+	if !o.Accepted {
+		if now, err := s.store.Standing(ctx, e); err != nil || now.Revision != st.Revision {
+			return r, errors.Join(err, store.ErrConflict) // evidence and list were read at two revisions
+		}
+		return r, fmt.Errorf("the stored list does not fit the stored evidence: %v", o.Result.Failures)
+	}
+	r.Result = o.Result
+	past, err := s.store.PastFailures(ctx, st)
+	for _, f := range past {
+		if left := appraise.Again(*f.Failure.Entry, f.Entry, p); len(left) == 0 && f.Failure.ID != wire.IMABootAggregate {
+			r.Past = append(r.Past, f.Seq)
+		}
+	}
+	return r, err
+}
+
+// policy returns the compiled policy of a digest; nil if nothing is evaluated.
+// The error is store.ErrConflict if it is not in force any more.
+func (s *Server) policy(ctx context.Context, digest string) (*policy.Policy, error) {
+	if digest == wire.NotEvaluated {
+		return nil, nil
+	}
+	s.mu.Lock()
+	p := s.compiled[digest]
+	s.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	text, err := s.store.PolicyText(ctx, digest)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, store.ErrConflict
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p, err = policy.Parse(text); err != nil {
+		return nil, fmt.Errorf("policy %s: %w", digest[:12], err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.compiled) >= maxPolicies {
+		clear(s.compiled)
+	}
+	s.compiled[digest] = p
+	return p, nil
+}

@@ -1,0 +1,40 @@
+package session
+
+import "time"
+
+const (
+	// maxParked bounds the agents that are registered and wait for their
+	// enrolment on an open connection, so that it takes effect at once: a rack's
+	// worth. The others come again by themselves.
+	maxParked = 256
+
+	// maxParkedTime ends the wait of a parked agent: it comes again, and one
+	// that was refused for want of room may come in its place.
+	maxParkedTime = 10 * time.Minute
+
+	// startTimeout bounds the wait for the first evidence of a session: the
+	// first read of a list of 100,000 entries takes a kernel 25 seconds, since
+	// each of its answers walks the list from the start.
+	startTimeout = 2 * time.Minute
+
+	// maxTries bounds how often evidence is computed anew because the state
+	// moved: policy changes and clearing are rare beside it.
+	maxTries = 8
+
+	// maxPolicies bounds the compiled policies in memory.
+	maxPolicies = 64
+)
+
+// Timing is what bounds how long a machine can look better than it is.
+type Timing struct {
+	Challenge time.Duration // C: the longest gap between two challenges
+	Answer    time.Duration // D: how long an agent may take to answer one
+	Margin    time.Duration // for the way through network and disk
+}
+
+// DefaultTiming makes the bound 40 seconds.
+var DefaultTiming = Timing{Challenge: 30 * time.Second, Answer: 5 * time.Second, Margin: 5 * time.Second}
+
+// Trust is how long evidence makes an agent trusted, from the issue of its
+// nonce: T = C + D + margin.
+func (t Timing) Trust() time.Duration { return t.Challenge + t.Answer + t.Margin }

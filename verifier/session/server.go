@@ -1,0 +1,164 @@
+// Package session is the verifier's end of the attestation session: it welcomes an
+// agent, challenges it at random times, has its evidence appraised and the outcome
+// committed before it answers.
+//
+// One goroutine, the channel's handler, owns a session; nothing it holds is shared
+// but through the store, whose compare-and-swap settles races with policies,
+// operators and other sessions. An agent has one live session: the newest.
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"quicklime/verifier/policy"
+	"quicklime/verifier/store"
+	"quicklime/wire/channel"
+)
+
+// Server serves agents.
+type Server struct {
+	store  *store.Store
+	timing Timing
+	log    *slog.Logger
+
+	parked atomic.Int64
+
+	mu       sync.Mutex
+	live     map[string]*channel.Conn  // by agent id
+	compiled map[string]*policy.Policy // by digest
+	wake     chan struct{}             // a policy has changed; holds one signal
+}
+
+// New makes a server. RunJudge must run while it is used.
+func New(s *store.Store, t Timing, log *slog.Logger) *Server {
+	return &Server{
+		store: s, timing: t, log: log,
+		live: map[string]*channel.Conn{}, compiled: map[string]*policy.Policy{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// errFull says that no further agent can wait for its enrolment.
+var errFull = errors.New("not enrolled, and too many wait to be")
+
+// Admit decides whether a client may connect: its transport key must be enrolled,
+// or there must be room to wait.
+func (s *Server) Admit(p channel.Peer) error {
+	_, err := s.store.BySPKI(context.Background(), p.SPKI)
+	if errors.Is(err, store.ErrNotFound) {
+		if s.parked.Load() >= maxParked {
+			return errFull
+		}
+		return nil
+	}
+	return err
+}
+
+// Handle serves one connection until it ends.
+func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
+	e, err := s.enrolment(ctx, c)
+	if err != nil {
+		c.Close(codeOf(err), "")
+		return
+	}
+	s.enter(e.Agent, c)
+	defer s.leave(e.Agent, c)
+	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
+	err = (&session{server: s, conn: c, enrolment: e, log: log}).run(ctx)
+	log.Info("session ended", "cause", err)
+	c.Close(codeOf(err), "")
+}
+
+// codeOf chooses the code that a session is closed with.
+func codeOf(err error) channel.Code {
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, errFull), errors.Is(err, context.DeadlineExceeded):
+		return channel.CodeNotEnrolled
+	case errors.Is(err, errProtocol):
+		return channel.CodeProtocol
+	}
+	return channel.CodeInternal
+}
+
+// enrolment returns the enrolment of a client, for which it may have to wait.
+func (s *Server) enrolment(ctx context.Context, c *channel.Conn) (store.Enrolment, error) {
+	spki := c.Peer().SPKI
+	changed := s.store.Enrolled(spki)
+	e, err := s.store.BySPKI(ctx, spki)
+	if !errors.Is(err, store.ErrNotFound) {
+		return e, err
+	}
+	if s.parked.Add(1) > maxParked {
+		s.parked.Add(-1)
+		return e, errFull
+	}
+	defer s.parked.Add(-1)
+	ctx, cancel := context.WithTimeout(ctx, maxParkedTime)
+	defer cancel()
+	s.log.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String())
+	for errors.Is(err, store.ErrNotFound) {
+		select {
+		case <-changed:
+		case <-c.Context().Done():
+			return e, context.Cause(c.Context())
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+		changed = s.store.Enrolled(spki)
+		e, err = s.store.BySPKI(ctx, spki)
+	}
+	return e, err
+}
+
+// enter makes c the agent's one live session.
+func (s *Server) enter(agent string, c *channel.Conn) {
+	s.mu.Lock()
+	old := s.live[agent]
+	s.live[agent] = c
+	s.mu.Unlock()
+	if old != nil {
+		s.log.Warn("a new session takes the place of one that lives", "agent", agent[:12], "old", old.Peer().Addr.String(), "new", c.Peer().Addr.String())
+		old.Close(channel.CodeDisplaced, "")
+	}
+}
+
+func (s *Server) leave(agent string, c *channel.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live[agent] == c {
+		delete(s.live, agent)
+	}
+}
+
+// Connected reports whether an agent has a session here.
+func (s *Server) Connected(agent string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.live[agent]
+	return ok
+}
+
+// End ends an agent's session, because its enrolment has ended.
+func (s *Server) End(agent string) {
+	s.mu.Lock()
+	c := s.live[agent]
+	s.mu.Unlock()
+	if c != nil {
+		c.Close(channel.CodeNotEnrolled, "")
+	}
+}
+
+// newNonce returns a nonce and when it was issued, by the database's clock.
+func (s *Server) newNonce(ctx context.Context) (nonce, error) {
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return nonce{}, err
+	}
+	n := nonce{issued: now}
+	rand.Read(n.value[:])
+	return n, nil
+}

@@ -1,0 +1,163 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"time"
+
+	"quicklime/verifier/store"
+	"quicklime/wire"
+	"quicklime/wire/channel"
+	"quicklime/wire/pcr"
+)
+
+// errProtocol says that the agent broke the protocol.
+var errProtocol = errors.New("protocol violation")
+
+// nonce is a live nonce. Trust that it brings is dated from its issue.
+type nonce struct {
+	value  [wire.NonceSize]byte
+	issued time.Time
+}
+
+// session is one connected agent. All of it is owned by run.
+type session struct {
+	server    *Server
+	conn      *channel.Conn
+	enrolment store.Enrolment
+	log       *slog.Logger
+
+	standing  store.Standing
+	selection pcr.Selection
+	bank      pcr.Bank
+
+	own       nonce     // of Welcome or the last Verdict: for evidence that the agent starts itself
+	challenge *nonce    // outstanding; nil: none
+	due       time.Time // of the next challenge, or of the answer to the outstanding one
+	trust     wire.Trust
+}
+
+// run serves the agent until the connection or the enrolment ends.
+func (s *session) run(ctx context.Context) error {
+	if err := s.welcome(ctx); err != nil {
+		return err
+	}
+	for {
+		m, err := s.conn.Receive(max(time.Until(s.due), time.Millisecond))
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = s.tick(ctx)
+		} else if err == nil {
+			err = s.message(ctx, m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) message(ctx context.Context, m wire.Message) error {
+	ev, ok := m.(wire.Evidence)
+	if !ok {
+		return fmt.Errorf("%w: %T is not expected", errProtocol, m)
+	}
+	return s.evidence(ctx, ev)
+}
+
+// welcome answers the agent's Hello.
+func (s *session) welcome(ctx context.Context) error {
+	m, err := s.conn.Receive(wire.FrameTimeout)
+	if err != nil {
+		return err
+	}
+	hello, ok := m.(wire.Hello)
+	if !ok {
+		return fmt.Errorf("%w: %T before Hello", errProtocol, m)
+	}
+	if s.standing, err = s.server.store.Standing(ctx, s.enrolment); err != nil {
+		return err
+	}
+	sameBoot := s.standing.Epoch != nil && s.standing.Epoch.Counters == hello.Boot
+	if err := s.choose(hello, sameBoot); err != nil {
+		s.reject(ctx, wire.QuoteWeakBank, err)
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	if s.own, err = s.server.newNonce(ctx); err != nil {
+		return err
+	}
+	w := wire.Welcome{
+		Version: wire.ProtocolVersion, Nonce: s.own.value[:], Selection: s.selection, IMABank: s.bank,
+		WantBoot: !sameBoot || !s.standing.HaveBoot, MaxList: wire.MaxList,
+	}
+	if sameBoot {
+		w.Resume = s.resume()
+	}
+	s.due = time.Now().Add(startTimeout)
+	s.log.Info("session began", "software", hello.Software, "resume", w.Resume.Entries, "bank", s.bank)
+	return s.conn.Send(w)
+}
+
+// choose decides what every quote of the session covers: PCR 10 and the boot PCRs
+// in the bank of the list, and the boot PCRs in the bank of boot_aggregate. The
+// agent's banks are a hint; a quote over one that is not active is refused.
+func (s *session) choose(hello wire.Hello, sameBoot bool) error {
+	s.bank = chooseBank(hello.Banks, s.enrolment.LowestBank)
+	if sameBoot {
+		s.bank = s.standing.Resume.Bank()
+	}
+	if s.bank == 0 {
+		return fmt.Errorf("the TPM has no active PCR bank of at least %v: active are %v", s.enrolment.LowestBank, hello.Banks)
+	}
+	s.selection = pcr.Selection{{Bank: s.bank, PCRs: pcr.Range(0, 9) | pcr.Of(pcr.IMA)}}
+	if a := hello.Aggregate; a.Known() && a != s.bank {
+		s.selection = append(s.selection, pcr.BankSet{Bank: a, PCRs: pcr.Range(0, 9)})
+	}
+	return nil
+}
+
+// chooseBank returns the bank in which a list is replayed, or 0. SHA-256 comes
+// first: kernels without SHA-384 extend that bank with padded SHA-1.
+func chooseBank(active []pcr.Bank, lowest pcr.Bank) pcr.Bank {
+	for _, b := range []pcr.Bank{pcr.SHA256, pcr.SHA384, pcr.SHA512, pcr.SHA1} {
+		if b >= lowest && slices.Contains(active, b) { // the ids grow with the strength
+			return b
+		}
+	}
+	return 0
+}
+
+// tick does what is due: it challenges, or gives up on an agent that owes an
+// answer. Ending the session takes no trust away; that runs out by itself.
+func (s *session) tick(ctx context.Context) error {
+	if s.challenge != nil {
+		return fmt.Errorf("%w: a challenge was not answered within %v", errProtocol, s.server.timing.Answer)
+	}
+	if s.trust == "" {
+		return fmt.Errorf("%w: no evidence within %v", errProtocol, startTimeout)
+	}
+	n, err := s.server.newNonce(ctx)
+	if err != nil {
+		return err
+	}
+	s.challenge, s.due = &n, time.Now().Add(s.server.timing.Answer)
+	return s.conn.Send(wire.Challenge{Nonce: n.value[:], Within: uint64(s.server.timing.Answer.Milliseconds())})
+}
+
+// schedule sets the next challenge: at a random time, so that nobody can hide
+// between two.
+func (s *session) schedule() {
+	c := s.server.timing.Challenge
+	s.due = time.Now().Add(c/2 + rand.N(c/2))
+}
+
+// resume is where the verifier wants the list to go on.
+func (s *session) resume() wire.Resume {
+	if s.standing.Epoch == nil {
+		return wire.Resume{}
+	}
+	return wire.Resume{Epoch: s.standing.EpochID, Entries: s.standing.Resume.Entries()}
+}

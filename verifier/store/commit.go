@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"quicklime/verifier/appraise"
+	"quicklime/wire"
+	"quicklime/wire/sqlite"
+)
+
+// Accepted is an accepted evidence on its way to disk.
+type Accepted struct {
+	Begun        appraise.Begun
+	Outcome      appraise.Outcome
+	Entries      []int64 // numbers of the new entries, from AddEntries
+	Boot         []byte  // boot log; nil: none came
+	Evidence     Evidence
+	NonceIssued  time.Time
+	TrustedUntil time.Time // from the nonce; never lowers what was
+	Replay       time.Duration
+}
+
+// Evidence is what proves the last accepted verdict: with it and the stored
+// entries the whole epoch can be judged again.
+type Evidence struct {
+	Envelope []byte            `cbor:"1,keyasint"`
+	PCRs     [][]byte          `cbor:"2,keyasint"`
+	Question appraise.Question `cbor:"3,keyasint"`
+}
+
+// Commit moves the state of an enrolment to an accepted evidence, and returns the
+// new state. st is the state that it was computed from: the error is ErrConflict
+// if the enrolment has another one now, ErrNotFound if it has ended.
+func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted) (Standing, error) {
+	proof, err := cbor.Marshal(a.Evidence)
+	if err != nil {
+		return st, err
+	}
+	id := a.Begun.Epoch().ID(e.ID)
+	var next Standing
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		now, err := sqlite.Now(tx)
+		if err != nil {
+			return err
+		}
+		if err := compareAndSwap(tx, e, st); err != nil {
+			return err
+		}
+		if err := move(tx, e, st, a, id[:], proof, now); err != nil {
+			return err
+		}
+		if err := appendEntries(tx, e, a, id[:]); err != nil {
+			return err
+		}
+		if err := addFailures(tx, e, id[:], a.Outcome.Result.Failures, now); err != nil {
+			return err
+		}
+		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
+		return err
+	})
+	if err == nil {
+		s.changes.announce(e.Agent)
+	}
+	return next, err
+}
+
+// Fail records failures of an evidence that was not accepted. The state stays
+// where it was but for its revision.
+func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.Begun, failures []wire.Failure) (Standing, error) {
+	id := b.Epoch().ID(e.ID)
+	var next Standing
+	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		now, err := sqlite.Now(tx)
+		if err != nil {
+			return err
+		}
+		if err := compareAndSwap(tx, e, st); err != nil {
+			return err
+		}
+		if err := addFailures(tx, e, id[:], failures, now); err != nil {
+			return err
+		}
+		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
+		return err
+	})
+	if err == nil {
+		s.changes.announce(e.Agent)
+	}
+	return next, err
+}
+
+// Reject records evidence that proved nothing.
+func (s *Store) Reject(ctx context.Context, e Enrolment, id wire.FailureID, message string) error {
+	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		now, err := sqlite.Now(tx)
+		if err != nil {
+			return err
+		}
+		err = one(tx, `UPDATE state SET rev = rev + 1, rejected_at = ?, rejected_id = ?, rejected_message = ?,
+			rejected_count = rejected_count + 1 WHERE enrolment = ?`, millis(now), id, message, e.ID)
+		if err == ErrConflict {
+			return ErrNotFound
+		}
+		return err
+	})
+	if err == nil {
+		s.changes.announce(e.Agent)
+	}
+	return err
+}
+
+// compareAndSwap takes the state from the revision it was read at to the next.
+func compareAndSwap(tx *sql.Tx, e Enrolment, st Standing) error {
+	err := one(tx, `UPDATE state SET rev = rev + 1 WHERE enrolment = ? AND rev = ?`, e.ID, st.Revision)
+	if err != ErrConflict {
+		return err
+	}
+	var there bool
+	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM state WHERE enrolment = ?)`, e.ID).Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		return ErrNotFound
+	}
+	return ErrConflict
+}
+
+func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, now time.Time) error {
+	ep, q, r := a.Begun.Epoch(), a.Begun.Quote(), a.Outcome.Certified.Replayed()
+	from, to := r.From(), r.To()
+	until := a.TrustedUntil
+	if st.TrustedUntil.After(until) {
+		until = st.TrustedUntil
+	}
+	if a.Begun.New() {
+		if _, err := tx.Exec(`UPDATE state SET epoch_at = ?, failures_unkept = 0 WHERE enrolment = ?`, millis(now), e.ID); err != nil {
+			return err
+		}
+	}
+	if a.Boot != nil {
+		if _, err := tx.Exec(`INSERT OR IGNORE INTO boot_log (enrolment, epoch, bytes) VALUES (?, ?, ?)`, e.ID, id, a.Boot); err != nil {
+			return err
+		}
+	}
+	return one(tx, `UPDATE state SET judged = ?, epoch = ?, reset_count = ?, restart_count = ?, boot = ?, bank = ?, entries = ?, pcr = ?,
+			clock = ?, evidence = ?, trusted_until = ?, attested_at = ?, nonce_at = ?, trigger = ?, first_entry = ?, new_entries = ?,
+			replay_nanos = ?, firmware = ? WHERE enrolment = ?`,
+		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), int64(to.Entries()), to.PCR(),
+		int64(q.Clock()), proof, millis(until), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), len(a.Entries),
+		a.Replay.Nanoseconds(), firmware(q.Firmware()), e.ID)
+}
+
+// firmware shows a TPM's firmware version as vendors print it.
+func firmware(v uint64) string {
+	return hex.EncodeToString([]byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+}
+
+func appendEntries(tx *sql.Tx, e Enrolment, a Accepted, id []byte) error {
+	if len(a.Entries) == 0 {
+		return nil
+	}
+	from := a.Outcome.Certified.Replayed().From()
+	_, err := tx.Exec(`INSERT INTO segment (enrolment, epoch, first, count, entries) VALUES (?, ?, ?, ?, ?)`,
+		e.ID, id, int64(from.Entries()), len(a.Entries), encodeSequence(a.Entries))
+	if err != nil {
+		return fmt.Errorf("entries from %d on: %w", from.Entries(), err)
+	}
+	return nil
+}

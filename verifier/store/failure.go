@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"quicklime/wire"
+	"quicklime/wire/sqlite"
+)
+
+// noEntry stands for the index of a failure that is not about one entry.
+const noEntry = -1
+
+func entryOf(f wire.Failure) int64 {
+	if f.Entry == nil {
+		return noEntry
+	}
+	return int64(*f.Entry)
+}
+
+// addFailures records failures. The same one again is counted; one that is not
+// about an entry then stands again, if it was cleared, because it happened again.
+func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, failures []wire.Failure, now time.Time) error {
+	if len(failures) == 0 {
+		return nil
+	}
+	var kept int
+	if err := tx.QueryRow(`SELECT count(*) FROM failure WHERE enrolment = ? AND epoch = ?`, e.ID, epoch).Scan(&kept); err != nil {
+		return err
+	}
+	for n, f := range failures {
+		if kept >= wire.MaxKeptFailures {
+			_, err := tx.Exec(`UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, len(failures)-n, e.ID)
+			return err
+		}
+		body, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO failure (enrolment, epoch, entry, id, body, first_at, last_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+			ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at,
+				body = CASE WHEN entry = -1 THEN excluded.body ELSE body END,
+				cleared_at = CASE WHEN entry = -1 THEN NULL ELSE cleared_at END`,
+			e.ID, epoch, entryOf(f), f.ID, body, millis(now))
+		if err != nil {
+			return err
+		}
+		kept++
+	}
+	return nil
+}
+
+// Failures returns the oldest failures that stand, at most wire.MaxShownFailures.
+func (s *Store) Failures(ctx context.Context, agent string) ([]wire.Failure, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT failure.epoch, body FROM failure JOIN enrolment ON enrolment.id = failure.enrolment
+		WHERE agent = ? AND cleared_at IS NULL ORDER BY seq LIMIT ?`, agent, wire.MaxShownFailures)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []wire.Failure
+	for rows.Next() {
+		var epoch, body []byte
+		if err := rows.Scan(&epoch, &body); err != nil {
+			return nil, err
+		}
+		var f wire.Failure
+		if err := json.Unmarshal(body, &f); err != nil {
+			return nil, err
+		}
+		f.Epoch = hex.EncodeToString(epoch)
+		all = append(all, f)
+	}
+	return all, rows.Err()
+}
+
+// NewestFailure returns the id of the newest failure that stands, "" if none
+// does.
+func (s *Store) NewestFailure(ctx context.Context, e Enrolment) (id wire.FailureID, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT id FROM failure WHERE enrolment = ? AND cleared_at IS NULL ORDER BY last_at DESC, seq DESC LIMIT 1`,
+		e.ID).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return id, err
+}
+
+// Clear marks every standing failure of an agent as cleared by the operator, or
+// returns ErrNotFound.
+func (s *Store) Clear(ctx context.Context, agent string) error {
+	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		now, err := sqlite.Now(tx)
+		if err != nil {
+			return err
+		}
+		var id int64
+		row := tx.QueryRow(`UPDATE state SET rev = rev + 1, failures_unkept = 0
+			WHERE enrolment = (SELECT id FROM enrolment WHERE agent = ?) RETURNING enrolment`, agent)
+		if err := row.Scan(&id); err != nil {
+			return notFound(err)
+		}
+		_, err = tx.Exec(`UPDATE failure SET cleared_at = ? WHERE enrolment = ? AND cleared_at IS NULL`, millis(now), id)
+		return err
+	})
+	if err == nil {
+		s.changes.announce(agent)
+	}
+	return err
+}

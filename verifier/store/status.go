@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
+)
+
+const selectAgent = `SELECT agent, label, rev, enrolled_at, coalesce(policy.name, ''), ` + inForce + `, judged,
+	epoch, reset_count, restart_count, entries, bank, epoch_at,
+	trusted_until, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
+	rejected_at, rejected_id, rejected_message, rejected_count,
+	failures_unkept + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
+	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy`
+
+// Agent returns an agent as it stands now, without its failures, or ErrNotFound.
+func (s *Store) Agent(ctx context.Context, id string) (rest.Agent, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return rest.Agent{}, err
+	}
+	a, err := scanAgent(s.db.Read().QueryRowContext(ctx, selectAgent+` WHERE agent = ?`, id), now)
+	return a, notFound(err)
+}
+
+// Agents returns every agent by id, without its failures. A row that cannot be
+// read is counted and left out (I10).
+func (s *Store) Agents(ctx context.Context) (rest.AgentList, error) {
+	var list rest.AgentList
+	now, err := s.Now(ctx)
+	if err != nil {
+		return list, err
+	}
+	rows, err := s.db.Read().QueryContext(ctx, selectAgent+` ORDER BY agent`)
+	if err != nil {
+		return list, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		a, err := scanAgent(rows, now)
+		if err != nil {
+			list.Unreadable++
+			continue
+		}
+		list.Agents = append(list.Agents, a)
+	}
+	return list, rows.Err()
+}
+
+// agentRow is what a row says before trust is computed.
+type agentRow struct {
+	rest.Agent
+	policy, inForce, judged                    string
+	epoch                                      []byte
+	reset, restart, entries, bank, epochAt     sql.NullInt64
+	until, attested, nonce                     sql.NullInt64
+	trigger, firmware, rejectedID, rejectedMsg sql.NullString
+	first, added, replay, clock, rejectedAt    sql.NullInt64
+	rejectedCount                              int64
+}
+
+func scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, error) {
+	var r agentRow
+	var enrolled int64
+	err := row.Scan(&r.ID, &r.Label, &r.Revision, &enrolled, &r.policy, &r.inForce, &r.judged,
+		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
+		&r.until, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
+		&r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount, &r.FailureCount)
+	if err != nil {
+		return rest.Agent{}, err
+	}
+	r.EnrolledAt = fromMillis(enrolled)
+	r.Policies = rest.Policies{Runtime: r.policy, Boot: wire.NotEvaluated}
+	if r.inForce == wire.NotEvaluated {
+		r.Policies.Runtime = wire.NotEvaluated
+	}
+	r.attestation()
+	if r.rejectedAt.Valid {
+		r.Rejected = &rest.Rejection{At: fromMillis(r.rejectedAt.Int64), ID: wire.FailureID(r.rejectedID.String), Message: r.rejectedMsg.String, Count: r.rejectedCount}
+	}
+	r.Trust, r.Reason = r.trust(now)
+	return r.Agent, nil
+}
+
+// attestation fills in what the last accepted evidence said.
+func (r *agentRow) attestation() {
+	if r.epoch == nil {
+		return
+	}
+	r.Epoch = &rest.Epoch{
+		ID: hex.EncodeToString(r.epoch), ResetCount: uint32(r.reset.Int64), RestartCount: uint32(r.restart.Int64),
+		Entries: uint64(r.entries.Int64), IMABank: pcr.Bank(r.bank.Int64), StartedAt: fromMillis(r.epochAt.Int64),
+	}
+	r.Last = &rest.Attestation{
+		At: fromMillis(r.attested.Int64), NonceIssued: fromMillis(r.nonce.Int64), Trigger: wire.Trigger(r.trigger.String),
+		First: uint64(r.first.Int64), Entries: uint64(r.added.Int64), ReplayNanos: r.replay.Int64,
+		Clock: uint64(r.clock.Int64), Firmware: r.firmware.String,
+	}
+	until := fromMillis(r.until.Int64)
+	r.TrustedUntil = &until
+}
+
+// trust computes the trust status at a moment, and why it is not "trusted". What
+// is found stands, however old; what is good must be fresh and judged by the
+// policy in force (I07, I21).
+func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
+	switch {
+	case r.FailureCount > 0:
+		return wire.Untrusted, fmt.Sprintf("%d standing failure(s)", r.FailureCount)
+	case r.epoch == nil:
+		return wire.Pending, "no evidence was accepted yet"
+	case r.judged != r.inForce:
+		return wire.Pending, "the policy has changed and the list is being judged again"
+	case now.UnixMilli() >= r.until.Int64:
+		return wire.Stale, fmt.Sprintf("no evidence in time: the last one's nonce was issued at %s", fromMillis(r.nonce.Int64).Format(time.RFC3339))
+	case r.inForce == wire.NotEvaluated:
+		return wire.Unjudged, "the agent has no runtime policy, so nobody judged what it runs"
+	}
+	return wire.Trusted, ""
+}

@@ -1,0 +1,117 @@
+// Package verifier is the daemon that agents push evidence to. It appraises what
+// comes, keeps the outcome, and answers operators over its REST API. It never
+// polls.
+//
+//	api         the REST API                session     one connected agent
+//	appraise    evidence in, verdict out    store       SQLite
+//	quote, imalist, epoch, policy           what appraise is made of
+package verifier
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+
+	"quicklime/verifier/api"
+	"quicklime/verifier/session"
+	"quicklime/verifier/store"
+	"quicklime/wire"
+	"quicklime/wire/channel"
+	"quicklime/wire/daemon"
+	"quicklime/wire/pki"
+	"quicklime/wire/rest"
+)
+
+// operator names the client certificate that is made at the first start.
+const operator = "tenant"
+
+// Run runs the verifier until ctx ends.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	d, err := open(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer d.store.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx)) // it writes until nobody else is left
+	stored := make(chan error, 1)
+	go func() { stored <- d.store.Run(storeCtx) }()
+	g.Go(func() error { return d.sessions.RunJudge(ctx) })
+	g.Go(func() error { return d.agents.Serve(ctx, d.sessions.Handle) })
+	g.Go(func() error { return daemon.ServeTLS(ctx, d.rest, d.listener) })
+	log.Info("verifier is ready", "address", d.listener.Addr().String(), "database", cfg.database(), "trusted_for", cfg.timing().Trust())
+	if cfg.OnReady != nil {
+		cfg.OnReady(d.listener.Addr().String())
+	}
+	err = g.Wait()
+	stopStore()
+	return errors.Join(err, <-stored)
+}
+
+// parts is everything that Run runs.
+type parts struct {
+	store    *store.Store
+	sessions *session.Server
+	agents   *channel.Listener
+	rest     *http.Server
+	listener net.Listener
+}
+
+func open(cfg Config, log *slog.Logger) (d parts, err error) {
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return d, fmt.Errorf("state_dir: %w", err)
+	}
+	ca, err := pki.Open(cfg.PKIDir)
+	if err != nil {
+		return d, err
+	}
+	if err := ca.EnsureClient(operator, string(rest.RoleOperator)); err != nil {
+		return d, err
+	}
+	cert, err := ca.Server("verifier", cfg.ServerNames)
+	if err != nil {
+		return d, err
+	}
+	if d.store, err = store.Open(cfg.database()); err != nil {
+		return d, err
+	}
+	d.sessions = session.New(d.store, cfg.timing(), log)
+	if err := d.listen(cfg, ca, cert, log); err != nil {
+		return d, errors.Join(err, d.store.Close())
+	}
+	return d, nil
+}
+
+// listen opens the TCP and the UDP socket of the same address.
+func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog.Logger) error {
+	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}), rest.CertificateRole(pki.RoleOf), log)
+	if err != nil {
+		return err
+	}
+	d.rest = rest.NewServer(mux, pki.ServerTLS(ca, cert), log)
+	if d.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return err
+	}
+	d.agents, err = channel.Listen(channel.ListenConfig{
+		Addr:        d.listener.Addr().String(),
+		ALPN:        wire.ALPNAttest,
+		Exporter:    wire.ExporterAttest,
+		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() },
+		Admit:       d.sessions.Admit,
+		MaxPeers:    cfg.MaxAgents,
+	})
+	if err != nil {
+		return errors.Join(err, d.listener.Close())
+	}
+	return nil
+}
