@@ -1,0 +1,97 @@
+// Package api is the verifier's REST API: a handler for every route of
+// rest.VerifierRoutes on top of the narrow view of the verifier that Verifier
+// describes.
+//
+// A handler checks everything that can be checked without the verifier's state:
+// grammar of ids and names, that an identity hangs together (EK, AK and
+// transport key), that a policy compiles. What it passes on is sound; whether it
+// fits what is stored is for the Verifier to say.
+//
+// Every refusal is a *rest.Error with a code and, where there is something to
+// do, a hint. The package answers nothing itself: rest.NewMux writes what a
+// handler returns, and authorises before it calls one (I12).
+package api
+
+import (
+	"context"
+	"time"
+
+	"quicklime/wire/rest"
+)
+
+// LongPoll is how long GetAgent with ?after waits for a newer revision: under
+// the 30 s after which proxies and clients commonly give up on an idle request.
+const LongPoll = 25 * time.Second
+
+// Verifier is what the handlers need of the verifier. Every method may be called
+// at any time from any goroutine.
+//
+// A refusal is an error that errors.As finds a *rest.Error in, with the code
+// that the method names; a handler adds the route's hint if it has none. Any
+// other error is the verifier's own and reaches the client as CodeInternal,
+// without its words.
+type Verifier interface {
+	Agents
+	Policies
+}
+
+// Agents are the enrolments and what is known of each.
+type Agents interface {
+	// ListAgents returns every enrolled agent, without its failures, ordered by
+	// id. A row that cannot be read is counted and left out (I10).
+	ListAgents(ctx context.Context) (rest.AgentList, error)
+
+	// GetAgent returns one agent with its oldest failures. Trust is computed as of now.
+	// CodeNotFound: not enrolled.
+	GetAgent(ctx context.Context, id string) (rest.Agent, error)
+
+	// WaitAgent is GetAgent as soon as the agent's revision is greater than
+	// after, and whatever GetAgent says when ctx ends before that: the end of
+	// ctx is no error. An agent that is deleted meanwhile is CodeNotFound.
+	WaitAgent(ctx context.Context, id string, after int64) (rest.Agent, error)
+
+	// EnrolAgent makes e, whose identity was checked, the agent's enrolment.
+	// CodeConflict: the id is enrolled already, or another enrolment pins the
+	// same transport key. CodeNotFound: there is no policy e.Policy.
+	EnrolAgent(ctx context.Context, e rest.Enrolment) (rest.Agent, error)
+
+	// UpdateAgent changes label or policy; the agent is judged anew under
+	// another policy. CodeNotFound: no such agent, or no such policy.
+	UpdateAgent(ctx context.Context, id string, u rest.AgentUpdate) (rest.Agent, error)
+
+	// RebindAgent ends the enrolment of e.ID and begins e, in one step: other
+	// keys of the same EK, a new record, no epoch, no failures. CodeNotFound:
+	// not enrolled, or no policy e.Policy. CodeConflict: the keys are the ones
+	// pinned now, or another enrolment pins the transport key.
+	RebindAgent(ctx context.Context, e rest.Enrolment) (rest.Agent, error)
+
+	// ClearAgent records that the operator cleared the standing failures. Those
+	// found later count again. CodeNotFound: not enrolled.
+	ClearAgent(ctx context.Context, id string) (rest.Agent, error)
+
+	// DeleteAgent ends the enrolment and its session. CodeNotFound: not
+	// enrolled.
+	DeleteAgent(ctx context.Context, id string) error
+}
+
+// Policies are the named runtime policies.
+type Policies interface {
+	// ListPolicies returns every policy without its text, ordered by name.
+	ListPolicies(ctx context.Context) (rest.PolicyList, error)
+
+	// GetPolicy returns one policy, its text to the byte. CodeNotFound.
+	GetPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error)
+
+	// AddPolicy stores p, of which Name, Digest, Text, Paths, Excludes and
+	// Unknown are set and checked, and returns it without the text.
+	// CodeConflict: the name is taken.
+	AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error)
+
+	// UpdatePolicy replaces the policy of p's name as AddPolicy stores one;
+	// every agent under it is judged again. CodeNotFound.
+	UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error)
+
+	// DeletePolicy deletes a policy. CodeNotFound; CodeConflict: an agent is
+	// judged under it.
+	DeletePolicy(ctx context.Context, name string) error
+}

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+// Handlers returns a handler for every route of rest.VerifierRoutes, as
+// rest.NewMux takes them.
+func Handlers(v Verifier) map[rest.Route]rest.Handler {
+	a, p := agents{v}, policies{v}
+	table := map[rest.Route]rest.Handler{
+		rest.ListAgents:   a.list,
+		rest.EnrolAgent:   a.enrol,
+		rest.GetAgent:     a.get,
+		rest.UpdateAgent:  a.update,
+		rest.RebindAgent:  a.rebind,
+		rest.ClearAgent:   a.clear,
+		rest.DeleteAgent:  a.delete,
+		rest.ListPolicies: p.list,
+		rest.AddPolicy:    p.add,
+		rest.GetPolicy:    p.get,
+		rest.UpdatePolicy: p.update,
+		rest.DeletePolicy: p.delete,
+	}
+	for route, h := range table {
+		table[route] = hinted(h, hints[route])
+	}
+	return table
+}
+
+// hinted gives h's refusals the route's hint for their code, unless they come
+// with their own.
+func hinted(h rest.Handler, hints map[rest.Code]string) rest.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		var refusal *rest.Error
+		if errors.As(err, &refusal) && refusal.Hint == "" && hints[refusal.Code] != "" {
+			return refusal.WithHint("%s", hints[refusal.Code])
+		}
+		return err
+	}
+}
+
+const (
+	hintAgents   = `"quicklime-tenant agent list" shows the agents that are enrolled`
+	hintPolicies = `"quicklime-tenant policy list" shows the policies there are`
+	hintPolicy   = `add the policy first with "quicklime-tenant policy add", or name another; "quicklime-tenant policy list" shows them`
+	hintIdentity = `let the machine register again and enrol it with "quicklime-tenant agent add"`
+)
+
+// hints say what to do about a refusal.
+var hints = map[rest.Route]map[rest.Code]string{
+	rest.EnrolAgent: {
+		rest.CodeConflict: `change its policy with "quicklime-tenant agent update", or remove it first with "quicklime-tenant agent delete"`,
+		rest.CodeNotFound: hintPolicy,
+		rest.CodeInvalid:  hintIdentity,
+	},
+	rest.GetAgent: {rest.CodeNotFound: hintAgents},
+	rest.UpdateAgent: {
+		rest.CodeNotFound: hintAgents + "; " + hintPolicies,
+		rest.CodeInvalid:  "send label or policy, or both",
+	},
+	rest.RebindAgent: {
+		rest.CodeNotFound: `an agent that is not enrolled is added with "quicklime-tenant agent add"`,
+		rest.CodeConflict: `"quicklime-tenant agent status" shows the agent as it is now`,
+		rest.CodeInvalid:  hintIdentity,
+	},
+	rest.ClearAgent:  {rest.CodeNotFound: hintAgents},
+	rest.DeleteAgent: {rest.CodeNotFound: hintAgents},
+	rest.GetPolicy:   {rest.CodeNotFound: hintPolicies},
+	rest.AddPolicy: {
+		rest.CodeConflict: `replace it with "quicklime-tenant policy update", or choose another name`,
+		rest.CodeInvalid:  "correct the policy at the places named and send it again",
+	},
+	rest.UpdatePolicy: {
+		rest.CodeNotFound: `a new policy is added with "quicklime-tenant policy add"`,
+		rest.CodeInvalid:  "correct the policy at the places named and send it again",
+	},
+	rest.DeletePolicy: {
+		rest.CodeNotFound: hintPolicies,
+		rest.CodeConflict: `give its agents another policy first with "quicklime-tenant agent update --policy"`,
+	},
+}
+
+// agentID returns the id in the path (I03).
+func agentID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if !wire.ValidID(id) {
+		return "", rest.Errorf(rest.CodeBadRequest, "%q is not an agent id", id).
+			WithHint("an agent id is 64 lower-case hexadecimal digits")
+	}
+	return id, nil
+}
+
+// policyName returns the name in the path (I03).
+func policyName(r *http.Request) (string, error) {
+	name := r.PathValue("name")
+	return name, checkName(name)
+}
+
+func checkName(name string) error {
+	if wire.ValidName(name) {
+		return nil
+	}
+	return rest.Errorf(rest.CodeBadRequest, "%q cannot name a policy", name).
+		WithHint("a name is 1 to 64 of a–z, A–Z, 0–9, '.', '_' and '-', the first a letter or digit")
+}

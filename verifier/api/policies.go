@@ -1,0 +1,120 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"quicklime/verifier/policy"
+	"quicklime/wire/rest"
+)
+
+// policies answers the routes under /v1/policies.
+type policies struct{ v Policies }
+
+func (p policies) list(w http.ResponseWriter, r *http.Request) error {
+	l, err := p.v.ListPolicies(r.Context())
+	return answer(w, http.StatusOK, l, err)
+}
+
+func (p policies) add(w http.ResponseWriter, r *http.Request) error {
+	in, err := readPolicy(r)
+	if err != nil {
+		return err
+	}
+	if err := checkName(in.Name); err != nil {
+		return err
+	}
+	out, err := p.v.AddPolicy(r.Context(), in)
+	return answer(w, http.StatusCreated, out, err)
+}
+
+func (p policies) update(w http.ResponseWriter, r *http.Request) error {
+	name, err := policyName(r)
+	if err != nil {
+		return err
+	}
+	in, err := readPolicy(r)
+	if err != nil {
+		return err
+	}
+	if in.Name != "" && in.Name != name {
+		return rest.Errorf(rest.CodeBadRequest, "the body names policy %q, the path %q", in.Name, name)
+	}
+	in.Name = name
+	out, err := p.v.UpdatePolicy(r.Context(), in)
+	return answer(w, http.StatusOK, out, err)
+}
+
+func (p policies) get(w http.ResponseWriter, r *http.Request) error {
+	name, err := policyName(r)
+	if err != nil {
+		return err
+	}
+	out, err := p.v.GetPolicy(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	return writeText(w, out)
+}
+
+func (p policies) delete(w http.ResponseWriter, r *http.Request) error {
+	name, err := policyName(r)
+	if err != nil {
+		return err
+	}
+	return answerNothing(w, p.v.DeletePolicy(r.Context(), name))
+}
+
+// readPolicy reads a policy that compiles. Only name and text of the body count;
+// the other members are there so that an answer of GetPolicy can be sent back,
+// and are derived from the text anew.
+func readPolicy(r *http.Request) (rest.RuntimePolicy, error) {
+	var in rest.RuntimePolicy
+	if err := rest.ReadJSON(r, rest.MaxBody, &in); err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	if len(in.Text) == 0 {
+		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeBadRequest, "the body has no text")
+	}
+	p, err := policy.Parse(in.Text)
+	if err != nil {
+		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "%v", err)
+	}
+	digest := sha256.Sum256(in.Text)
+	return rest.RuntimePolicy{
+		Name:     in.Name,
+		Digest:   hex.EncodeToString(digest[:]),
+		Text:     in.Text,
+		Paths:    p.Paths(),
+		Excludes: p.Excludes(),
+		Unknown:  p.Unknown(),
+	}, nil
+}
+
+// writeText answers with p and its text. json.Marshal would rewrite the text, so
+// that is put in as it is.
+func writeText(w http.ResponseWriter, p rest.RuntimePolicy) error {
+	text := p.Text
+	if !json.Valid(text) {
+		return fmt.Errorf("the stored text of policy %s is not JSON", p.Name)
+	}
+	p.Text = nil
+	head, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	head = bytes.TrimSuffix(head, []byte("}"))
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	for _, part := range [][]byte{head, []byte(`,"text":`), text, []byte("}\n")} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+)
+
+// exclusions reads the member excludes.
+func (p *parser) exclusions() {
+	p.array(func(i int) {
+		text, ok := p.str()
+		if !ok {
+			return
+		}
+		if i == MaxExcludes {
+			p.fatal("more than %d exclusions", MaxExcludes)
+			return
+		}
+		tree, err := parseExpression(text)
+		if err != nil {
+			p.problem("%v", err)
+			return
+		}
+		if p.program += programSize(tree); p.program > MaxProgram {
+			p.fatal("the exclusions up to this one compile to more than %d instructions: use fewer, or smaller repetitions and classes", MaxProgram)
+			return
+		}
+		x, err := compile(text, tree)
+		if err != nil {
+			p.problem("%v", err)
+			return
+		}
+		p.excludes = append(p.excludes, x)
+		for _, w := range doubts(text, tree) {
+			p.warnings = note(p.warnings, p.at.String()+": "+w)
+		}
+	})
+}
+
+// parseExpression parses an exclusion as its author wrote it.
+func parseExpression(text string) (*syntax.Regexp, error) {
+	if len(text) > MaxExpression {
+		return nil, fmt.Errorf("an expression of %d bytes, the limit is %d", len(text), MaxExpression)
+	}
+	tree, err := syntax.Parse(text, syntax.Perl|syntax.DotNL)
+	if err != nil {
+		return nil, explain(text, err)
+	}
+	return tree, nil
+}
+
+// compile makes the matcher of whole paths. The group around the expression is
+// put around what the parser understood, not around the text, in which a
+// parenthesis or a \Q could end it.
+func compile(text string, tree *syntax.Regexp) (*regexp.Regexp, error) {
+	x, err := regexp.Compile(`\A(?:` + tree.String() + `)\z`)
+	if err != nil {
+		return nil, explain(text, err)
+	}
+	if matchesAll(x) {
+		return nil, fmt.Errorf("%s: it matches every path, so that no file would be judged; a machine whose files nobody is to judge has no runtime policy", quote(text))
+	}
+	return x, nil
+}
+
+// explain says where in an exclusion RE2 stopped and why.
+func explain(text string, err error) error {
+	var e *syntax.Error
+	if !errors.As(err, &e) {
+		return fmt.Errorf("%s: %w", quote(text), err)
+	}
+	why := e.Code.String()
+	if e.Code == syntax.ErrInvalidPerlOp || e.Code == syntax.ErrInvalidEscape {
+		why += " (RE2 has no look-around and no references to groups)"
+	}
+	if e.Expr == text {
+		return fmt.Errorf("%s: %s", quote(text), why)
+	}
+	at := strings.Index(text, e.Expr)
+	return fmt.Errorf("%s: character %d, %s: %s", quote(text), 1+len([]rune(text[:max(at, 0)])), quote(e.Expr), why)
+}
+
+// programSize estimates from above what re compiles to before anything is
+// compiled: an instruction for each literal, operator and anchor, the ranges of
+// classes, and all of it as often as it is repeated.
+func programSize(re *syntax.Regexp) int {
+	n := 1
+	switch re.Op {
+	case syntax.OpLiteral:
+		n += len(re.Rune)
+	case syntax.OpCharClass:
+		n += len(re.Rune) / 2
+	case syntax.OpCapture, syntax.OpStar, syntax.OpPlus:
+		n++
+	}
+	for _, sub := range re.Sub {
+		n += 1 + programSize(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min+1, re.Max, 1)
+	}
+	return n
+}
+
+// everywhere are paths that have nothing in common but their first byte.
+var everywhere = []string{"/init", "/usr/bin/bash", "/lib/x86_64-linux-gnu/libc.so.6", "/etc/passwd", "/opt/B.d/9", "/home/q/.x", "/var/lib/a-b_c,d/e"}
+
+// matchesAll reports whether x matches every path, by trial.
+func matchesAll(x *regexp.Regexp) bool {
+	for _, path := range everywhere {
+		if !x.MatchString(path) {
+			return false
+		}
+	}
+	return true
+}
+
+var pythonRepeat = regexp.MustCompile(`\{,[0-9]+\}`)
+
+// doubts returns what in an exclusion that compiles is probably not meant.
+func doubts(text string, tree *syntax.Regexp) (all []string) {
+	if endsInSlash(tree) {
+		all = append(all, fmt.Sprintf("%s matches no file, for it must match the whole path: %s is all that is below", quote(text), quote(strings.TrimSuffix(text, "$")+".*")))
+	}
+	if strings.Contains(text, " ") {
+		all = append(all, quote(text)+" has a space, for which the kernel writes _")
+	}
+	if pythonRepeat.MatchString(text) {
+		all = append(all, quote(text)+": RE2 takes {,n} for plain text: write {0,n}")
+	}
+	return all
+}
+
+// endsInSlash reports whether all that tree matches ends with a "/" that it
+// spells out.
+func endsInSlash(tree *syntax.Regexp) bool {
+	switch tree.Op {
+	case syntax.OpLiteral:
+		return tree.Rune[len(tree.Rune)-1] == '/'
+	case syntax.OpCapture:
+		return endsInSlash(tree.Sub[0])
+	case syntax.OpConcat:
+		last := len(tree.Sub) - 1
+		for last > 0 && tree.Sub[last].Op == syntax.OpEndText {
+			last--
+		}
+		return endsInSlash(tree.Sub[last])
+	}
+	return false
+}

@@ -1,0 +1,305 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quicklime/wire/pcr"
+)
+
+// Digests of the four algorithms, as a policy lists them.
+var (
+	hex40  = strings.Repeat("a1", 20)
+	hex64  = strings.Repeat("b2", 32)
+	hex96  = strings.Repeat("c3", 48)
+	hex128 = strings.Repeat("d4", 64)
+)
+
+// whole has every member of the format, each with contents, and two members that
+// are none.
+var whole = strings.NewReplacer("$40", hex40, "$64", hex64, "$96", hex96, "$128", hex128).Replace(`{
+  "meta": {"version": 1, "generator": 2, "timestamp": "2026-11-23 17:02:11.5", "author": "me"},
+  "release": 0,
+  "digests": {
+    "boot_aggregate": ["$64"],
+    "/usr/bin/bash": ["$64", "$40"],
+    "/usr/lib/\u00e4.so": ["$96", "$128"],
+    "/usr/bin/gone": []
+  },
+  "excludes": ["^/tmp/.*", "/var/log/.*$"],
+  "keyrings": {".ima": ["$64"]},
+  "ima": {
+    "ignored_keyrings": ["*"],
+    "log_hash_alg": "sha1",
+    "dm_policy": {"version": 1, "match_on": "name", "rules": {}},
+    "violations": "warn"
+  },
+  "ima-buf": {"kexec-cmdline": ["$64"]},
+  "verification-keys": "{\"meta\": {\"version\": 1}, \"keyids\": [1, -2], \"pubkeys\": [\"AAEC\", \"\"], \"x\": [1]}",
+  "later": {"deep": [[{"x": 1e400}]]}
+}`)
+
+func mustParse(t testing.TB, text string) *Policy {
+	t.Helper()
+	p, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestParse(t *testing.T) {
+	p := mustParse(t, whole)
+	sum := sha256.Sum256([]byte(whole))
+	if p.Digest() != hex.EncodeToString(sum[:]) {
+		t.Errorf("digest %s", p.Digest())
+	}
+	if p.Empty() || p.Paths() != 4 || p.Excludes() != 2 || p.Violations() != ViolationsWarn {
+		t.Errorf("empty %v, %d paths, %d exclusions, violations %q", p.Empty(), p.Paths(), p.Excludes(), p.Violations())
+	}
+	got := [][]string{p.BootAggregates(), p.NotEvaluated(), p.Unknown(), p.Warnings()}
+	want := [][]string{
+		{"sha256:" + hex64},
+		{"ima-buf", "ima.dm_policy", "ima.ignored_keyrings", "keyrings", "verification-keys"},
+		{"later", "meta.author", "verification-keys.x"},
+		nil,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// A policy as Keylime's generator writes an empty one has nothing that is not
+// evaluated.
+func TestParseEmptyMembers(t *testing.T) {
+	p := mustParse(t, `{"meta": {"version": 1}, "release": 0, "digests": {}, "excludes": [], "keyrings": {},
+		"ima": {"ignored_keyrings": [], "log_hash_alg": "sha1", "dm_policy": null}, "ima-buf": {}, "verification-keys": ""}`)
+	if p.NotEvaluated() != nil || p.Unknown() != nil || p.Violations() != ViolationsFail {
+		t.Errorf("not evaluated %v, unknown %v, violations %q", p.NotEvaluated(), p.Unknown(), p.Violations())
+	}
+}
+
+func TestI21_EmptyPolicyIsNotEvaluated(t *testing.T) {
+	for text, empty := range map[string]bool{
+		`{"meta": {"version": 1}}`:                                          true,
+		`{"meta": {"version": 1}, "digests": {}, "excludes": []}`:           true,
+		`{"meta": {"version": 1}, "keyrings": {".ima": ["` + hex64 + `"]}}`: true,
+		`{"meta": {"version": 1}, "digests": {"/x": []}}`:                   false,
+		`{"meta": {"version": 1}, "excludes": ["/x"]}`:                      false,
+	} {
+		if got := mustParse(t, text).Empty(); got != empty {
+			t.Errorf("%s: empty is %v", text, got)
+		}
+	}
+	if p := new(Policy); !p.Empty() || p.JudgeFile([]byte("/x"), pcr.SHA256, make([]byte, 32)).Verdict.OK() {
+		t.Error("the zero Policy allows a file")
+	}
+}
+
+// around makes a policy with one more member than it needs.
+func around(member string) string { return `{"meta": {"version": 1}, ` + member + `}` }
+
+func TestParseRefuses(t *testing.T) {
+	deep := strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth)
+	long := strings.Repeat("x", 1000)
+	for _, test := range []struct{ name, text, want string }{
+		{"nothing", ``, `not JSON: the text ends inside a value`},
+		{"white space", " \n", `not JSON: the text ends inside a value`},
+		{"an array", `[]`, `an array, want an object`},
+		{"null", `null`, `null, want an object`},
+		{"no meta", `{"digests": {}}`, `meta.version: missing`},
+		{"no version", `{"meta": {}}`, `meta.version: missing`},
+		{"version 2", `{"meta": {"version": 2}}`, `meta.version: "2", want 1`},
+		{"version 1.0", `{"meta": {"version": 1.0}}`, `meta.version: "1.0", want 1`},
+		{"version true", `{"meta": {"version": true}}`, `meta.version: true or false, want a number`},
+		{"a huge version", `{"meta": {"version": 1e999999999}}`, `meta.version: "1e999999999", want 1`},
+		{"two policies", `{"meta": {"version": 1}}{}`, `something follows`},
+		{"rubbish behind", `{"meta": {"version": 1}} x`, `something follows`},
+		{"a byte order mark", "\ufeff" + `{"meta": {"version": 1}}`, `not JSON: line 1, column 1: invalid character`},
+		{"a comment", "{\n// why\n" + `"meta": {"version": 1}}`, `not JSON: line 2, column 1: invalid character`},
+		{"a trailing comma", `{"meta": {"version": 1},}`, `not JSON: line 1, column 25: invalid character`},
+		{"a trailing comma in an array", around(`"excludes": ["/x",]`), `not JSON`},
+		{"the wrong bracket", around(`"excludes": ["/x"}`), `not JSON`},
+		{"not UTF-8", around("\n\"digests\": {\"/\xff\": []}"), `line 2 is not UTF-8`},
+		{"a member twice", around(`"digests": {}, "digests": {}`), `digests: the name is there twice`},
+		{"a path twice", around(`"digests": {"/x": [], "/x": []}`), `digests["/x"]: the name is there twice`},
+		{"a path twice in disguise", around(`"digests": {"/x": [], "\u002fx": []}`), `digests["/x"]: the name is there twice`},
+		{"an unknown member twice", around(`"a": {"b": [0, {"c": 1, "c": 1}]}`), `a.b[1].c: the name is there twice`},
+		{"half a character", around(`"digests": {"/\ud800": []}`), `an escape \ud800 to \udfff`},
+		{"half a character unknown", around(`"a": "\uDFFF"`), `a: an escape \ud800 to \udfff`},
+		{"too deep", around(`"a": ` + deep), `more than 32 levels deep`},
+		{"too deep in objects", around(strings.Repeat(`"a": {`, MaxDepth) + strings.Repeat(`}`, MaxDepth)), `more than 32 levels deep`},
+		{"digests of another type", around(`"digests": ["/x"]`), `digests: an array, want an object`},
+		{"a digest of another type", around(`"digests": {"/x": [1]}`), `digests["/x"][0]: a number, want a string`},
+		{"a digest without its array", around(`"digests": {"/x": "` + hex64 + `"}`), `digests["/x"]: a string, want an array`},
+		{"a digest in upper case", around(`"digests": {"/x": ["` + strings.ToUpper(hex64) + `"]}`), `is not a lower-case hexadecimal digit`},
+		{"a digest with its algorithm", around(`"digests": {"/x": ["sha256:` + hex64 + `"]}`), `71 digits are no digest`},
+		{"a digest with a letter", around(`"digests": {"/x": ["` + hex64[:63] + `g"]}`), `character 64 is not a lower-case`},
+		{"half a digest", around(`"digests": {"/x": ["` + hex64[:63] + `"]}`), `63 digits are no digest`},
+		{"a digest with a sign of two bytes", around(`"digests": {"/x": ["` + hex64[:62] + `é"]}`), `character 63 is not`},
+		{"a path with NUL", around(`"digests": {"/x\u0000": []}`), `digests["/x\x00"]: a path has no NUL byte`},
+		{"a long path", around(`"digests": {"/` + strings.Repeat("x", MaxPath) + `": []}`), `a path of 4097 bytes`},
+		{"a long name is cut", around(`"` + long + `": 1, "` + long + `": 1`), `["` + long[:maxShown] + `"…]: the name`},
+		{"excludes null", around(`"excludes": null`), `excludes: null, want an array`},
+		{"an exclusion of another type", around(`"excludes": [{"a": 1}]`), `excludes[0]: an object, want a string`},
+		{"violations", around(`"ima": {"violations": "Warn"}`), `ima.violations: "Warn", want one of fail, warn, ignore`},
+		{"log_hash_alg", around(`"ima": {"log_hash_alg": "md5"}`), `ima.log_hash_alg: "md5", want one of sha1`},
+		{"dm_policy", around(`"ima": {"dm_policy": []}`), `ima.dm_policy: an array, want an object or null`},
+		{"ignored_keyrings", around(`"ima": {"ignored_keyrings": "*"}`), `ima.ignored_keyrings: a string, want an array`},
+		{"a keyring that is no name", around(`"ima": {"ignored_keyrings": ["*", 1]}`), `ima.ignored_keyrings[1]: a number, want a string`},
+		{"keyrings", around(`"keyrings": {".ima": ["00"]}`), `keyrings[".ima"][0]: "00": 2 digits are no digest`},
+		{"ima-buf", around(`"ima-buf": []`), `ima-buf: an array, want an object`},
+		{"keys that are an object", around(`"verification-keys": {}`), `verification-keys: an object, want a string`},
+		{"keys that are no JSON", around(`"verification-keys": "-----BEGIN"`), `verification-keys: not JSON`},
+		{"keys with more behind", around(`"verification-keys": "{} {}"`), `verification-keys: something follows`},
+		{"a key that is not base64", around(`"verification-keys": "{\"pubkeys\": [\"!\"]}"`), `verification-keys.pubkeys[0]: "!" is not base64`},
+		{"a key id that is no integer", around(`"verification-keys": "{\"keyids\": [1.5]}"`), `verification-keys.keyids[0]: "1.5" is not an integer`},
+		{"keys twice", around(`"verification-keys": "{\"keyids\": [], \"keyids\": []}"`), `verification-keys.keyids: the name is there twice`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Parse([]byte(test.text))
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error %v", err)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %q, want %q in it", err, test.want)
+			}
+		})
+	}
+}
+
+// One reading tells everything that is wrong.
+func TestParseCollectsProblems(t *testing.T) {
+	_, err := Parse([]byte(`{"meta": {"version": 3}, "digests": {"/a": ["x"], "/b": {"c": []}, "/d": [[], "y"]}, "excludes": ["(", "/ok", ")"]}`))
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	var places []string
+	for _, p := range e.Problems {
+		places = append(places, p.Place)
+	}
+	want := []string{"meta.version", `digests["/a"][0]`, `digests["/b"]`, `digests["/d"][0]`, `digests["/d"][1]`, "excludes[0]", "excludes[2]"}
+	if d := cmp.Diff(want, places); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestErrorIsBounded(t *testing.T) {
+	_, err := Parse([]byte(around(`"excludes": [` + strings.Repeat(`0,`, MaxProblems+6) + `0]`)))
+	var e *Error
+	if !errors.As(err, &e) || len(e.Problems) != MaxProblems || e.More != 7 {
+		t.Fatalf("error %v", err)
+	}
+	if !strings.HasSuffix(err.Error(), "\nand 7 more") {
+		t.Errorf("error ends %q", err.Error()[len(err.Error())-40:])
+	}
+}
+
+func TestI04_PolicyIsBounded(t *testing.T) {
+	list := func(n int, element string) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
+	members := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"%d":0,`, i)
+		}
+		return strings.TrimSuffix(b.String(), ",")
+	}
+	for _, test := range []struct {
+		name, ok, over, want string
+	}{
+		{"bytes", around(`"a": 0` + strings.Repeat(" ", MaxPolicy-len(around(`"a": 0`)))), strings.Repeat(" ", MaxPolicy+1), "67108865 bytes, the limit is"},
+		{"members", around(`"a": {` + members(MaxMembers-3) + `}`), around(`"a": {` + members(MaxMembers-2) + `}`), "at most 1048576 members"},
+		{"depth", around(`"a": ` + strings.Repeat("[", MaxDepth-1) + strings.Repeat("]", MaxDepth-1)), around(`"a": ` + strings.Repeat("[", 1e6)), "32 levels deep"},
+		{"path", around(`"digests": {"` + strings.Repeat("x", MaxPath) + `": []}`), around(`"digests": {"` + strings.Repeat("x", MaxPath+1) + `": []}`), "a path of 4097 bytes"},
+		{"digests", around(`"digests": {"/x": [` + list(MaxDigests, `"`+hex40+`"`) + `]}`), around(`"digests": {"/x": [` + list(MaxDigests+1, `"`+hex40+`"`) + `]}`), "1001 digests are listed"},
+		{"digests of paths that are one", around(`"digests": {"/a_b": [` + list(MaxDigests, `"`+hex40+`"`) + `]}`), around(`"digests": {"/a_b": [` + list(MaxDigests, `"`+hex40+`"`) + `], "/a b": ["` + hex40 + `"]}`), `1001 digests are listed for "/a_b"`},
+		{"exclusions", around(`"excludes": [` + list(MaxExcludes, `"/x"`) + `]`), around(`"excludes": [` + list(MaxExcludes+1, `"/x"`) + `]`), "more than 10000 exclusions"},
+		{"expression", around(`"excludes": ["` + strings.Repeat("x", MaxExpression) + `"]`), around(`"excludes": ["` + strings.Repeat("x", MaxExpression+1) + `"]`), "an expression of 8193 bytes"},
+		{"repetition", around(`"excludes": ["(x{100}){10}"]`), around(`"excludes": ["((\\pL{10}){10}){10}"]`), "compile to more than 262144"},
+		{"program", around(`"excludes": [` + list(200, `"x{300}"`) + `]`), around(`"excludes": [` + list(200, `"x{1000}"`) + `]`), "compile to more than 262144"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			mustParse(t, test.ok)
+			_, err := Parse([]byte(test.over))
+			var e *Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), test.want) || len(e.Problems) != 1 {
+				t.Errorf("error %v, want %q in it and nothing else", err, test.want)
+			}
+		})
+	}
+}
+
+func TestReportsAreBounded(t *testing.T) {
+	var b strings.Builder
+	for i := range MaxReported + 5 {
+		fmt.Fprintf(&b, `,"x%d": 0`, i)
+	}
+	p := mustParse(t, `{"meta": {"version": 1}`+b.String()+`}`)
+	if len(p.Unknown()) != MaxReported {
+		t.Errorf("%d unknown members are listed", len(p.Unknown()))
+	}
+}
+
+func TestEveryCutFails(t *testing.T) {
+	for n := range len(whole) {
+		if _, err := Parse([]byte(whole[:n])); err == nil {
+			t.Errorf("the first %d bytes are a policy", n)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Add([]byte(around(`"digests": {"/a b": ["` + hex64 + `"], "/a_b": []}, "excludes": ["(?i)/A[^/]*", "a|b", ""]`)))
+	f.Add([]byte(around(`"digests": {"\ud83d\ude00\ufffd": []}, "a": [[{"b": null}, -0.1e-7, true]]`)))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := Parse(text)
+		if err != nil {
+			if e := (*Error)(nil); !errors.As(err, &e) || len(e.Problems) == 0 || len(e.Problems) > MaxProblems {
+				t.Fatalf("error %#v", err)
+			}
+			return
+		}
+		var d struct {
+			Digests map[string][]string `json:"digests"`
+		}
+		if err := json.Unmarshal(text, &d); err != nil {
+			t.Fatalf("encoding/json refuses it: %v", err)
+		}
+		if len(d.Digests) != p.Paths() {
+			t.Fatalf("%d paths, encoding/json finds %d", p.Paths(), len(d.Digests))
+		}
+		for path, sums := range d.Digests {
+			checkListed(t, p, path, sums)
+		}
+	})
+}
+
+// checkListed checks that p allows each of the digests for path and for what a
+// kernel writes for it.
+func checkListed(t *testing.T, p *Policy, path string, sums []string) {
+	t.Helper()
+	for _, s := range sums {
+		digest, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bank := range pcr.Banks {
+			for _, name := range []string{path, strings.ReplaceAll(path, " ", "_")} {
+				got := p.JudgeFile([]byte(name), bank, digest).Verdict
+				if (got == Allowed) != (bank.Size() == len(digest)) {
+					t.Fatalf("%q %v:%s: %v", name, bank, s, got)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A reader walks one JSON text. It reports every value that is not what the
+// caller asks for, with its place, and goes on behind it; what no one can read
+// on from, a mistake in JSON's own grammar or a bound on the whole, ends it.
+//
+// encoding/json finds the tokens. The reader adds what it does not do: member
+// names are unique and exact, depth and count are bounded, no text is repaired.
+type reader struct {
+	text    []byte
+	tokens  *json.Decoder
+	base    place // of the text as a whole
+	at      place // of what is being read
+	members int
+	dead    bool // nothing more is read
+	err     *Error
+}
+
+func newReader(text []byte, base place, err *Error) *reader {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return &reader{text: text, tokens: d, base: base, at: slices.Clone(base), err: err}
+}
+
+// problem reports a problem at the current place.
+func (r *reader) problem(format string, args ...any) {
+	r.err.add(r.at.String(), fmt.Sprintf(format, args...))
+}
+
+// fatal reports a problem that ends the reader.
+func (r *reader) fatal(format string, args ...any) {
+	r.problem(format, args...)
+	r.dead = true
+}
+
+// next reads a token. It is false once the reader is dead.
+func (r *reader) next() (json.Token, bool) {
+	if r.dead {
+		return nil, false
+	}
+	start := r.tokens.InputOffset()
+	t, err := r.tokens.Token()
+	if err != nil {
+		r.malformed(err)
+		return nil, false
+	}
+	if s, ok := t.(string); ok && halved(s, r.text[start:r.tokens.InputOffset()]) {
+		r.problem("an escape \\ud800 to \\udfff stands for half a character: write the character itself")
+	}
+	return t, true
+}
+
+// malformed ends the reader at a mistake in the grammar.
+func (r *reader) malformed(err error) {
+	r.dead = true
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		r.err.add(r.base.String(), "not JSON: the text ends inside a value")
+		return
+	}
+	before := r.text[:r.tokens.InputOffset()]
+	line := 1 + bytes.Count(before, []byte("\n"))
+	column := len(before) - bytes.LastIndexByte(before, '\n')
+	r.err.add(r.base.String(), fmt.Sprintf("not JSON: line %d, column %d: %v", line, column, err))
+}
+
+var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
+
+// halved reports whether encoding/json replaced an unpaired surrogate (RFC 8259,
+// section 8.2) when it read raw as s.
+func halved(s string, raw []byte) bool {
+	return strings.ContainsRune(s, utf8.RuneError) && surrogate.Match(raw)
+}
+
+// object reads an object and calls member for each of its members, which must
+// read the value. It is false if the value is no object.
+func (r *reader) object(member func(name string)) bool {
+	ok := r.open('{', "an object")
+	if ok {
+		r.eachMember(member)
+	}
+	return ok
+}
+
+// array reads an array and calls element for each of its elements, which must
+// read the value. It is false if the value is no array.
+func (r *reader) array(element func(i int)) bool {
+	ok := r.open('[', "an array")
+	if ok {
+		r.each(element)
+	}
+	return ok
+}
+
+// open reads an opening delimiter, or reports and skips another value.
+func (r *reader) open(delim json.Delim, want string) bool {
+	t, ok := r.next()
+	if ok && t != delim {
+		r.wrong(t, want)
+		return false
+	}
+	return ok
+}
+
+// eachMember reads an object from behind its opening brace to its end.
+func (r *reader) eachMember(member func(name string)) {
+	seen := make(map[string]bool)
+	r.each(func(int) {
+		t, ok := r.next()
+		if !ok {
+			return
+		}
+		if r.members++; r.members > MaxMembers {
+			r.fatal("a policy has at most %d members in all its objects together", MaxMembers)
+			return
+		}
+		name := t.(string) // the decoder lets nothing else be a name
+		r.at[len(r.at)-1] = step{name, -1}
+		if seen[name] {
+			r.problem("the name is there twice: two readers may take two different values")
+		}
+		seen[name] = true
+		member(name)
+	})
+}
+
+// each reads an object or array from behind its opening delimiter to its end.
+func (r *reader) each(one func(i int)) {
+	if len(r.at) == MaxDepth {
+		r.fatal("more than %d levels deep", MaxDepth)
+		return
+	}
+	r.at = append(r.at, step{})
+	for i := 0; !r.dead && r.tokens.More(); i++ {
+		r.at[len(r.at)-1] = step{"", i}
+		one(i)
+	}
+	r.at = r.at[:len(r.at)-1]
+	r.next() // the closing delimiter; the decoder insists on the right one
+}
+
+// str reads a string.
+func (r *reader) str() (string, bool) {
+	t, ok := r.next()
+	if !ok {
+		return "", false
+	}
+	s, ok := t.(string)
+	if !ok {
+		r.wrong(t, "a string")
+	}
+	return s, ok
+}
+
+// number reads a number as it is written.
+func (r *reader) number() (json.Number, bool) {
+	t, ok := r.next()
+	if !ok {
+		return "", false
+	}
+	n, ok := t.(json.Number)
+	if !ok {
+		r.wrong(t, "a number")
+	}
+	return n, ok
+}
+
+// wrong reports that t begins another value than the one wanted, and skips it.
+func (r *reader) wrong(t json.Token, want string) {
+	r.problem("%s, want %s", kind(t), want)
+	r.skipFrom(t)
+}
+
+// skip reads any value.
+func (r *reader) skip() {
+	if t, ok := r.next(); ok {
+		r.skipFrom(t)
+	}
+}
+
+// skipFrom reads what is left of the value that begins with t.
+func (r *reader) skipFrom(t json.Token) {
+	switch t {
+	case json.Delim('{'):
+		r.eachMember(func(string) { r.skip() })
+	case json.Delim('['):
+		r.each(func(int) { r.skip() })
+	}
+}
+
+// end reports anything that follows the value.
+func (r *reader) end() {
+	if r.dead {
+		return
+	}
+	if _, err := r.tokens.Token(); !errors.Is(err, io.EOF) {
+		r.err.add(r.base.String(), "something follows the closing brace")
+	}
+}
+
+// kind names what a token begins.
+func kind(t json.Token) string {
+	switch t := t.(type) {
+	case json.Delim:
+		if t == '{' {
+			return "an object"
+		}
+		return "an array"
+	case string:
+		return "a string"
+	case json.Number:
+		return "a number"
+	case bool:
+		return "true or false"
+	}
+	return "null"
+}
