@@ -47,7 +47,7 @@ func (v service) WaitAgent(ctx context.Context, id string, after int64) (rest.Ag
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return a, nil
+			return v.GetAgent(context.WithoutCancel(ctx), id) // trust may have run out meanwhile
 		}
 	}
 }

@@ -119,6 +119,11 @@ func (m Challenge) Check() error {
 }
 
 // Check implements Message.
+func (m Alive) Check() error {
+	return check("alive", rule{m.Padding == [AlivePadding]byte{}, "padding"})
+}
+
+// Check implements Message.
 func (m Register) Check() error {
 	err := check("register",
 		rule{m.Version == ProtocolVersion, fmt.Sprintf("version %d, want %d", m.Version, ProtocolVersion)},

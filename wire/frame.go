@@ -64,6 +64,8 @@ func decode(t Type, body []byte) (Message, error) {
 		return decodeAs[Verdict](body)
 	case TypeChallenge:
 		return decodeAs[Challenge](body)
+	case TypeAlive:
+		return decodeAs[Alive](body)
 	case TypeRegister:
 		return decodeAs[Register](body)
 	case TypeCredential:

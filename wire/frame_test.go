@@ -28,6 +28,7 @@ var messages = []wire.Message{
 	wire.Evidence{Envelope: []byte{1}, PCRs: [][]byte{make([]byte, 32)}, IMA: wire.Span{First: 7, Count: 1, Bytes: 100}, Boot: 5},
 	wire.Verdict{Accepted: true, Trust: wire.Untrusted, Reason: wire.IMANotInPolicy, Failures: 2, Nonce: nonce, Resume: wire.Resume{Epoch: epoch, Entries: 8}},
 	wire.Challenge{Nonce: nonce, Within: 5000},
+	wire.Alive{},
 	wire.Register{Version: 1, Software: "1.0", Label: "host", TokenID: "0123456789abcdef", TokenSecret: make([]byte, 32), EKPublic: []byte{1},
 		EKCertificates: [][]byte{{2}}, AKPublic: []byte{3}, Transport: []byte{4}, Certify: []byte{5}, Signature: []byte{6}},
 	wire.Credential{Object: []byte{1}, Secret: []byte{2}},
@@ -130,17 +131,18 @@ func TestI04_OversizeFrameIsRefusedUnread(t *testing.T) {
 
 func TestAppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
 	for name, m := range map[string]wire.Message{
-		"a nonce of another length":  wire.Challenge{Nonce: nonce[1:]},
-		"another version":            wire.Hello{Version: 2},
-		"a label with a line break":  func() wire.Message { m := messages[5].(wire.Register); m.Label = "a\nb"; return m }(),
-		"five certificates":          func() wire.Message { m := messages[5].(wire.Register); m.EKCertificates = make([][]byte, 5); return m }(),
-		"an empty certificate":       func() wire.Message { m := messages[5].(wire.Register); m.EKCertificates = [][]byte{{}}; return m }(),
-		"a list over its limit":      wire.Evidence{Envelope: []byte{1}, IMA: wire.Span{Bytes: wire.MaxList + 1}},
-		"a boot log over its limit":  wire.Evidence{Envelope: []byte{1}, Boot: wire.MaxBootLog + 1},
-		"more entries than bytes":    wire.Evidence{Envelope: []byte{1}, IMA: wire.Span{Count: 2, Bytes: 1}},
-		"an envelope over its limit": wire.Evidence{Envelope: make([]byte, wire.MaxEnvelope+1)},
-		"a resume without an epoch":  wire.Verdict{Nonce: nonce, Resume: wire.Resume{Entries: 1}},
-		"an empty selection":         wire.Welcome{Version: 1, Nonce: nonce, IMABank: pcr.SHA256},
+		"a nonce of another length":   wire.Challenge{Nonce: nonce[1:]},
+		"another version":             wire.Hello{Version: 2},
+		"a label with a line break":   func() wire.Message { m := messages[6].(wire.Register); m.Label = "a\nb"; return m }(),
+		"five certificates":           func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = make([][]byte, 5); return m }(),
+		"an empty certificate":        func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = [][]byte{{}}; return m }(),
+		"a list over its limit":       wire.Evidence{Envelope: []byte{1}, IMA: wire.Span{Bytes: wire.MaxList + 1}},
+		"a boot log over its limit":   wire.Evidence{Envelope: []byte{1}, Boot: wire.MaxBootLog + 1},
+		"more entries than bytes":     wire.Evidence{Envelope: []byte{1}, IMA: wire.Span{Count: 2, Bytes: 1}},
+		"an envelope over its limit":  wire.Evidence{Envelope: make([]byte, wire.MaxEnvelope+1)},
+		"a resume without an epoch":   wire.Verdict{Nonce: nonce, Resume: wire.Resume{Entries: 1}},
+		"padding that says something": wire.Alive{Padding: [wire.AlivePadding]byte{1}},
+		"an empty selection":          wire.Welcome{Version: 1, Nonce: nonce, IMABank: pcr.SHA256},
 	} {
 		if _, err := wire.AppendFrame(nil, m); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)

@@ -48,6 +48,10 @@ const (
 	// NonceSize is the length of a nonce: as strong as SHA-256.
 	NonceSize = 32 // bytes
 
+	// AlivePadding makes the packet of an Alive larger than the 42 bytes above
+	// which QUIC implementations answer with a stateless reset.
+	AlivePadding = 32 // bytes
+
 	// ExporterSize is the length of the TLS exporter that binds a message to
 	// its connection.
 	ExporterSize = 32 // bytes
@@ -69,6 +73,10 @@ const (
 	// IdleTimeout ends a connection on which nothing arrives, keep-alives
 	// included.
 	IdleTimeout = 60 * time.Second
+
+	// AliveInterval is how often an agent says Alive, and so how long it may not
+	// notice that its verifier was killed: a quarter of the usual trust.
+	AliveInterval = 10 * time.Second
 
 	// KeepAlive keeps state in middleboxes, most of which forget UDP after 30 s.
 	KeepAlive = 20 * time.Second

@@ -13,6 +13,7 @@ const (
 	TypeEvidence  Type = 0x03 // agent → verifier, followed by raw bytes
 	TypeVerdict   Type = 0x04 // verifier → agent
 	TypeChallenge Type = 0x05 // verifier → agent
+	TypeAlive     Type = 0x06 // agent → verifier
 
 	TypeRegister   Type = 0x21 // agent → registrar
 	TypeCredential Type = 0x22 // registrar → agent
@@ -99,6 +100,14 @@ type Challenge struct {
 	Within uint64 `cbor:"2,keyasint"` // milliseconds
 }
 
+// Alive says nothing. The agent sends it every AliveInterval: a verifier that was
+// killed and started again answers a packet of an unknown connection with a
+// stateless reset, but only one that is large enough (RFC 9000, section 10.3.3),
+// which QUIC's own keep-alive is not. So the agent comes back within that time.
+type Alive struct {
+	Padding [AlivePadding]byte `cbor:"1,keyasint"` // zero
+}
+
 // Register asks the registrar to know this TPM. The connection's TLS key is the
 // transport key.
 type Register struct {
@@ -168,6 +177,7 @@ func (Welcome) Type() Type    { return TypeWelcome }
 func (Evidence) Type() Type   { return TypeEvidence }
 func (Verdict) Type() Type    { return TypeVerdict }
 func (Challenge) Type() Type  { return TypeChallenge }
+func (Alive) Type() Type      { return TypeAlive }
 func (Register) Type() Type   { return TypeRegister }
 func (Credential) Type() Type { return TypeCredential }
 func (Proof) Type() Type      { return TypeProof }

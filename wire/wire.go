@@ -36,6 +36,7 @@
 //	evidence  = { 1: bstr, 2: [* bstr], 3: { 1: uint, 2: uint, 3: uint }, 4: uint }                   ; 0x03, agent
 //	verdict   = { 1: bool, 2: trust, 3: tstr, 4: uint, 5: nonce, 6: resume, 7: bool }                 ; 0x04, verifier
 //	challenge = { 1: nonce, 2: uint }                                                                 ; 0x05, verifier
+//	alive     = { 1: bstr .size 32 }                                                                  ; 0x06, agent
 //
 //	; registration
 //	register   = { 1: 1, 2: tstr, 3: tstr, 4: tstr, 5: bstr, 6: bstr, 7: [* bstr], 8: bstr, 9: bstr, 10: bstr, 11: bstr } ; 0x21, agent
@@ -71,7 +72,7 @@
 // Welcome or the last Verdict; each counts once. It continues the list where
 // Welcome or the last Verdict said; a Verdict that is not accepted and names
 // another point asks for the list from there. Trust is dated from the issue of
-// the nonce.
+// the nonce. Alive, at any time, is not answered.
 //
 // # Example
 //

@@ -97,10 +97,10 @@ func programSize(re *syntax.Regexp) int {
 		n++
 	}
 	for _, sub := range re.Sub {
-		n += 1 + programSize(sub)
+		n += programSize(sub)
 	}
 	if re.Op == syntax.OpRepeat {
-		n *= max(re.Min+1, re.Max, 1)
+		n *= max(re.Min+1, re.Max)
 	}
 	return n
 }

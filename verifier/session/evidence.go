@@ -30,6 +30,9 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	if err != nil {
 		return err
 	}
+	if from := begun.From(); begun.Resync() && s.told == from.Entries() {
+		return s.disobeyed(ctx, ev, begun)
+	}
 	if begun.Resync() {
 		s.log.Info("asked for the list from another point", "epoch", begun.Epoch(), "first", ev.IMA.First, "want", begun.From())
 		return s.answer(ctx, begun, false)
@@ -39,6 +42,19 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 		return err
 	}
 	return s.answer(ctx, begun, accepted)
+}
+
+// disobeyed judges evidence whose list begins elsewhere than the agent was asked
+// for: it does not have what it once proved.
+func (s *session) disobeyed(ctx context.Context, ev wire.Evidence, b appraise.Begun) error {
+	from := b.From()
+	f := wire.Failure{ID: wire.IMAMismatch, Hint: "the list was replaced or lost entries: reboot the machine",
+		Message: fmt.Sprintf("the list was sent from entry %d on, though %d entries were certified in this boot", ev.IMA.First, from.Entries())}
+	var err error
+	if s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, []wire.Failure{f}); err != nil {
+		return err
+	}
+	return s.answer(ctx, b, false)
 }
 
 // question is what evidence has to answer now.
@@ -130,7 +146,6 @@ func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun
 			return false, err // it was good before: the keys or the nonce went away
 		}
 		if again.From() != b.From() || again.Resync() {
-			b = again
 			return false, nil // another session went on with the list: the verdict says from where
 		}
 		b = again
@@ -198,6 +213,7 @@ func (s *session) answer(ctx context.Context, b appraise.Begun, accepted bool) e
 	if b.New() && !accepted {
 		resume = wire.Resume{} // another boot: the list from its beginning
 	}
+	s.told = resume.Entries
 	return s.conn.Send(wire.Verdict{
 		Accepted: accepted, Trust: trust, Reason: reason, Failures: s.standing.Failures,
 		Nonce: s.own.value[:], Resume: resume, WantBoot: !s.standing.HaveBoot || b.New() && !accepted,

@@ -36,10 +36,11 @@ type session struct {
 	selection pcr.Selection
 	bank      pcr.Bank
 
-	own       nonce     // of Welcome or the last Verdict: for evidence that the agent starts itself
-	challenge *nonce    // outstanding; nil: none
-	due       time.Time // of the next challenge, or of the answer to the outstanding one
-	trust     wire.Trust
+	own       nonce      // of Welcome or the last Verdict: for evidence that the agent starts itself
+	challenge *nonce     // outstanding; nil: none
+	due       time.Time  // of the next challenge, or of the answer to the outstanding one
+	told      uint64     // entry from which the agent was last asked to go on
+	trust     wire.Trust // in the last verdict; "": none yet
 }
 
 // run serves the agent until the connection or the enrolment ends.
@@ -61,11 +62,13 @@ func (s *session) run(ctx context.Context) error {
 }
 
 func (s *session) message(ctx context.Context, m wire.Message) error {
-	ev, ok := m.(wire.Evidence)
-	if !ok {
-		return fmt.Errorf("%w: %T is not expected", errProtocol, m)
+	switch m := m.(type) {
+	case wire.Evidence:
+		return s.evidence(ctx, m)
+	case wire.Alive:
+		return nil
 	}
-	return s.evidence(ctx, ev)
+	return fmt.Errorf("%w: %T is not expected", errProtocol, m)
 }
 
 // welcome answers the agent's Hello.
@@ -96,6 +99,7 @@ func (s *session) welcome(ctx context.Context) error {
 	if sameBoot {
 		w.Resume = s.resume()
 	}
+	s.told = w.Resume.Entries
 	s.due = time.Now().Add(startTimeout)
 	s.log.Info("session began", "software", hello.Software, "resume", w.Resume.Entries, "bank", s.bank)
 	return s.conn.Send(w)

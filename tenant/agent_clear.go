@@ -1,0 +1,33 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) agentClear() *cobra.Command {
+	return p.onAgent(&cobra.Command{
+		Use:   "clear AGENT",
+		Short: "Record that you looked into a machine's failures",
+		Long: `Record that you looked into a machine's failures. They no longer count against it;
+what is found from now on does. "agent status" shows them first.`,
+	}, p.clear)
+}
+
+func (p *program) clear(ctx context.Context, s servers, id string) error {
+	before, err := s.enrolled(ctx, id)
+	if err != nil {
+		return err
+	}
+	a, err := s.verifier.Clear(ctx, id)
+	if err != nil {
+		return err
+	}
+	return p.show(a, func(w io.Writer) {
+		fmt.Fprintf(w, "cleared %d failures of %s  %s: %s\n",
+			before.FailureCount, short(a.ID), printable(a.Label), printable(stateWords(a)))
+	})
+}

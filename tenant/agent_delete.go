@@ -1,0 +1,75 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/wire/rest"
+)
+
+// deleted is the JSON of "agent delete".
+type deleted struct {
+	ID        string `json:"id"`
+	Enrolment bool   `json:"enrolment"` // an enrolment was ended
+	Machine   bool   `json:"machine"`   // the registrar forgot the machine
+}
+
+func (p *program) agentDelete() *cobra.Command {
+	var (
+		consent   confirmation
+		registrar bool
+	)
+	c := p.onAgent(&cobra.Command{
+		Use:   "delete AGENT",
+		Short: "End a machine's enrolment",
+		Long: `End a machine's enrolment: the verifier forgets it and what it attested. With
+--registrar the registrar forgets it too, and it needs a new join token to come
+back.`,
+	}, func(ctx context.Context, s servers, id string) error {
+		if err := consent.ask(p, "deleting agent "+short(id)); err != nil {
+			return err
+		}
+		return p.delete(ctx, s, id, registrar)
+	})
+	consent.flag(c)
+	c.Flags().BoolVar(&registrar, "registrar", false, "make the registrar forget the machine as well")
+	return c
+}
+
+// delete ends the enrolment first: the other order would leave an agent that is
+// watched and unknown. A part that is gone already is no error if the other is
+// there.
+func (p *program) delete(ctx context.Context, s servers, id string, registrar bool) error {
+	d := deleted{ID: id}
+	err := s.verifier.Delete(ctx, id)
+	d.Enrolment = err == nil
+	if err != nil && !(registrar && isCode(err, rest.CodeNotFound)) {
+		return err
+	}
+	if registrar {
+		err := s.registrar.DeleteMachine(ctx, id)
+		d.Machine = err == nil
+		if err != nil && !(d.Enrolment && isCode(err, rest.CodeNotFound)) {
+			return d.half(err)
+		}
+	}
+	return p.show(d, func(w io.Writer) {
+		if d.Enrolment {
+			fmt.Fprintf(w, "ended the enrolment of %s\n", short(id))
+		}
+		if d.Machine {
+			fmt.Fprintf(w, "the registrar forgot %s\n", short(id))
+		}
+	})
+}
+
+// half explains an error that came after the enrolment was ended.
+func (d deleted) half(err error) error {
+	if !d.Enrolment {
+		return err
+	}
+	return fmt.Errorf("the enrolment of %s is ended, but the registrar still knows the machine: %w", short(d.ID), err)
+}

@@ -1,0 +1,168 @@
+package tenant
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+// The states of a machine that is not enrolled, or not known to be, beside
+// wire.Trust.
+const (
+	stateRegistered = "registered" // the registrar knows it, the verifier does not
+	stateUnknown    = "unknown"    // the verifier did not answer
+)
+
+// listed is one machine in the JSON of "agent list".
+type listed struct {
+	ID          string         `json:"id"`
+	Label       string         `json:"label"`
+	State       string         `json:"state"` // registered, unknown or a wire.Trust
+	Reason      string         `json:"reason,omitempty"`
+	Registered  bool           `json:"registered"`
+	Enrolled    bool           `json:"enrolled"`
+	EKVendor    string         `json:"ek_vendor,omitempty"`
+	EKTrusted   bool           `json:"ek_trusted"`
+	OfferedKeys int            `json:"offered_keys,omitempty"` // registrations with other keys than those in force
+	Policies    *rest.Policies `json:"policies,omitempty"`
+	Entries     uint64         `json:"entries"`
+	LastSeen    time.Time      `json:"last_seen,omitzero"`
+}
+
+// listing is the JSON of "agent list".
+type listing struct {
+	Agents     []listed `json:"agents"`
+	Unreadable int      `json:"unreadable,omitempty"`
+	Problems   []string `json:"problems,omitempty"` // servers that did not answer
+}
+
+func (p *program) agentList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List every registered or enrolled machine",
+		Args:  exactly(0, "no argument"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := p.connect()
+			if err != nil {
+				return err
+			}
+			all := s.inventory(c.Context())
+			if err := p.showInventory(all); err != nil {
+				return err
+			}
+			return all.err()
+		},
+	}
+}
+
+// showInventory shows what is known, even if one server did not answer.
+func (p *program) showInventory(all inventory) error {
+	out := listing{Agents: []listed{}, Unreadable: all.unreadable}
+	for _, k := range all.machines {
+		out.Agents = append(out.Agents, list(k, all.verifier == nil))
+	}
+	for _, err := range []error{all.registrar, all.verifier} {
+		if err != nil {
+			out.Problems = append(out.Problems, err.Error())
+		}
+	}
+	if all.unreadable > 0 {
+		p.warn("%d machines are left out because their records cannot be read; the servers' logs name them", all.unreadable)
+	}
+	return p.show(out, func(w io.Writer) {
+		if len(out.Agents) == 0 {
+			if all.err() == nil {
+				p.say("no machine has registered yet; %q makes a token for one", name+" join-token create")
+			}
+			return
+		}
+		p.agentTable(out.Agents, all.registrar == nil).write(w, p.coloured(w))
+	})
+}
+
+// list is what the list says of one machine. The verifier's silence means "not
+// enrolled" only if it answered.
+func list(k known, verifierAnswered bool) listed {
+	l := listed{ID: k.id, Label: k.label(), State: stateUnknown}
+	if verifierAnswered {
+		l.State = stateRegistered
+	}
+	if m := k.machine; m != nil {
+		l.Registered, l.EKVendor, l.EKTrusted, l.LastSeen = true, m.EKVendor, m.EKTrusted, m.SeenAt
+		if m.Offered != nil {
+			l.OfferedKeys = m.Offered.Count
+		}
+	}
+	if a := k.agent; a != nil {
+		l.Enrolled, l.State, l.Reason, l.Policies = true, string(a.Trust), a.Reason, &a.Policies
+		if a.Epoch != nil {
+			l.Entries = a.Epoch.Entries
+		}
+		if a.Last != nil && a.Last.At.After(l.LastSeen) {
+			l.LastSeen = a.Last.At
+		}
+	}
+	return l
+}
+
+// agentTable lays the list out for a person.
+func (p *program) agentTable(agents []listed, registrarAnswered bool) *table {
+	t := &table{heading: []string{"ID", "LABEL", "EK", "STATE", "POLICY", "ENTRIES", "LAST SEEN", "NOTE"}}
+	for _, l := range agents {
+		policy, entries := "-", "-"
+		if l.Policies != nil {
+			policy, entries = l.Policies.Runtime, fmt.Sprint(l.Entries)
+		}
+		row := plain(short(l.ID), l.Label, ekWords(l, registrarAnswered), l.State, policy, entries, p.ago(l.LastSeen), note(l, registrarAnswered))
+		row[3] = stateCell(l.State)
+		t.add(row...)
+	}
+	return t
+}
+
+// ekWords says whose EK it is and whether its certificate is trusted.
+func ekWords(l listed, registrarAnswered bool) string {
+	switch {
+	case !registrarAnswered:
+		return stateUnknown
+	case !l.Registered:
+		return "-"
+	case l.EKVendor == "" && !l.EKTrusted:
+		return "no trusted certificate"
+	case !l.EKTrusted:
+		return vendor(l.EKVendor) + ", not trusted"
+	}
+	return vendor(l.EKVendor) + ", trusted"
+}
+
+// vendor returns the four letters that a TPM vendor id usually spells, as "IFX"
+// for id:49465800 (TCG EK Credential Profile 2.6, section 3.1.2), or the id.
+func vendor(id string) string {
+	digits, ok := strings.CutPrefix(id, "id:")
+	b, err := hex.DecodeString(digits)
+	if letters := strings.TrimRight(string(b), "\x00 "); ok && err == nil && len(b) == 4 && wire.Printable(letters, 4) && letters != "" {
+		return letters
+	}
+	if id == "" {
+		return "vendor not named"
+	}
+	return id
+}
+
+// note is what needs the operator's attention.
+func note(l listed, registrarAnswered bool) string {
+	switch {
+	case l.OfferedKeys > 0:
+		return fmt.Sprintf("came with other keys %d times: agent rebind", l.OfferedKeys)
+	case !l.Registered && registrarAnswered:
+		return "not at the registrar"
+	}
+	return ""
+}

@@ -1,0 +1,213 @@
+package tenant
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
+)
+
+func TestAgentUpdate(t *testing.T) {
+	id := strings.Repeat("a", 64)
+	cases := []struct {
+		flags         []string
+		label, policy string
+		stdout        string
+		warned        bool
+	}{
+		{[]string{"--policy", "db"}, "web", "db", "updated aaaaaaaaaaaa  web: runtime policy db, trusted\n", false},
+		{[]string{"--label", "front"}, "front", "web", "updated aaaaaaaaaaaa  front: runtime policy web, trusted\n", false},
+		{[]string{"--no-policy"}, "web", wire.NotEvaluated, "updated aaaaaaaaaaaa  web: runtime policy not evaluated, trusted\n", true},
+	}
+	for _, c := range cases {
+		f := start(t)
+		f.set(rest.Agent{ID: id, Label: "web", Trust: wire.Trusted, Policies: rest.Policies{Runtime: "web"}})
+		o := f.run(t, append([]string{"agent", "update", "web"}, c.flags...)...)
+		if o.code != 0 || o.stdout != c.stdout || (o.stderr != "") != c.warned {
+			t.Errorf("%v: %+v", c.flags, o)
+		}
+		if a := f.agents[id]; a.Label != c.label || a.Policies.Runtime != c.policy {
+			t.Errorf("%v: %+v", c.flags, a)
+		}
+	}
+}
+
+func TestAgentClear(t *testing.T) {
+	f := start(t)
+	f.set(bad())
+	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 3 failures of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
+	o := f.run(t, "agent", "clear", strings.Repeat("b", 64))
+	if o.code != 1 || !strings.Contains(o.stderr, "agent bbbbbbbbbbbb is not enrolled") || !strings.Contains(o.stderr, `hint: enrol it with "quicklime-tenant agent add"`) {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestAgentDelete(t *testing.T) {
+	id := strings.Repeat("a", 64)
+	const ended, forgot = "ended the enrolment of aaaaaaaaaaaa\n", "the registrar forgot aaaaaaaaaaaa\n"
+	cases := []struct {
+		name                 string
+		enrolled, registered bool
+		flags                []string
+		code                 int
+		stdout, stderr       string // stderr: a part
+		left                 [2]int // agents, machines
+	}{
+		{"without consent", true, true, nil, 2, "", "hint: repeat the command with --yes", [2]int{1, 1}},
+		{"the enrolment", true, true, []string{"--yes"}, 0, ended, "", [2]int{0, 1}},
+		{"both", true, true, []string{"--yes", "--registrar"}, 0, ended + forgot, "", [2]int{0, 0}},
+		{"both of one that is not enrolled", false, true, []string{"--yes", "--registrar"}, 0, forgot, "", [2]int{0, 0}},
+		{"both of one that is not registered", true, false, []string{"--yes", "--registrar"}, 0, ended, "", [2]int{0, 0}},
+		{"both of nothing", false, false, []string{"--yes", "--registrar"}, 1, "", "no machine " + id, [2]int{0, 0}},
+		{"the enrolment of nothing", false, true, []string{"--yes"}, 1, "", "no agent " + id, [2]int{0, 1}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := start(t)
+			if c.enrolled {
+				f.set(rest.Agent{ID: id, Label: "web"})
+			}
+			if c.registered {
+				f.register(rest.Machine{ID: id, Label: "web"})
+			}
+			o := f.run(t, append([]string{"agent", "delete", id}, c.flags...)...)
+			if o.code != c.code || o.stdout != c.stdout || !strings.Contains(o.stderr, c.stderr) {
+				t.Errorf("%+v", o)
+			}
+			if left := [2]int{len(f.agents), len(f.machines)}; left != c.left {
+				t.Errorf("left %v, want %v", left, c.left)
+			}
+		})
+	}
+}
+
+func TestAgentDeleteThatStopsHalfway(t *testing.T) {
+	f := start(t)
+	id := strings.Repeat("a", 64)
+	f.set(rest.Agent{ID: id})
+	f.failures[rest.DeleteMachine] = rest.Errorf(rest.CodeConflict, "busy")
+	o := f.run(t, "agent", "delete", id, "--yes", "--registrar", "--json")
+	if o.code != 1 || o.stdout != "" || !strings.Contains(o.stderr, "the enrolment of aaaaaaaaaaaa is ended, but") {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestAgentRebind(t *testing.T) {
+	f := start(t)
+	m := f.register(offer(t, machine(t, "web-1")))
+	m.Offered.AKPublic = m.AKPublic // TPM2_Clear changes the transport key alone
+	f.set(rest.Agent{ID: m.ID, Label: "front", Policies: rest.Policies{Runtime: "web"}})
+
+	o := f.run(t, "agent", "rebind", "front")
+	if o.code != exitUsage || f.machines[m.ID].Offered == nil || len(f.enrolled) != 0 {
+		t.Fatalf("without consent: %+v", o)
+	}
+	o = f.run(t, "agent", "rebind", "front", "--yes", "--lowest-bank", "sha384")
+	o.want(t, 0, "rebound "+m.ID[:12]+"  front: pending\n", m.ID[:12]+` came with other keys 2 times, last 2026-03-04T05:05:07Z (1 min ago):
+SHA-256 OF     IN FORCE                                                          NEW
+AK             `+hashOf(m.AKPublic)+`  the same
+transport key  `+hashOf(m.Transport)+`  `+hashOf(m.Offered.Transport)+"\n")
+	if f.machines[m.ID].Offered != nil {
+		t.Error("the keys were not accepted at the registrar")
+	}
+	want := rest.Enrolment{
+		ID: m.ID, Label: "front", EKPublic: m.EKPublic, AKPublic: m.AKPublic, Transport: m.Offered.Transport,
+		LowestBank: pcr.SHA384, Policy: "web",
+	}
+	if diff := cmp.Diff([]rest.Enrolment{want}, f.enrolled); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A rebind that was interrupted after the registrar's part is done by another.
+func TestAgentRebindToKeysInForce(t *testing.T) {
+	f := start(t)
+	m := f.register(machine(t, "web-1"))
+	f.set(rest.Agent{ID: m.ID, Policies: rest.Policies{Runtime: wire.NotEvaluated}})
+	o := f.run(t, "agent", "rebind", m.ID, "--yes")
+	if o.code != 0 || !strings.Contains(o.stderr, "came with no other keys") {
+		t.Errorf("%+v", o)
+	}
+	if e := f.enrolled[0]; string(e.Transport) != string(m.Transport) || e.Policy != "" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestAgentRebindRefuses(t *testing.T) {
+	good := offer(t, machine(t, "web-1"))
+	wrong := good
+	wrong.Offered = &rest.Offered{AKPublic: good.Transport, Transport: good.Transport}
+	for _, c := range []struct {
+		name     string
+		m        rest.Machine
+		enrolled bool
+		flags    []string
+		message  string
+	}{
+		{"not enrolled", good, false, []string{"--yes"}, "is not enrolled"},
+		{"another kind of key", wrong, true, []string{"--yes"}, "the AK is not of"},
+		{"an unknown bank", good, true, []string{"--yes", "--lowest-bank", "x"}, `PCR bank "x"`},
+	} {
+		f := start(t)
+		f.register(c.m)
+		if c.enrolled {
+			f.set(rest.Agent{ID: good.ID})
+		}
+		o := f.run(t, append([]string{"agent", "rebind", good.ID}, c.flags...)...)
+		if o.code != 1 || !strings.Contains(o.stderr, c.message) || len(f.enrolled) != 0 || f.machines[good.ID].Offered == nil {
+			t.Errorf("%s: %+v", c.name, o)
+		}
+	}
+}
+
+// The registrar may not slip other keys in between the question and the rebind.
+func TestAgentRebindSeesWhatTheRegistrarAccepted(t *testing.T) {
+	f := start(t)
+	m := offer(t, machine(t, "web-1"))
+	p := &program{configDir: f.dir}
+	s, err := p.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := newKeys(m, m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.register(offer(t, m)) // the machine came with yet other keys meanwhile
+	if err := s.accept(t.Context(), m, next); !isCode(err, rest.CodeConflict) {
+		t.Errorf("accepted keys nobody looked at: %v", err)
+	}
+	f.register(m)
+	f.liar = true
+	if err := s.accept(t.Context(), m, next); err == nil || !strings.Contains(err.Error(), "accepted other keys") {
+		t.Errorf("believed a registrar that accepted nothing: %v", err)
+	}
+}
+
+func TestConsentIsAskedOfNobodyButAPerson(t *testing.T) {
+	p := &program{stdin: strings.NewReader("y\n"), stderr: new(strings.Builder)}
+	var c confirmation
+	if err := c.ask(p, "deleting"); err == nil {
+		t.Error("a pipe may not consent")
+	}
+	c.yes = true
+	if err := c.ask(p, "deleting"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAgentDeleteJSON(t *testing.T) {
+	f := start(t)
+	id := strings.Repeat("a", 64)
+	f.set(rest.Agent{ID: id})
+	var d deleted
+	o := f.run(t, "agent", "delete", id, "--yes", "--json")
+	if err := json.Unmarshal([]byte(o.stdout), &d); err != nil || d != (deleted{ID: id, Enrolment: true}) {
+		t.Errorf("%+v, %v", o, err)
+	}
+}

@@ -1,0 +1,50 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+
+	"quicklime/wire/rest"
+)
+
+// Policies returns every runtime policy, without its text.
+func (v *Verifier) Policies(ctx context.Context) (rest.PolicyList, error) {
+	return call[rest.PolicyList](ctx, v.peer, request{route: rest.ListPolicies})
+}
+
+// Policy returns one runtime policy, its text to the byte.
+func (v *Verifier) Policy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
+	return call[rest.RuntimePolicy](ctx, v.peer, request{route: rest.GetPolicy, value: name})
+}
+
+// AddPolicy stores text as a new runtime policy.
+func (v *Verifier) AddPolicy(ctx context.Context, name string, text []byte) (rest.RuntimePolicy, error) {
+	return v.store(ctx, request{route: rest.AddPolicy}, name, text)
+}
+
+// UpdatePolicy replaces a runtime policy; every agent under it is judged again.
+func (v *Verifier) UpdatePolicy(ctx context.Context, name string, text []byte) (rest.RuntimePolicy, error) {
+	return v.store(ctx, request{route: rest.UpdatePolicy, value: name}, name, text)
+}
+
+// DeletePolicy deletes a runtime policy that no agent uses.
+func (v *Verifier) DeletePolicy(ctx context.Context, name string) error {
+	return v.do(ctx, request{route: rest.DeletePolicy, value: name}, nil)
+}
+
+// store sends a policy. The body is a rest.RuntimePolicy with name and text, put
+// together here because json.Marshal would rewrite the text: it drops white
+// space and escapes characters.
+func (v *Verifier) store(ctx context.Context, r request, name string, text []byte) (rest.RuntimePolicy, error) {
+	if !json.Valid(text) {
+		return rest.RuntimePolicy{}, errors.New("the policy is not JSON")
+	}
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	r.body = bytes.Join([][]byte{[]byte(`{"name":`), quoted, []byte(`,"text":`), text, []byte(`}`)}, nil)
+	return call[rest.RuntimePolicy](ctx, v.peer, r)
+}

@@ -1,0 +1,74 @@
+package tenant
+
+import (
+	"quicklime/tenant/client"
+	"quicklime/wire/conf"
+	"quicklime/wire/pki"
+)
+
+// Config is tenant.toml. Each option can also be set by an environment variable:
+// QUICKLIME_TENANT_REGISTRAR_URL and so on.
+type Config struct {
+	RegistrarURL string `toml:"registrar_url"` // "https://host:port" of its REST API
+	VerifierURL  string `toml:"verifier_url"`
+	CA           string `toml:"ca"` // file with the installation's CA certificate
+	Certificate  string `toml:"certificate"`
+	Key          string `toml:"key"`
+
+	// Where agents reach the two, for join tokens: host:port and the name in
+	// the server's certificate. Empty: host and port of the URL.
+	RegistrarAddress    string `toml:"registrar_address"`
+	RegistrarServerName string `toml:"registrar_server_name"`
+	VerifierAddress     string `toml:"verifier_address"`
+	VerifierServerName  string `toml:"verifier_server_name"`
+}
+
+// DefaultConfig is the configuration of a tenant on the management host itself.
+func DefaultConfig() Config {
+	return Config{
+		RegistrarURL: "https://localhost:8891",
+		VerifierURL:  "https://localhost:8881",
+		CA:           "/var/lib/quicklime/pki/ca.crt",
+		Certificate:  "/var/lib/quicklime/pki/tenant.crt",
+		Key:          "/var/lib/quicklime/pki/tenant.key",
+	}
+}
+
+// vendorDir holds the configuration that a package ships.
+const vendorDir = "/usr/lib/quicklime"
+
+// load reads the configuration.
+func (p *program) load() (Config, error) {
+	c := DefaultConfig()
+	dirs := conf.Dirs{Vendor: vendorDir, System: p.configDir}
+	err := conf.Load("tenant", dirs, p.environ, &c)
+	return c, withHint(err, "the options of tenant.toml are those of %s/tenant.toml", vendorDir)
+}
+
+// servers are the registrar and the verifier of the configuration.
+type servers struct {
+	config    Config
+	registrar *client.Registrar
+	verifier  *client.Verifier
+}
+
+// connect makes the clients of both servers. It dials neither.
+func (p *program) connect() (servers, error) {
+	c, err := p.load()
+	if err != nil {
+		return servers{}, err
+	}
+	t, err := pki.ClientTLS(c.CA, c.Certificate, c.Key)
+	if err != nil {
+		return servers{}, withHint(err, "registrar and verifier make these files when they first start; "+
+			"run %s as a user who may read them, or name others with ca, certificate and key in %s/tenant.toml", name, p.configDir)
+	}
+	s := servers{config: c}
+	if s.registrar, err = client.NewRegistrar(c.RegistrarURL, t); err != nil {
+		return servers{}, withHint(err, "set registrar_url in %s/tenant.toml", p.configDir)
+	}
+	if s.verifier, err = client.NewVerifier(c.VerifierURL, t); err != nil {
+		return servers{}, withHint(err, "set verifier_url in %s/tenant.toml", p.configDir)
+	}
+	return s, nil
+}

@@ -1,0 +1,157 @@
+package tenant
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"time"
+
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
+	return map[rest.Route]rest.Handler{
+		rest.ListAgents: func(w http.ResponseWriter, r *http.Request) error {
+			var l rest.AgentList
+			for _, a := range f.agents {
+				a.Failures = nil
+				l.Agents = append(l.Agents, a)
+			}
+			return rest.WriteJSON(w, 200, l)
+		},
+		rest.EnrolAgent: func(w http.ResponseWriter, r *http.Request) error {
+			var e rest.Enrolment
+			if err := rest.ReadJSON(r, rest.MaxSmallBody, &e); err != nil {
+				return err
+			}
+			if _, ok := f.agents[e.ID]; ok {
+				return rest.Errorf(rest.CodeConflict, "agent %s is already enrolled", e.ID).WithHint("delete it first")
+			}
+			return f.enrol(w, e)
+		},
+		rest.RebindAgent: func(w http.ResponseWriter, r *http.Request) error {
+			var e rest.Enrolment
+			if err := rest.ReadJSON(r, rest.MaxSmallBody, &e); err != nil {
+				return err
+			}
+			return f.enrol(w, e)
+		},
+		rest.GetAgent: f.getAgent,
+		rest.UpdateAgent: func(w http.ResponseWriter, r *http.Request) error {
+			var u rest.AgentUpdate
+			if err := rest.ReadJSON(r, rest.MaxSmallBody, &u); err != nil {
+				return err
+			}
+			return f.onAgent(w, r, func(a *rest.Agent) {
+				if u.Label != nil {
+					a.Label = *u.Label
+				}
+				if u.Policy != nil {
+					a.Policies.Runtime = orNotEvaluated(*u.Policy)
+				}
+			})
+		},
+		rest.ClearAgent: func(w http.ResponseWriter, r *http.Request) error {
+			return f.onAgent(w, r, func(a *rest.Agent) { a.Trust, a.Reason, a.Failures, a.FailureCount = wire.Pending, "", nil, 0 })
+		},
+		rest.DeleteAgent: func(w http.ResponseWriter, r *http.Request) error {
+			if _, ok := f.agents[r.PathValue("id")]; !ok {
+				return notFound("agent", r.PathValue("id"))
+			}
+			delete(f.agents, r.PathValue("id"))
+			w.WriteHeader(204)
+			return nil
+		},
+		rest.ListPolicies: func(w http.ResponseWriter, r *http.Request) error {
+			var l rest.PolicyList
+			for _, p := range f.policies {
+				p.Text = nil
+				l.Policies = append(l.Policies, p)
+			}
+			return rest.WriteJSON(w, 200, l)
+		},
+		rest.AddPolicy:    f.putPolicy,
+		rest.UpdatePolicy: f.putPolicy,
+		rest.GetPolicy: func(w http.ResponseWriter, r *http.Request) error {
+			p, ok := f.policies[r.PathValue("name")]
+			if !ok {
+				return notFound("policy", r.PathValue("name"))
+			}
+			_, err := fmt.Fprintf(w, `{"name":%q,"digest":%q,"agents":0,"paths":0,"excludes":0,"text":%s}`, p.Name, p.Digest, p.Text)
+			return err
+		},
+		rest.DeletePolicy: func(w http.ResponseWriter, r *http.Request) error {
+			delete(f.policies, r.PathValue("name"))
+			w.WriteHeader(204)
+			return nil
+		},
+	}
+}
+
+func orNotEvaluated(policy string) string {
+	if policy == "" {
+		return wire.NotEvaluated
+	}
+	return policy
+}
+
+// enrol keeps what was asked for, and answers with the agent it makes.
+func (f *fake) enrol(w http.ResponseWriter, e rest.Enrolment) error {
+	f.enrolled = append(f.enrolled, e)
+	return rest.WriteJSON(w, 201, f.change(rest.Agent{
+		ID: e.ID, Label: e.Label, Trust: wire.Pending, EnrolledAt: now,
+		Policies: rest.Policies{Runtime: orNotEvaluated(e.Policy), Boot: wire.NotEvaluated},
+	}))
+}
+
+// onAgent changes an agent and answers with it.
+func (f *fake) onAgent(w http.ResponseWriter, r *http.Request, change func(*rest.Agent)) error {
+	a, ok := f.agents[r.PathValue("id")]
+	if !ok {
+		return notFound("agent", r.PathValue("id"))
+	}
+	change(&a)
+	return rest.WriteJSON(w, 200, f.change(a))
+}
+
+// getAgent waits for the revision after the one in the query, if there is one.
+func (f *fake) getAgent(w http.ResponseWriter, r *http.Request) error {
+	after := r.URL.Query().Get("after")
+	if after != "" {
+		f.polls++
+	}
+	for {
+		a, ok := f.agents[r.PathValue("id")]
+		if !ok {
+			return notFound("agent", r.PathValue("id"))
+		}
+		if after != fmt.Sprint(a.Revision) {
+			return rest.WriteJSON(w, 200, a)
+		}
+		moved := f.moved
+		f.mu.Unlock()
+		select {
+		case <-moved:
+		case <-r.Context().Done():
+		}
+		f.mu.Lock()
+		if err := r.Context().Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// putPolicy keeps the text of a policy to the byte.
+func (f *fake) putPolicy(w http.ResponseWriter, r *http.Request) error {
+	var in rest.RuntimePolicy
+	if err := rest.ReadJSON(r, rest.MaxBody, &in); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(in.Text)
+	in.Digest, in.Paths, in.Agents, in.UpdatedAt = hex.EncodeToString(sum[:]), 1, 2, now.Add(-time.Hour)
+	f.policies[in.Name] = in
+	in.Text = nil
+	return rest.WriteJSON(w, 200, in)
+}

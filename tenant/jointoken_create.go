@@ -1,0 +1,90 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/wire/rest"
+)
+
+// newToken is the JSON of "join-token create". The token is here or in the file.
+type newToken struct {
+	ID        string    `json:"id"`
+	Label     string    `json:"label,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Token     string    `json:"token,omitempty"`
+	File      string    `json:"file,omitempty"`
+}
+
+func (p *program) joinTokenCreate() *cobra.Command {
+	var (
+		label, out string
+		expires    time.Duration
+	)
+	c := &cobra.Command{
+		Use:   "create",
+		Short: "Make a token with which one machine can register, once",
+		Args:  exactly(0, "no argument"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			ask := rest.JoinTokenRequest{Label: label, ExpiresIn: int64(expires / time.Second)}
+			return p.createToken(c.Context(), ask, out)
+		},
+	}
+	c.Flags().StringVar(&label, "label", "", "call the machine that uses it `LABEL`")
+	c.Flags().DurationVar(&expires, "expires", 24*time.Hour, "how long it can be used")
+	c.Flags().StringVarP(&out, "output", "o", "", "write it to the new `FILE`, readable by you alone, not to standard output")
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if expires < time.Second {
+			return usage(c, "--expires %v: a token must last for a second at least", expires)
+		}
+		return nil
+	}
+	return c
+}
+
+// createToken asks the registrar for a secret and puts it into a token. The
+// file is made first: a secret that nobody can keep is not asked for.
+func (p *program) createToken(ctx context.Context, ask rest.JoinTokenRequest, out string) (err error) {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	t, err := s.config.tokenFrame()
+	if err != nil {
+		return err
+	}
+	keep, err := p.keepToken(out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, keep.close(err == nil)) }()
+	secret, err := s.registrar.CreateJoinToken(ctx, ask)
+	if err != nil {
+		return err
+	}
+	if len(secret.Secret) != len(t.Secret) {
+		return fmt.Errorf("the registrar's secret has %d bytes, want %d", len(secret.Secret), len(t.Secret))
+	}
+	t.ID, t.Expires = secret.ID, secret.ExpiresAt
+	copy(t.Secret[:], secret.Secret)
+	text, err := t.Format()
+	if err != nil {
+		return err
+	}
+	p.say("join token %s%s for one machine, until %s", t.ID, forLabel(secret.Label), t.Expires.UTC().Format(time.RFC3339))
+	p.say("on the machine: quicklime-agent join < token")
+	p.warnLoopback(t)
+	answer := newToken{ID: t.ID, Label: secret.Label, ExpiresAt: secret.ExpiresAt, File: out}
+	return keep.put(p, answer, text)
+}
+
+func forLabel(label string) string {
+	if label == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%s)", label)
+}

@@ -1,0 +1,73 @@
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/verifier/policy"
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+// policy is the noun of runtime policies.
+func (p *program) policy() *cobra.Command {
+	return p.noun(&cobra.Command{
+		Use:   "policy",
+		Short: "Runtime policies: the files that machines may run",
+		Long: `Runtime policies say which files machines may run, by digest. Their format is
+Keylime's JSON, version 1.`,
+	}, p.policyCreate(), p.policyAdd(), p.policyList(), p.policyShow(), p.policyUpdate(), p.policyDelete())
+}
+
+// checkName refuses a name that no policy can have, before it becomes part of a
+// URL (I03).
+func checkName(c *cobra.Command, s string) error {
+	if wire.ValidName(s) {
+		return nil
+	}
+	return usage(c, "%q cannot name a policy: 1 to 64 of a–z, A–Z, 0–9, '.', '_' and '-', the first a letter or digit", s)
+}
+
+// readPolicy reads and compiles the policy in a file, and tells what in it does
+// not do what its author may think.
+func (p *program) readPolicy(file string) ([]byte, error) {
+	text, err := p.readFile(file, policy.MaxPolicy)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := compile(file, text)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range compiled.Warnings() {
+		p.warn("%s: %s", file, w)
+	}
+	for _, place := range compiled.NotEvaluated() {
+		p.warn("%s: %s is kept and not evaluated yet", file, place)
+	}
+	for _, place := range compiled.Unknown() {
+		p.warn("%s: %s is no part of the format; it is kept and means nothing", file, place)
+	}
+	return text, nil
+}
+
+// compile says of a policy that does not compile everything that is wrong with
+// it, a line each.
+func compile(file string, text []byte) (*policy.Policy, error) {
+	compiled, err := policy.Parse(text)
+	var problems *policy.Error
+	if errors.As(err, &problems) {
+		return nil, withHint(fmt.Errorf("%s is not a policy that can be used:\n%w", file, problems), "correct it at the places named")
+	}
+	return compiled, err
+}
+
+// showPolicy answers with a policy that was stored.
+func (p *program) showPolicy(done string, r rest.RuntimePolicy) error {
+	return p.show(r, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %s: %d paths, %d exclusions, sha256:%s\n", done, printable(r.Name), r.Paths, r.Excludes, printable(r.Digest))
+	})
+}

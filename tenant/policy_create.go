@@ -1,0 +1,150 @@
+package tenant
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/tenant/refvalues"
+	"quicklime/verifier/policy"
+	"quicklime/wire"
+)
+
+// A recipe says what a policy is made of.
+type recipe struct {
+	base     string   // a policy to extend; empty: a new one
+	lists    []string // measurement lists of machines known to be good
+	excludes []string
+	digests  []string // PATH=DIGEST
+	files    []string // to hash
+	out      string   // empty: standard output
+}
+
+// created is the JSON of "policy create -o".
+type created struct {
+	File     string `json:"file"`
+	Digest   string `json:"digest"`
+	Paths    int    `json:"paths"`
+	Excludes int    `json:"excludes"`
+}
+
+func (p *program) policyCreate() *cobra.Command {
+	var r recipe
+	c := &cobra.Command{
+		Use:   "create",
+		Short: "Make a policy from what a good machine measured",
+		Long: `Make a policy from what a good machine measured, and print it or write it to a
+file. Nothing is sent to the verifier; "policy add" and "policy update" do that.
+
+  quicklime-tenant policy create --from-list /sys/kernel/security/ima/binary_runtime_measurements \
+      --exclude '/tmp/.*' -o web.json
+  quicklime-tenant policy create --base web.json --add /usr/local/bin/new-tool -o web.json`,
+		Args: exactly(0, "no argument"),
+		RunE: func(c *cobra.Command, _ []string) error { return p.create(r) },
+	}
+	f := c.Flags()
+	f.StringArrayVar(&r.lists, "from-list", nil, "allow what the measurement list in `FILE` holds, plain or gzip; repeatable")
+	f.StringArrayVar(&r.excludes, "exclude", nil, "do not judge paths that `RE` matches as a whole; repeatable")
+	f.StringArrayVar(&r.digests, "add-file", nil, "allow `PATH=DIGEST`, the digest as sha256:hex or hex; repeatable")
+	f.StringArrayVar(&r.files, "add", nil, "allow the file at `PATH` as it is on this machine; repeatable")
+	f.StringVar(&r.base, "base", "", "extend the policy in `FILE`")
+	f.StringVarP(&r.out, "output", "o", "", "write to `FILE`, not to standard output")
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if len(r.lists)+len(r.excludes)+len(r.digests)+len(r.files) == 0 {
+			return usage(c, "nothing to make a policy of: name --from-list, --add, --add-file or --exclude")
+		}
+		return nil
+	}
+	return c
+}
+
+// create makes the policy and puts it where the operator wants it.
+func (p *program) create(r recipe) error {
+	text, err := p.cook(r)
+	if err != nil {
+		return err
+	}
+	made, err := compile("the outcome", text)
+	if err != nil {
+		return err
+	}
+	p.say("policy: %d paths, %d exclusions", made.Paths(), made.Excludes())
+	if r.out == "" {
+		_, err := p.stdout.Write(text)
+		return err
+	}
+	if err := os.WriteFile(r.out, text, 0o644); err != nil {
+		return err
+	}
+	c := created{File: r.out, Digest: made.Digest(), Paths: made.Paths(), Excludes: made.Excludes()}
+	return p.show(c, func(io.Writer) { p.say("wrote %s", r.out) })
+}
+
+// cook adds each ingredient to the base.
+func (p *program) cook(r recipe) ([]byte, error) {
+	text, err := p.base(r.base)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range r.lists {
+		v, err := p.fromList(file, r.excludes)
+		if err != nil {
+			return nil, err
+		}
+		if text, err = refvalues.Merge(text, v, p.now()); err != nil {
+			return nil, err
+		}
+	}
+	v, err := p.byHand(r)
+	if err != nil {
+		return nil, err
+	}
+	return refvalues.Merge(text, v, p.now())
+}
+
+// base is the policy to start with.
+func (p *program) base(file string) ([]byte, error) {
+	if file == "" {
+		return new(refvalues.Values).Policy(refvalues.Meta{Generator: refvalues.GeneratorCompatible})
+	}
+	text, err := p.readFile(file, policy.MaxPolicy)
+	if err != nil {
+		return nil, err
+	}
+	_, err = compile(file, text)
+	return text, err
+}
+
+// fromList makes values from a measurement list and says what became of its
+// entries.
+func (p *program) fromList(file string, excludes []string) (*refvalues.Values, error) {
+	b, err := p.readFile(file, wire.MaxList)
+	if err != nil {
+		return nil, err
+	}
+	list, err := gunzip(b, file, wire.MaxList)
+	if err != nil {
+		return nil, err
+	}
+	v, report, err := refvalues.FromList(list, excludes)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("%s: %w", file, err),
+			"--from-list takes the binary list, /sys/kernel/security/ima/binary_runtime_measurements, of a machine of this byte order")
+	}
+	p.report(file, v, report)
+	return v, nil
+}
+
+// report tells what the values do not hold.
+func (p *program) report(file string, v *refvalues.Values, r refvalues.Report) {
+	p.say("%s: %d entries: %d files of %d paths, %d excluded, %d violations, %d boot aggregates, %d buffers",
+		file, r.Entries, r.Files, v.Paths(), r.Excluded, r.Violations, r.BootAggregates, r.Buffers)
+	for _, u := range r.Unlisted {
+		p.warn("%s: entry %d is not allowed by the policy: %s %s", file, u.Entry, u.Path, u.Why)
+	}
+	if more := r.UnlistedCount - len(r.Unlisted); more > 0 {
+		p.warn("%s: and %d entries more are not allowed", file, more)
+	}
+}

@@ -1,0 +1,30 @@
+package tenant
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) policyList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the verifier's policies",
+		Args:  exactly(0, "no argument"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := p.connect()
+			if err != nil {
+				return err
+			}
+			l, err := s.verifier.Policies(c.Context())
+			if err != nil {
+				return err
+			}
+			t := &table{heading: []string{"NAME", "PATHS", "EXCLUSIONS", "AGENTS", "UPDATED", "SHA-256"}}
+			for _, r := range l.Policies {
+				t.add(plain(r.Name, fmt.Sprint(r.Paths), fmt.Sprint(r.Excludes), fmt.Sprint(r.Agents), p.ago(r.UpdatedAt), short(r.Digest))...)
+			}
+			return p.showTable(l, t)
+		},
+	}
+}

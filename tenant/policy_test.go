@@ -1,0 +1,224 @@
+package tenant
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quicklime/ima"
+	"quicklime/verifier/policy"
+	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
+)
+
+// listOf returns a measurement list of files with the digest of their paths.
+func listOf(paths ...string) (b []byte) {
+	for _, p := range paths {
+		d := sha256.Sum256([]byte(p))
+		b = ima.NewFileEntry(pcr.SHA256, d[:], p).AppendTo(b)
+	}
+	return b
+}
+
+func hexSum(s string) string {
+	d := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(d[:])
+}
+
+// digestsOf returns the digests of a policy's text, which must compile.
+func digestsOf(t *testing.T, text string) map[string][]string {
+	t.Helper()
+	if _, err := policy.Parse([]byte(text)); err != nil {
+		t.Fatalf("not a policy: %v\n%s", err, text)
+	}
+	var p struct{ Digests map[string][]string }
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p.Digests
+}
+
+func TestPolicyCreate(t *testing.T) {
+	f := start(t)
+	plain := f.write(t, "list", string(listOf("boot_aggregate", "/usr/bin/a", "/tmp/x")))
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	w.Write(listOf("boot_aggregate", "/usr/bin/b"))
+	w.Close()
+	packed := f.write(t, "list.gz", z.String())
+	tool := f.write(t, "tool", "a program")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(tool, link); err != nil {
+		t.Fatal(err)
+	}
+	base := f.write(t, "base.json", `{"meta":{"version":1},"mine":{"kept":[1]},"digests":{"/usr/bin/a":["`+strings.Repeat("ab", 20)+`"]}}`)
+
+	o := f.run(t, "policy", "create", "--base", base, "--from-list", plain, "--from-list", packed,
+		"--exclude", "/tmp/.*", "--exclude", "/var/,", "--add-file", "/opt/a=b=sha256:"+hexSum("c"), "--add-file", "/opt/d="+strings.Repeat("cd", 48), "--add", link)
+	if o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	want := map[string][]string{
+		"/usr/bin/a": {strings.Repeat("ab", 20), hexSum("/usr/bin/a")},
+		"/usr/bin/b": {hexSum("/usr/bin/b")},
+		"/opt/a=b":   {hexSum("c")},
+		"/opt/d":     {strings.Repeat("cd", 48)},
+		tool:         {hexSum("a program")},
+	}
+	if diff := cmp.Diff(want, digestsOf(t, o.stdout)); diff != "" {
+		t.Errorf("digests (-want +got):\n%s", diff)
+	}
+	var rest struct {
+		Mine     struct{ Kept []int }
+		Excludes []string
+	}
+	if err := json.Unmarshal([]byte(o.stdout), &rest); err != nil || len(rest.Mine.Kept) != 1 || !cmp.Equal(rest.Excludes, []string{"/tmp/.*", "/var/,"}) {
+		t.Errorf("%+v, %v", rest, err)
+	}
+	for _, words := range []string{
+		plain + ": 3 entries: 1 files of 1 paths, 1 excluded, 0 violations, 1 boot aggregates, 0 buffers\n",
+		packed + ": 2 entries: 1 files of 1 paths, 0 excluded, 0 violations, 1 boot aggregates, 0 buffers\n",
+		"policy: 5 paths, 2 exclusions\n",
+	} {
+		if !strings.Contains(o.stderr, words) {
+			t.Errorf("stderr lacks %q:\n%s", words, o.stderr)
+		}
+	}
+}
+
+func TestPolicyCreateIntoAFile(t *testing.T) {
+	f := start(t)
+	out := f.file("out.json")
+	o := f.run(t, "policy", "create", "--json", "--add-file", "/a="+hexSum("a"), "-o", out)
+	text, err := os.ReadFile(out)
+	if err != nil || o.code != 0 {
+		t.Fatalf("%v, %+v", err, o)
+	}
+	var c created
+	if err := json.Unmarshal([]byte(o.stdout), &c); err != nil || c != (created{File: out, Digest: hexSum(string(text)), Paths: 1}) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	// The same file is base and outcome.
+	if o := f.run(t, "policy", "create", "--base", out, "--add-file", "/b="+hexSum("b"), "-o", out); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	text, _ = os.ReadFile(out)
+	if d := digestsOf(t, string(text)); len(d) != 2 {
+		t.Errorf("%v", d)
+	}
+}
+
+func TestPolicyCreateFromACapture(t *testing.T) {
+	f := start(t)
+	const capture = "../testdata/captures/direct-6.1-ima-ng/binary_runtime_measurements"
+	list, err := os.ReadFile(capture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := f.runWith(t, t.Context(), bytes.NewReader(list), "policy", "create", "--from-list", "-")
+	if o.code != 0 || len(digestsOf(t, o.stdout)) < 10 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestPolicyCreateRefuses(t *testing.T) {
+	f := start(t)
+	bad := f.write(t, "bad", "no list")
+	cut := f.write(t, "cut.gz", "\x1f\x8b\x08")
+	for _, c := range []struct {
+		args          []string
+		code          int
+		message, hint string
+	}{
+		{[]string{"--from-list", bad}, 1, bad + ": entry 0", "--from-list takes the binary list"},
+		{[]string{"--from-list", cut}, 1, cut + ": ", ""},
+		{[]string{"--from-list", f.file("none")}, 1, "no such file", ""},
+		{[]string{"--exclude", "(?=a)"}, 1, "excludes[0]", ""},
+		{[]string{"--add-file", "/a"}, 2, "is not PATH=DIGEST", "for example"},
+		{[]string{"--add-file", "=" + hexSum("a")}, 2, "is not PATH=DIGEST", "for example"},
+		{[]string{"--add-file", "/a=xyz"}, 1, `"xyz" is not hexadecimal`, "write the digest"},
+		{[]string{"--add-file", "/a=abcd"}, 1, `"abcd" is no digest of`, "write the digest"},
+		{[]string{"--add-file", "/a=sha1:" + hexSum("a")}, 1, "is no digest of", "write the digest"},
+		{[]string{"--add", f.file("none")}, 1, "no such file", ""},
+		{[]string{"--base", bad, "--exclude", "/tmp"}, 1, bad + " is not a policy", "correct it"},
+		{[]string{"--base", bad}, 2, "nothing to make a policy of", ""},
+	} {
+		o := f.run(t, append([]string{"policy", "create"}, c.args...)...)
+		if o.code != c.code || o.stdout != "" || !strings.Contains(o.stderr, c.message) || !strings.Contains(o.stderr, c.hint) {
+			t.Errorf("%v: %+v", c.args, o)
+		}
+	}
+}
+
+func TestPolicyAddKeepsTheTextToTheByte(t *testing.T) {
+	f := start(t)
+	text := "{ \"meta\":{\"version\":1},\n\t\"digests\":{\"/a<b>&\":[\"" + hexSum("a") + "\"]}, \"mine\": 1 }"
+	file := f.write(t, "web.json", text)
+	sum := hexSum(text)
+	f.run(t, "policy", "add", "web", file).want(t, 0, "added web: 1 paths, 0 exclusions, sha256:"+sum+"\n",
+		"warning: "+file+": mine is no part of the format; it is kept and means nothing\n")
+	if got := string(f.policies["web"].Text); got != text {
+		t.Errorf("the verifier got %q, want %q", got, text)
+	}
+	f.run(t, "policy", "show", "web").want(t, 0, text+"\n", "")
+	o := f.runWith(t, t.Context(), strings.NewReader(text), "policy", "update", "web", "-")
+	if o.code != 0 || !strings.Contains(o.stderr, "2 agents are judged again\n") || o.stdout != "updated web: 1 paths, 0 exclusions, sha256:"+sum+"\n" {
+		t.Errorf("%+v", o)
+	}
+	f.run(t, "policy", "list").want(t, 0, fmt.Sprintf(`
+NAME  PATHS  EXCLUSIONS  AGENTS  UPDATED  SHA-256
+web   1      0           2       1 h ago  %s
+`[1:], sum[:12]), "")
+	f.run(t, "policy", "delete", "web").want(t, 0, "deleted web\n", "")
+	if o := f.run(t, "policy", "show", "web"); o.code != 1 || !strings.Contains(o.stderr, "no policy web") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// A policy that does not compile is not sent, and everything wrong with it is
+// said at once.
+func TestPolicyIsCheckedBeforeItIsSent(t *testing.T) {
+	f := start(t)
+	file := f.write(t, "bad.json", `{"meta":{"version":1},"digests":{"/a":["xx"]},"excludes":["("]}`)
+	for _, verb := range []string{"add", "update"} {
+		o := f.run(t, "policy", verb, "web", file)
+		if o.code != 1 || !strings.Contains(o.stderr, `digests["/a"][0]`) || !strings.Contains(o.stderr, "excludes[0]") || len(f.policies) != 0 {
+			t.Errorf("%s: %+v", verb, o)
+		}
+	}
+	if o := f.run(t, "policy", "add", "web", f.file("none")); o.code != 1 || !strings.Contains(o.stderr, "no such file") {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestPolicyShowChecksTheDigest(t *testing.T) {
+	f := start(t)
+	f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("other"), Text: json.RawMessage("{}")}
+	if o := f.run(t, "policy", "show", "web"); o.code != 1 || !strings.Contains(o.stderr, "does not have the digest") || o.stdout != "" {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestFilesAreBounded(t *testing.T) {
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	w.Write(make([]byte, 1000))
+	w.Close()
+	for max, want := range map[int64]bool{999: false, 1000: true} {
+		if _, err := readAll(strings.NewReader(strings.Repeat("x", 1000)), "x", max); (err == nil) != want {
+			t.Errorf("readAll of 1000 bytes, limit %d: %v", max, err)
+		}
+		if _, err := gunzip(z.Bytes(), "x", max); (err == nil) != want {
+			t.Errorf("gunzip of 1000 bytes, limit %d: %v", max, err)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package tenant
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// printable returns s with every character that is not printable, and every byte
+// that is not UTF-8, written as Go writes it in a string: a label or a path is
+// what a machine says it is, and a terminal obeys some characters.
+func printable(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			b.WriteString(s[:n])
+		} else {
+			quoted := strconv.Quote(s[:n])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// printableLines is printable for text of more than one line.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// printableJSON returns the JSON text b with every character that is not
+// printable as \uXXXX. That changes no value: beyond white space such characters
+// occur only in strings, where JSON reads both forms alike (RFC 8259, section
+// 7). A byte that is not UTF-8 becomes \ufffd.
+func printableJSON(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		bad := r == utf8.RuneError && n == 1
+		if !bad && (r == '\n' || r == '\t' || r == '\r' || unicode.IsPrint(r)) {
+			out = append(out, b[:n]...)
+		} else {
+			out = appendEscaped(out, r)
+		}
+		b = b[n:]
+	}
+	return out
+}
+
+// appendEscaped appends r as JSON escapes it: beyond U+FFFF as a surrogate pair.
+func appendEscaped(b []byte, r rune) []byte {
+	for _, unit := range utf16.AppendRune(nil, r) {
+		b = append(b, '\\', 'u')
+		for shift := 12; shift >= 0; shift -= 4 {
+			b = append(b, "0123456789abcdef"[unit>>shift&0xf])
+		}
+	}
+	return b
+}

@@ -1,0 +1,74 @@
+// Package refvalues makes reference values: runtime policies from what a machine
+// has measured while it was known to be good, and additions to policies that
+// exist. It writes the format that quicklime/verifier/policy specifies.
+//
+// What it writes depends on its arguments alone and is made to be compared by a
+// person: indented, members in the order of their names, one digest a line. A
+// new policy has every member of the format, for Keylime's own tools insist on
+// them.
+package refvalues
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"quicklime/verifier/policy"
+	"quicklime/wire/pcr"
+)
+
+// ErrUnlistable says that a policy has no way to name a file.
+var ErrUnlistable = errors.New("no policy can list this file")
+
+// Values are digests by path, and exclusions. The zero Values holds none.
+type Values struct {
+	digests  map[string][]string // sorted lower-case hex, each once
+	excludes []string
+}
+
+// Allow adds a digest for a path. Spaces in the path become "_", for so the
+// kernel writes them. The error is ErrUnlistable for a path that is not UTF-8,
+// has a NUL or is longer than any in Linux, and for a digest that is not one of
+// bank.
+func (v *Values) Allow(path string, bank pcr.Bank, digest []byte) error {
+	return v.add(strings.ReplaceAll(path, " ", "_"), bank, digest)
+}
+
+// Exclude adds exclusions, behind those that are there. Whether RE2 has them is
+// checked when a policy is made.
+func (v *Values) Exclude(expressions ...string) {
+	v.excludes = append(v.excludes, expressions...)
+}
+
+// Paths returns the number of paths that have digests.
+func (v *Values) Paths() int { return len(v.digests) }
+
+// add is Allow for a path as the kernel wrote it.
+func (v *Values) add(path string, bank pcr.Bank, digest []byte) error {
+	switch {
+	case !utf8.ValidString(path):
+		return fmt.Errorf("%w: JSON cannot hold its path, which is not UTF-8", ErrUnlistable)
+	case path == "" || strings.ContainsRune(path, 0):
+		return fmt.Errorf("%w: its path is empty or has a NUL", ErrUnlistable)
+	case len(path) > policy.MaxPath:
+		return fmt.Errorf("%w: its path has %d bytes, the limit is %d", ErrUnlistable, len(path), policy.MaxPath)
+	case !bank.Known():
+		return fmt.Errorf("%w: its digest is none of sha1, sha256, sha384, sha512", ErrUnlistable)
+	case len(digest) != bank.Size():
+		return fmt.Errorf("%w: a %v digest of %d bytes", ErrUnlistable, bank, len(digest))
+	}
+	text := hex.EncodeToString(digest)
+	listed := v.digests[path]
+	at, found := slices.BinarySearch(listed, text)
+	if found {
+		return nil
+	}
+	if v.digests == nil {
+		v.digests = make(map[string][]string)
+	}
+	v.digests[path] = slices.Insert(listed, at, text)
+	return nil
+}

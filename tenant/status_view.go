@@ -1,0 +1,134 @@
+package tenant
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+// writeStatus lays everything that is known of an agent out for an operator:
+// whether it is trusted in the first line, why not in the next.
+func (p *program) writeStatus(w io.Writer, a rest.Agent) {
+	fmt.Fprintf(w, "%s  %s  %s\n", paint(stateCell(string(a.Trust)), p.coloured(w)), short(a.ID), printable(a.Label))
+	if a.Reason != "" {
+		fmt.Fprintf(w, "%s\n", printable(a.Reason))
+	}
+	for _, part := range []*fields{p.enrolmentFields(a), p.epochFields(a), p.lastFields(a), p.rejectedFields(a)} {
+		if part != nil {
+			fmt.Fprintln(w)
+			part.write(w)
+		}
+	}
+	writeFailures(w, a)
+}
+
+func (p *program) enrolmentFields(a rest.Agent) *fields {
+	f := &fields{title: "Enrolment"}
+	f.add("id", "%s", a.ID)
+	f.add("enrolled", "%s", p.moment(a.EnrolledAt))
+	f.add("connected", "%s", yesNo(a.Connected))
+	if a.TrustedUntil != nil {
+		f.add("trusted until", "%s", a.TrustedUntil.UTC().Format(time.RFC3339))
+	}
+	f.add("runtime policy", "%s", policyWords(a.Policies.Runtime))
+	f.add("boot policy", "%s", policyWords(a.Policies.Boot))
+	return f
+}
+
+// policyWords spells out what the absence of a policy means (I21).
+func policyWords(policy string) string {
+	if policy == wire.NotEvaluated || policy == "" {
+		return wire.NotEvaluated + ": nothing is judged by one"
+	}
+	return policy
+}
+
+func (p *program) epochFields(a rest.Agent) *fields {
+	if a.Epoch == nil {
+		return nil
+	}
+	f := &fields{title: "Boot"}
+	f.add("epoch", "%s", a.Epoch.ID)
+	f.add("counters", "reset %d, restart %d", a.Epoch.ResetCount, a.Epoch.RestartCount)
+	f.add("first evidence", "%s", p.moment(a.Epoch.StartedAt))
+	f.add("entries", "%d certified, bank %v", a.Epoch.Entries, a.Epoch.IMABank)
+	return f
+}
+
+func (p *program) lastFields(a rest.Agent) *fields {
+	if a.Last == nil {
+		return &fields{title: "Last attestation", pairs: [][2]string{{"at", "never: no quote of this agent was verified yet"}}}
+	}
+	l := a.Last
+	f := &fields{title: "Last attestation"}
+	f.add("at", "%s", p.moment(l.At))
+	f.add("nonce issued", "%s", p.moment(l.NonceIssued))
+	f.add("because of", "%s", l.Trigger)
+	f.add("carried", "%d entries from entry %d", l.Entries, l.First)
+	f.add("replayed in", "%s", took(time.Duration(l.ReplayNanos)))
+	f.add("TPM clock", "%v", (time.Duration(l.Clock) * time.Millisecond).Round(time.Second))
+	f.add("TPM firmware", "%s", l.Firmware)
+	return f
+}
+
+func (p *program) rejectedFields(a rest.Agent) *fields {
+	if a.Rejected == nil {
+		return nil
+	}
+	f := &fields{title: "Last rejected evidence"}
+	f.add("at", "%s", p.moment(a.Rejected.At))
+	f.add("id", "%s", a.Rejected.ID)
+	f.add("message", "%s", a.Rejected.Message)
+	f.add("count", "%d since the enrolment", a.Rejected.Count)
+	return f
+}
+
+// shownFailures bounds the failures that a status lists: a screen or two. The
+// others are often of one kind with them.
+const shownFailures = 20
+
+// writeFailures shows the oldest failures, and says how many more there are.
+func writeFailures(w io.Writer, a rest.Agent) {
+	if a.FailureCount == 0 && len(a.Failures) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nFailures: %d\n", a.FailureCount)
+	shown := a.Failures[:min(shownFailures, len(a.Failures))]
+	for i, f := range shown {
+		failureFields(i+1, f).write(w)
+	}
+	if more := a.FailureCount - len(shown); more > 0 {
+		fmt.Fprintf(w, "and %d more; --json shows %d of them all\n", more, len(a.Failures))
+	}
+}
+
+// failureFields are a failure's id, where it is, and what was seen and expected.
+func failureFields(n int, failure wire.Failure) *fields {
+	f := &fields{title: fmt.Sprintf("%d. %s", n, printable(string(failure.ID)))}
+	optional := func(name, value string) {
+		if value != "" {
+			f.add(name, "%s", value)
+		}
+	}
+	optional("message", failure.Message)
+	if failure.Entry != nil {
+		f.add("entry", "%d", *failure.Entry)
+	}
+	optional("path", failure.Path)
+	optional("seen", failure.Got)
+	optional("expected", strings.Join(failure.Expected, ", "))
+	optional("epoch", failure.Epoch)
+	optional("hint", failure.Hint)
+	return f
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,161 @@
+package pki
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"quicklime/wire/conf"
+)
+
+// maxFile bounds a key or certificate file: a chain of two P-256 certificates
+// has some 1.5 KiB.
+const maxFile = 64 << 10 // bytes
+
+// The labels of PEM blocks (RFC 7468, sections 5 and 10).
+const (
+	pemCertificate = "CERTIFICATE"
+	pemPrivateKey  = "PRIVATE KEY"
+)
+
+// ensureDir makes dir, and refuses one in which others could replace our files.
+func ensureDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	st, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if perm := st.Mode().Perm(); perm&0o022 != 0 {
+		return fmt.Errorf("%s has mode %04o, so that others may replace the keys in it; run: chmod go-w %[1]s", dir, perm)
+	}
+	return nil
+}
+
+// lock waits until nobody else writes in dir. flock(2) belongs to the open file,
+// so it excludes other goroutines as it does other processes, and ends with its
+// owner.
+func lock(dir string) (unlock func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	}
+	return f.Close, nil
+}
+
+func readKey(file string) (*ecdsa.PrivateKey, error) {
+	b, err := conf.ReadSecret(file, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(b)
+	if block == nil || block.Type != pemPrivateKey || len(bytes.TrimSpace(rest)) != 0 {
+		return nil, fmt.Errorf("%s: want one PEM block %q", file, pemPrivateKey)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	key, ok := k.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s: want an ECDSA key, have %T", file, k)
+	}
+	return key, nil
+}
+
+// readCerts reads a file of one certificate or more.
+func readCerts(file string) ([]*x509.Certificate, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxFile)
+	}
+	var certs []*x509.Certificate
+	for len(bytes.TrimSpace(b)) != 0 {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil || block.Type != pemCertificate {
+			return nil, fmt.Errorf("%s: want PEM blocks %q and nothing else", file, pemCertificate)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		certs = append(certs, c)
+	}
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("%s holds no certificate", file)
+	}
+	return certs, nil
+}
+
+func writeKey(file string, key *ecdsa.PrivateKey) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return writeFile(file, 0o600, pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}))
+}
+
+func writeCerts(file string, chain ...[]byte) error {
+	var b []byte
+	for _, der := range chain {
+		b = append(b, pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der})...)
+	}
+	return writeFile(file, 0o644, b)
+}
+
+// writeFile replaces file as a whole: after a crash it has the old contents or
+// the new ones.
+func writeFile(file string, perm os.FileMode, b []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(file), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(perm), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+// syncDir makes the names in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

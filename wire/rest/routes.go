@@ -1,0 +1,53 @@
+package rest
+
+// Role is what a client's certificate lets it do. The certificate carries it as
+// a URI name, see quicklime/wire/pki.
+type Role string
+
+// RoleOperator may call every route. It is the only role there is today.
+const RoleOperator Role = "operator"
+
+// A Route is one call of the REST API. Pattern is in the form of http.ServeMux
+// without the method. A route that is not in a table does not exist, and one
+// without a role is open to nobody (I12).
+type Route struct {
+	Method  string
+	Pattern string
+	Role    Role
+	What    string // one line for the documentation
+}
+
+// The calls of the registrar's API.
+var (
+	ListMachines    = Route{"GET", "/v1/agents", RoleOperator, "every registered TPM"}
+	GetMachine      = Route{"GET", "/v1/agents/{id}", RoleOperator, "one registered TPM"}
+	DeleteMachine   = Route{"DELETE", "/v1/agents/{id}", RoleOperator, "forget a registered TPM"}
+	AcceptKeys      = Route{"POST", "/v1/agents/{id}/accept-keys", RoleOperator, "make the keys that a known TPM last offered its keys"}
+	CreateJoinToken = Route{"POST", "/v1/join-tokens", RoleOperator, "make a one-use registration secret"}
+	ListJoinTokens  = Route{"GET", "/v1/join-tokens", RoleOperator, "registration secrets and what became of them"}
+)
+
+// RegistrarRoutes is the whole API of the registrar.
+var RegistrarRoutes = []Route{ListMachines, GetMachine, DeleteMachine, AcceptKeys, CreateJoinToken, ListJoinTokens}
+
+// The calls of the verifier's API.
+var (
+	ListAgents   = Route{"GET", "/v1/agents", RoleOperator, "every enrolled agent and its status"}
+	EnrolAgent   = Route{"POST", "/v1/agents", RoleOperator, "enrol an agent"}
+	GetAgent     = Route{"GET", "/v1/agents/{id}", RoleOperator, "one agent; ?after=REV waits until its revision is greater"}
+	UpdateAgent  = Route{"PATCH", "/v1/agents/{id}", RoleOperator, "give an agent another policy or label"}
+	RebindAgent  = Route{"POST", "/v1/agents/{id}/rebind", RoleOperator, "enrol a known agent anew with other keys"}
+	ClearAgent   = Route{"POST", "/v1/agents/{id}/clear", RoleOperator, "clear an agent's recorded failures"}
+	DeleteAgent  = Route{"DELETE", "/v1/agents/{id}", RoleOperator, "end an agent's enrolment"}
+	ListPolicies = Route{"GET", "/v1/policies", RoleOperator, "every runtime policy"}
+	AddPolicy    = Route{"POST", "/v1/policies", RoleOperator, "add a runtime policy"}
+	GetPolicy    = Route{"GET", "/v1/policies/{name}", RoleOperator, "one runtime policy with its text"}
+	UpdatePolicy = Route{"PUT", "/v1/policies/{name}", RoleOperator, "replace a runtime policy; every agent under it is judged again"}
+	DeletePolicy = Route{"DELETE", "/v1/policies/{name}", RoleOperator, "delete a runtime policy that no agent uses"}
+)
+
+// VerifierRoutes is the whole API of the verifier.
+var VerifierRoutes = []Route{
+	ListAgents, EnrolAgent, GetAgent, UpdateAgent, RebindAgent, ClearAgent, DeleteAgent,
+	ListPolicies, AddPolicy, GetPolicy, UpdatePolicy, DeletePolicy,
+}

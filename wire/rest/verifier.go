@@ -1,0 +1,115 @@
+// Package rest is the REST API of registrar and verifier: its routes, bodies
+// and errors with their status codes, each in one table, so that servers, the
+// client and the documentation cannot disagree.
+//
+// Bodies are JSON; times are RFC 3339 in UTC; byte strings are base64; digests
+// and ids are lower-case hexadecimal. An unknown member of a request is an
+// error. Every call needs a client certificate of the installation's own CA
+// over TLS 1.3.
+package rest
+
+import (
+	"encoding/json"
+	"time"
+
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+)
+
+// Enrolment asks the verifier to watch an agent. It becomes one immutable
+// record: from it the verifier pins AK and transport key (I06).
+type Enrolment struct {
+	ID         string   `json:"id"`
+	Label      string   `json:"label"`
+	EKPublic   []byte   `json:"ek_public"`        // TPMT_PUBLIC; must hash to ID
+	AKPublic   []byte   `json:"ak_public"`        // TPMT_PUBLIC
+	Transport  []byte   `json:"transport_public"` // TPMT_PUBLIC
+	LowestBank pcr.Bank `json:"lowest_bank"`      // weakest bank whose quotes count; sha256 unless the operator says otherwise (I15)
+	Policy     string   `json:"policy,omitempty"` // name of the runtime policy; empty is "not evaluated" (I21)
+}
+
+// AgentUpdate changes what an operator may change without a new enrolment. A
+// nil member stays as it is; an empty Policy takes the policy away.
+type AgentUpdate struct {
+	Label  *string `json:"label,omitempty"`
+	Policy *string `json:"policy,omitempty"`
+}
+
+// Agent is an enrolled agent as the verifier sees it now. Trust is computed when
+// it is read.
+type Agent struct {
+	ID           string         `json:"id"`
+	Label        string         `json:"label"`
+	Revision     int64          `json:"revision"` // grows with every change of the record (I22)
+	Trust        wire.Trust     `json:"trust"`
+	Reason       string         `json:"reason,omitempty"` // why it is not trusted, in words
+	TrustedUntil *time.Time     `json:"trusted_until,omitempty"`
+	Connected    bool           `json:"connected"`
+	EnrolledAt   time.Time      `json:"enrolled_at"`
+	Policies     Policies       `json:"policies"`
+	Epoch        *Epoch         `json:"epoch,omitempty"`
+	Last         *Attestation   `json:"last_attestation,omitempty"`
+	Rejected     *Rejection     `json:"last_rejected,omitempty"`
+	Failures     []wire.Failure `json:"failures,omitempty"` // of GetAgent; the oldest wire.MaxShownFailures
+	FailureCount int            `json:"failure_count"`
+}
+
+// Policies says which policy judges what: its name, or wire.NotEvaluated.
+type Policies struct {
+	Runtime string `json:"runtime"`
+	Boot    string `json:"boot"`
+}
+
+// Epoch is one boot of a machine, as its TPM signed it.
+type Epoch struct {
+	ID           string    `json:"id"`
+	ResetCount   uint32    `json:"reset_count"`
+	RestartCount uint32    `json:"restart_count"`
+	Entries      uint64    `json:"entries"` // certified entries of the measurement list
+	IMABank      pcr.Bank  `json:"ima_bank"`
+	StartedAt    time.Time `json:"started_at"` // first certified evidence of the epoch
+}
+
+// Attestation is the last evidence whose quote was verified.
+type Attestation struct {
+	At          time.Time    `json:"at"` // when its verdict was committed
+	NonceIssued time.Time    `json:"nonce_issued_at"`
+	Trigger     wire.Trigger `json:"trigger"`
+	First       uint64       `json:"first_entry"`  // index of the first entry it carried
+	Entries     uint64       `json:"entries"`      // how many it carried
+	ReplayNanos int64        `json:"replay_nanos"` // parsing, hashing and judging them
+	Clock       uint64       `json:"tpm_clock_ms"`
+	Firmware    string       `json:"tpm_firmware"` // hex
+}
+
+// Rejection is the last evidence that proved nothing: no verdict came of it.
+type Rejection struct {
+	At      time.Time      `json:"at"`
+	ID      wire.FailureID `json:"id"`
+	Message string         `json:"message"`
+	Count   int64          `json:"count"` // rejected since enrolment
+}
+
+// AgentList answers ListAgents, without the failures of each.
+type AgentList struct {
+	Agents     []Agent `json:"agents"`
+	Unreadable int     `json:"unreadable,omitempty"` // rows that could not be read (I10)
+}
+
+// RuntimePolicy is a named runtime policy. Text is Keylime's JSON, kept to the
+// byte.
+type RuntimePolicy struct {
+	Name      string          `json:"name"`
+	Digest    string          `json:"digest,omitempty"` // SHA-256 of Text
+	Text      json.RawMessage `json:"text,omitempty"`   // not in lists
+	UpdatedAt time.Time       `json:"updated_at,omitzero"`
+	Agents    int             `json:"agents"`            // how many are judged under it
+	Paths     int             `json:"paths"`             // paths with digests
+	Excludes  int             `json:"excludes"`          // exclusions
+	Unknown   []string        `json:"unknown,omitempty"` // members that are kept and not understood
+}
+
+// PolicyList answers ListPolicies.
+type PolicyList struct {
+	Policies []RuntimePolicy `json:"policies"`
+}
