@@ -13,14 +13,12 @@ import (
 
 	"quicklime/verifier/identity"
 	"quicklime/wire"
-	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
 )
 
 // rebinding is what the flags of "agent rebind" say.
 type rebinding struct {
-	consent    confirmation
-	lowestBank string
+	consent confirmation
 }
 
 func (p *program) agentRebind() *cobra.Command {
@@ -34,7 +32,6 @@ still your machine is for you to know. Label and policy stay; what was attested
 under the old keys is forgotten.`,
 	}, func(ctx context.Context, s servers, id string) error { return p.rebind(ctx, s, id, r) })
 	r.consent.flag(c)
-	c.Flags().StringVar(&r.lowestBank, "lowest-bank", pcr.SHA256.String(), "the weakest PCR `BANK` whose quotes count")
 	return c
 }
 
@@ -42,10 +39,6 @@ under the old keys is forgotten.`,
 // it is interrupted in between, the registrar has the new keys in force and
 // calling it again does the rest.
 func (p *program) rebind(ctx context.Context, s servers, id string, r rebinding) error {
-	bank, err := pcr.ParseBank(r.lowestBank)
-	if err != nil {
-		return withHint(err, "sha256 is the usual --lowest-bank")
-	}
 	agent, err := s.enrolled(ctx, id)
 	if err != nil {
 		return err
@@ -65,7 +58,7 @@ func (p *program) rebind(ctx context.Context, s servers, id string, r rebinding)
 	if err := s.accept(ctx, m, next); err != nil {
 		return err
 	}
-	again, err := s.verifier.Rebind(ctx, next.enrolment(agent, bank))
+	again, err := s.verifier.Rebind(ctx, next.enrolment(agent))
 	if err != nil {
 		return err
 	}
@@ -103,10 +96,10 @@ func hashOf(parts ...[]byte) string {
 }
 
 // enrolment is agent's with these keys.
-func (k keys) enrolment(agent rest.Agent, bank pcr.Bank) rest.Enrolment {
+func (k keys) enrolment(agent rest.Agent) rest.Enrolment {
 	e := rest.Enrolment{
 		ID: k.id, Label: agent.Label, EKPublic: k.ek, AKPublic: k.ak, Transport: k.transport,
-		LowestBank: bank, Policy: agent.Policies.Runtime,
+		LowestBank: agent.LowestBank, Policy: agent.Policies.Runtime,
 	}
 	if e.Policy == wire.NotEvaluated {
 		e.Policy = ""

@@ -67,7 +67,7 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 		rest.ListPolicies: func(w http.ResponseWriter, r *http.Request) error {
 			var l rest.PolicyList
 			for _, p := range f.policies {
-				p.Text = nil
+				p.Text = ""
 				l.Policies = append(l.Policies, p)
 			}
 			return rest.WriteJSON(w, 200, l)
@@ -79,8 +79,7 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			if !ok {
 				return notFound("policy", r.PathValue("name"))
 			}
-			_, err := fmt.Fprintf(w, `{"name":%q,"digest":%q,"agents":0,"paths":0,"excludes":0,"text":%s}`, p.Name, p.Digest, p.Text)
-			return err
+			return rest.WriteJSON(w, 200, p)
 		},
 		rest.DeletePolicy: func(w http.ResponseWriter, r *http.Request) error {
 			delete(f.policies, r.PathValue("name"))
@@ -145,13 +144,14 @@ func (f *fake) getAgent(w http.ResponseWriter, r *http.Request) error {
 
 // putPolicy keeps the text of a policy to the byte.
 func (f *fake) putPolicy(w http.ResponseWriter, r *http.Request) error {
-	var in rest.RuntimePolicy
-	if err := rest.ReadJSON(r, rest.MaxBody, &in); err != nil {
+	var body rest.PolicyRequest
+	if err := rest.ReadJSON(r, rest.MaxBody, &body); err != nil {
 		return err
 	}
-	sum := sha256.Sum256(in.Text)
+	in := rest.RuntimePolicy{Name: body.Name, Text: body.Text}
+	sum := sha256.Sum256([]byte(in.Text))
 	in.Digest, in.Paths, in.Agents, in.UpdatedAt = hex.EncodeToString(sum[:]), 1, 2, now.Add(-time.Hour)
 	f.policies[in.Name] = in
-	in.Text = nil
+	in.Text = ""
 	return rest.WriteJSON(w, 200, in)
 }

@@ -27,10 +27,10 @@ func (p *program) policyShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if sum := sha256.Sum256(r.Text); hex.EncodeToString(sum[:]) != r.Digest {
+			if sum := sha256.Sum256([]byte(r.Text)); hex.EncodeToString(sum[:]) != r.Digest {
 				return fmt.Errorf("the text that came does not have the digest of policy %s, sha256:%s", args[0], r.Digest)
 			}
-			return p.show(r, func(w io.Writer) { writeText(w, r.Text) })
+			return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Text)) })
 		},
 	}
 }

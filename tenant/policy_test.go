@@ -202,7 +202,7 @@ func TestPolicyIsCheckedBeforeItIsSent(t *testing.T) {
 
 func TestPolicyShowChecksTheDigest(t *testing.T) {
 	f := start(t)
-	f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("other"), Text: json.RawMessage("{}")}
+	f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("other"), Text: "{}"}
 	if o := f.run(t, "policy", "show", "web"); o.code != 1 || !strings.Contains(o.stderr, "does not have the digest") || o.stdout != "" {
 		t.Errorf("%+v", o)
 	}

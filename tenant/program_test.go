@@ -60,7 +60,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 			m := f.register(offer(t, machine(t, "web\u009b1")))
 			f.set(rest.Agent{ID: m.ID, Label: "web\u009b1", Trust: wire.Trusted, Policies: rest.Policies{Runtime: wire.NotEvaluated}})
 			fresh := f.register(machine(t, "new"))
-			f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("{}"), Text: json.RawMessage("{}")}
+			f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("{}"), Text: "{}"}
 			file := f.write(t, "p.json", `{"meta":{"version":1}}`)
 			line := strings.NewReplacer("%id", m.ID, "%new", fresh.ID, "%file", file).Replace(line)
 			args := append(strings.Fields(command), strings.Fields(line)...)

@@ -122,7 +122,7 @@ func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.Runt
 	if err := v.store.AddPolicy(ctx, p); err != nil {
 		return p, refusal(err, "policy "+p.Name)
 	}
-	return v.withoutText(ctx, p.Name)
+	return v.stored(ctx, p)
 }
 
 // UpdatePolicy implements api.Verifier.
@@ -131,7 +131,7 @@ func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.R
 		return p, refusal(err, "policy "+p.Name)
 	}
 	v.sessions.PolicyChanged()
-	return v.withoutText(ctx, p.Name)
+	return v.stored(ctx, p)
 }
 
 // DeletePolicy implements api.Verifier.
@@ -139,10 +139,12 @@ func (v service) DeletePolicy(ctx context.Context, name string) error {
 	return refusal(v.store.DeletePolicy(ctx, name), "policy "+name)
 }
 
-func (v service) withoutText(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	p, err := v.store.Policy(ctx, name)
-	p.Text = nil
-	return p, refusal(err, "policy "+name)
+// stored is a policy that was added or replaced, as it is now, without its text
+// and with what there is to say of it.
+func (v service) stored(ctx context.Context, in rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+	p, err := v.store.Policy(ctx, in.Name)
+	p.Text, p.NotEvaluated, p.Warnings = "", in.NotEvaluated, in.Warnings
+	return p, refusal(err, "policy "+in.Name)
 }
 
 // refusal puts the store's refusals into the API's words.

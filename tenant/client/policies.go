@@ -1,10 +1,10 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 
 	"quicklime/wire/rest"
 )
@@ -34,17 +34,15 @@ func (v *Verifier) DeletePolicy(ctx context.Context, name string) error {
 	return v.do(ctx, request{route: rest.DeletePolicy, value: name}, nil)
 }
 
-// store sends a policy. The body is a rest.RuntimePolicy with name and text, put
-// together here because json.Marshal would rewrite the text: it drops white
-// space and escapes characters.
+// store sends a policy.
 func (v *Verifier) store(ctx context.Context, r request, name string, text []byte) (rest.RuntimePolicy, error) {
-	if !json.Valid(text) {
-		return rest.RuntimePolicy{}, errors.New("the policy is not JSON")
+	if !utf8.Valid(text) {
+		return rest.RuntimePolicy{}, errors.New("the policy is not UTF-8")
 	}
-	quoted, err := json.Marshal(name)
+	body, err := json.Marshal(rest.PolicyRequest{Name: name, Text: string(text)})
 	if err != nil {
 		return rest.RuntimePolicy{}, err
 	}
-	r.body = bytes.Join([][]byte{[]byte(`{"name":`), quoted, []byte(`,"text":`), text, []byte(`}`)}, nil)
+	r.body = body
 	return call[rest.RuntimePolicy](ctx, v.peer, r)
 }

@@ -26,7 +26,7 @@ func readEnrolment(r *http.Request) (rest.Enrolment, error) {
 		return rest.Enrolment{}, err
 	}
 	if !e.LowestBank.Known() {
-		return rest.Enrolment{}, rest.Errorf(rest.CodeInvalid, "lowest_bank is missing").
+		return rest.Enrolment{}, rest.Errorf(rest.CodeInvalid, "lowest_bank names no bank that this verifier can replay").
 			WithHint("name the weakest PCR bank whose quotes count; sha256 is the usual one")
 	}
 	if _, err := identity.Check(e.ID, e.EKPublic, e.AKPublic, e.Transport); err != nil {

@@ -141,7 +141,7 @@ func (m *memory) DeleteAgent(_ context.Context, id string) error {
 func (m *memory) ListPolicies(context.Context) (rest.PolicyList, error) {
 	l := rest.PolicyList{}
 	for _, p := range m.policies {
-		p.Text = nil
+		p.Text = ""
 		l.Policies = append(l.Policies, p)
 	}
 	return l, m.broken
@@ -156,7 +156,7 @@ func (m *memory) AddPolicy(_ context.Context, p rest.RuntimePolicy) (rest.Runtim
 		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeConflict, "there is a policy %s", p.Name)
 	}
 	m.policies[p.Name] = p
-	p.Text = nil
+	p.Text = ""
 	return p, nil
 }
 
@@ -165,7 +165,7 @@ func (m *memory) UpdatePolicy(_ context.Context, p rest.RuntimePolicy) (rest.Run
 		return rest.RuntimePolicy{}, err
 	}
 	m.policies[p.Name] = p
-	p.Text = nil
+	p.Text = ""
 	return p, nil
 }
 

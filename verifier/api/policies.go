@@ -1,11 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"quicklime/verifier/policy"
@@ -55,10 +50,7 @@ func (p policies) get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out, err := p.v.GetPolicy(r.Context(), name)
-	if err != nil {
-		return err
-	}
-	return writeText(w, out)
+	return answer(w, http.StatusOK, out, err)
 }
 
 func (p policies) delete(w http.ResponseWriter, r *http.Request) error {
@@ -73,48 +65,25 @@ func (p policies) delete(w http.ResponseWriter, r *http.Request) error {
 // the other members are there so that an answer of GetPolicy can be sent back,
 // and are derived from the text anew.
 func readPolicy(r *http.Request) (rest.RuntimePolicy, error) {
-	var in rest.RuntimePolicy
+	var in rest.PolicyRequest
 	if err := rest.ReadJSON(r, rest.MaxBody, &in); err != nil {
 		return rest.RuntimePolicy{}, err
 	}
 	if len(in.Text) == 0 {
 		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeBadRequest, "the body has no text")
 	}
-	p, err := policy.Parse(in.Text)
+	p, err := policy.Parse([]byte(in.Text))
 	if err != nil {
 		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "%v", err)
 	}
-	digest := sha256.Sum256(in.Text)
 	return rest.RuntimePolicy{
-		Name:     in.Name,
-		Digest:   hex.EncodeToString(digest[:]),
-		Text:     in.Text,
-		Paths:    p.Paths(),
-		Excludes: p.Excludes(),
-		Unknown:  p.Unknown(),
+		Name:         in.Name,
+		Digest:       p.Digest(),
+		Text:         in.Text,
+		Paths:        p.Paths(),
+		Excludes:     p.Excludes(),
+		Unknown:      p.Unknown(),
+		NotEvaluated: p.NotEvaluated(),
+		Warnings:     p.Warnings(),
 	}, nil
-}
-
-// writeText answers with p and its text. json.Marshal would rewrite the text, so
-// that is put in as it is.
-func writeText(w http.ResponseWriter, p rest.RuntimePolicy) error {
-	text := p.Text
-	if !json.Valid(text) {
-		return fmt.Errorf("the stored text of policy %s is not JSON", p.Name)
-	}
-	p.Text = nil
-	head, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	head = bytes.TrimSuffix(head, []byte("}"))
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	for _, part := range [][]byte{head, []byte(`,"text":`), text, []byte("}\n")} {
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-	}
-	return nil
 }

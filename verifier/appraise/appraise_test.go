@@ -6,101 +6,34 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"quicklime/ima"
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/policy"
+	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
-	"quicklime/wire/envelope"
 	"quicklime/wire/pcr"
-	"quicklime/wire/tpm/softtpm"
 )
 
 var (
-	agentID   = strings.Repeat("a1", 32)
-	exporter  = bytes.Repeat([]byte{7}, wire.ExporterSize)
-	nonce     = bytes.Repeat([]byte{9}, wire.NonceSize)
-	selection = pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 10)}}
-	good      = pcr.SHA256.Sum([]byte("good"))
-	bad       = pcr.SHA256.Sum([]byte("bad"))
+	good = pcr.SHA256.Sum([]byte("good"))
+	bad  = pcr.SHA256.Sum([]byte("bad"))
 )
 
 // machine is an attester whose TPM lies only where a test makes it.
 type machine struct {
-	t    testing.TB
-	ak   *softtpm.AK
-	boot []byte // value of PCRs 0 to 9
-	list []ima.Entry
-	pcr  ima.State
+	*verifiertest.Machine
+	t testing.TB
 }
 
-func newMachine(t testing.TB) *machine {
-	m := &machine{t: t, ak: softtpm.New(t), boot: bytes.Repeat([]byte{5}, 32), pcr: ima.NewState(pcr.SHA256)}
-	m.measure(m.aggregate())
-	return m
-}
-
-// aggregate is the boot_aggregate entry of the boot.
-func (m *machine) aggregate() ima.Entry {
-	return ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum(bytes.Repeat(m.boot, 10)), ima.BootAggregate)
-}
-
-// measure appends to the list and extends PCR 10.
-func (m *machine) measure(entries ...ima.Entry) {
-	for _, e := range entries {
-		m.list = append(m.list, e)
-		m.pcr.Extend(e)
-	}
-}
-
-// file measures a file.
-func (m *machine) file(path string, digest []byte) {
-	m.measure(ima.NewFileEntry(pcr.SHA256, digest, path))
-}
-
-// reboot resets the PCRs and forgets the list.
-func (m *machine) reboot() {
-	m.ak.Counters.Reset++
-	m.list, m.pcr = nil, ima.NewState(pcr.SHA256)
-	m.measure(m.aggregate())
-}
-
-func (m *machine) standing() appraise.Standing {
-	return appraise.Standing{Enrolment: 1, AgentID: agentID, AK: m.ak.Public, Resume: ima.NewState(pcr.SHA256)}
-}
-
-// evidence quotes and announces the list from an entry on.
-func (m *machine) evidence(first int) (wire.Evidence, []byte) {
-	m.t.Helper()
-	digests := slices.Repeat([][]byte{m.boot}, 10)
-	digests = append(digests, m.pcr.PCR())
-	v, err := pcr.NewValues(selection, digests)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.ak.Clock++
-	b, err := envelope.Seal(envelope.Payload{Nonce: nonce, AgentID: agentID, Trigger: wire.TriggerGrowth}, m.ak.Public, exporter, m.ak.Quoter(v))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	var list []byte
-	for _, e := range m.list[first:] {
-		list = e.AppendTo(list)
-	}
-	return wire.Evidence{Envelope: b, PCRs: digests, IMA: wire.Span{First: uint64(first), Count: uint64(len(m.list) - first), Bytes: uint64(len(list))}}, list
-}
-
-func question() appraise.Question {
-	return appraise.Question{Exporter: exporter, Nonces: [][]byte{bytes.Repeat([]byte{8}, 32), nonce}, Selection: selection, Bank: pcr.SHA256}
-}
+func newMachine(t testing.TB) machine { return machine{verifiertest.New(t), t} }
 
 // appraise takes the machine's evidence from an entry on, as a session does.
-func (m *machine) appraise(st appraise.Standing, first int, p *policy.Policy) (appraise.Begun, appraise.Outcome) {
+func (m machine) appraise(st appraise.Standing, first int, p *policy.Policy) (appraise.Begun, appraise.Outcome) {
 	m.t.Helper()
-	ev, list := m.evidence(first)
-	b, err := appraise.Begin(st, question(), ev)
+	ev, list := m.Evidence(first)
+	b, err := appraise.Begin(st, verifiertest.Question(), ev)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -152,15 +85,15 @@ func want(t *testing.T, o appraise.Outcome, accepted bool, failures ...wire.Fail
 
 func TestGoodListThenGrowth(t *testing.T) {
 	m := newMachine(t)
-	m.file("/bin/a", good)
+	m.File("/bin/a", good)
 	p := allow(t, "", "/bin/a", "/bin/b")
-	b, o := m.appraise(m.standing(), 0, p)
+	b, o := m.appraise(m.Standing(), 0, p)
 	want(t, o, true)
 	if !b.New() || o.Result.Entries != 2 || o.Result.Runtime != p.Digest() {
 		t.Errorf("new %v, %+v", b.New(), o.Result)
 	}
-	st := after(m.standing(), b, o)
-	m.file("/bin/b", good)
+	st := after(m.Standing(), b, o)
+	m.File("/bin/b", good)
 	b, o = m.appraise(st, 2, p)
 	want(t, o, true)
 	if b.New() || o.Result.Entries != 1 {
@@ -170,11 +103,11 @@ func TestGoodListThenGrowth(t *testing.T) {
 
 func TestFilesAgainstThePolicy(t *testing.T) {
 	m := newMachine(t)
-	m.file("/bin/a", bad)
-	m.file("/bin/new", bad)
-	m.file("/tmp/x", bad)
-	m.file("/bin/\xff\"\n", bad)
-	_, o := m.appraise(m.standing(), 0, allow(t, `"excludes":["^/tmp/.*"]`, "/bin/a"))
+	m.File("/bin/a", bad)
+	m.File("/bin/new", bad)
+	m.File("/tmp/x", bad)
+	m.File("/bin/\xff\"\n", bad)
+	_, o := m.appraise(m.Standing(), 0, allow(t, `"excludes":["^/tmp/.*"]`, "/bin/a"))
 	want(t, o, true, wire.IMAWrongDigest, wire.IMANotInPolicy, wire.IMANotInPolicy)
 	f := o.Result.Failures[0]
 	if *f.Entry != 1 || f.Path != "/bin/a" || f.Got != fmt.Sprintf("sha256:%x", bad) || !slices.Equal(f.Expected, []string{fmt.Sprintf("sha256:%x", good)}) {
@@ -187,9 +120,9 @@ func TestFilesAgainstThePolicy(t *testing.T) {
 
 func TestI21_NoPolicyIsNotEvaluated(t *testing.T) {
 	m := newMachine(t)
-	m.file("/bin/a", bad)
+	m.File("/bin/a", bad)
 	for name, p := range map[string]*policy.Policy{"none": nil, "an empty one": allow(t, "")} {
-		_, o := m.appraise(m.standing(), 0, p)
+		_, o := m.appraise(m.Standing(), 0, p)
 		want(t, o, true)
 		if o.Result.Runtime != wire.NotEvaluated {
 			t.Errorf("%s: %q", name, o.Result.Runtime)
@@ -201,40 +134,40 @@ func TestI18_ViolationNamesNoFile(t *testing.T) {
 	m := newMachine(t)
 	v := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/invented")
 	v.Digest = make([]byte, 20)
-	m.measure(v)
-	_, o := m.appraise(m.standing(), 0, allow(t, "", "/bin/a"))
+	m.Measure(v)
+	_, o := m.appraise(m.Standing(), 0, allow(t, "", "/bin/a"))
 	want(t, o, true, wire.IMAViolation)
 	if o.Result.Failures[0].Path != "" {
 		t.Errorf("%+v", o.Result.Failures[0])
 	}
-	_, o = m.appraise(m.standing(), 0, allow(t, `"ima":{"violations":"ignore"}`, "/bin/a"))
+	_, o = m.appraise(m.Standing(), 0, allow(t, `"ima":{"violations":"ignore"}`, "/bin/a"))
 	want(t, o, true)
 }
 
 func TestI19_BootAggregate(t *testing.T) {
 	p := allow(t, "", "/bin/a")
 	for name, c := range map[string]struct {
-		change func(*machine)
+		change func(machine)
 		want   []wire.FailureID
 	}{
-		"of this boot":           {func(*machine) {}, nil},
-		"of another boot":        {func(m *machine) { m.boot = bytes.Repeat([]byte{6}, 32) }, []wire.FailureID{wire.IMABootAggregate}},
-		"a second, of this boot": {func(m *machine) { m.measure(m.aggregate()) }, nil},
-		"a second, of another boot": {func(m *machine) {
-			m.measure(ima.NewFileEntry(pcr.SHA256, bad, ima.BootAggregate))
+		"of this boot":           {func(machine) {}, nil},
+		"of another boot":        {func(m machine) { m.Boot = bytes.Repeat([]byte{6}, 32) }, []wire.FailureID{wire.IMABootAggregate}},
+		"a second, of this boot": {func(m machine) { m.Measure(m.Aggregate()) }, nil},
+		"a second, of another boot": {func(m machine) {
+			m.Measure(ima.NewFileEntry(pcr.SHA256, bad, ima.BootAggregate))
 		}, []wire.FailureID{wire.IMABootAggregate}},
-		"in a bank that is not quoted": {func(m *machine) {
-			m.measure(ima.NewFileEntry(pcr.SHA1, pcr.SHA1.Sum(nil), ima.BootAggregate))
+		"in a bank that is not quoted": {func(m machine) {
+			m.Measure(ima.NewFileEntry(pcr.SHA1, pcr.SHA1.Sum(nil), ima.BootAggregate))
 		}, []wire.FailureID{wire.IMABootAggregate}},
-		"absent": {func(m *machine) {
-			m.list, m.pcr = nil, ima.NewState(pcr.SHA256)
-			m.file("/bin/a", good)
+		"absent": {func(m machine) {
+			m.List, m.PCR = nil, ima.NewState(pcr.SHA256)
+			m.File("/bin/a", good)
 		}, []wire.FailureID{wire.IMANotMeasuring}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
 			c.change(m)
-			_, o := m.appraise(m.standing(), 0, p)
+			_, o := m.appraise(m.Standing(), 0, p)
 			want(t, o, true, c.want...)
 		})
 	}
@@ -242,8 +175,8 @@ func TestI19_BootAggregate(t *testing.T) {
 
 func TestI26_NothingMeasuredIsNotSuccess(t *testing.T) {
 	m := newMachine(t)
-	m.list, m.pcr = nil, ima.NewState(pcr.SHA256)
-	_, o := m.appraise(m.standing(), 0, allow(t, "", "/bin/a"))
+	m.List, m.PCR = nil, ima.NewState(pcr.SHA256)
+	_, o := m.appraise(m.Standing(), 0, allow(t, "", "/bin/a"))
 	want(t, o, true, wire.IMANotMeasuring)
 }
 
@@ -266,19 +199,19 @@ func TestI16_I17_WhatNoDigestCovers(t *testing.T) {
 			e := entry
 			e.Data = bytes.Clone(entry.Data)
 			c.change(&e)
-			m.measure(e)
-			_, o := m.appraise(m.standing(), 0, p)
+			m.Measure(e)
+			_, o := m.appraise(m.Standing(), 0, p)
 			want(t, o, true, c.want...)
 		})
 	}
 	m := newMachine(t)
-	m.file("/bin/a", good)
-	m.list[1].PCR = 11 // what was extended stays
-	_, o := m.appraise(m.standing(), 0, p)
+	m.File("/bin/a", good)
+	m.List[1].PCR = 11 // what was extended stays
+	_, o := m.appraise(m.Standing(), 0, p)
 	want(t, o, false, wire.IMAMismatch)
 	m = newMachine(t)
-	m.measure(ima.Entry{PCR: 11, Digest: entry.Digest, Template: entry.Template, Data: entry.Data})
-	_, o = m.appraise(m.standing(), 0, p)
+	m.Measure(ima.Entry{PCR: 11, Digest: entry.Digest, Template: entry.Template, Data: entry.Data})
+	_, o = m.appraise(m.Standing(), 0, p)
 	want(t, o, true, wire.IMAForeignPCR)
 }
 
@@ -291,21 +224,21 @@ func buffer(data []byte) []byte {
 
 func TestListThatDoesNotFitTheQuote(t *testing.T) {
 	p := allow(t, "", "/bin/a", "/bin/b", "/bin/c")
-	for name, change := range map[string]func(*machine){
-		"an entry missing":     func(m *machine) { m.list = slices.Delete(m.list, 1, 2) },
-		"an entry twice":       func(m *machine) { m.list = slices.Insert(m.list, 1, m.list[1]) },
-		"two exchanged":        func(m *machine) { m.list[1], m.list[2] = m.list[2], m.list[1] },
-		"one not extended":     func(m *machine) { m.list = append(m.list, ima.NewFileEntry(pcr.SHA256, good, "/bin/c")) },
-		"one renamed":          func(m *machine) { m.list[1] = ima.NewFileEntry(pcr.SHA256, good, "/bin/c") },
-		"one made a violation": func(m *machine) { m.list[1].Digest = make([]byte, 20) },
-		"nothing":              func(m *machine) { m.list = nil },
+	for name, change := range map[string]func(machine){
+		"an entry missing":     func(m machine) { m.List = slices.Delete(m.List, 1, 2) },
+		"an entry twice":       func(m machine) { m.List = slices.Insert(m.List, 1, m.List[1]) },
+		"two exchanged":        func(m machine) { m.List[1], m.List[2] = m.List[2], m.List[1] },
+		"one not extended":     func(m machine) { m.List = append(m.List, ima.NewFileEntry(pcr.SHA256, good, "/bin/c")) },
+		"one renamed":          func(m machine) { m.List[1] = ima.NewFileEntry(pcr.SHA256, good, "/bin/c") },
+		"one made a violation": func(m machine) { m.List[1].Digest = make([]byte, 20) },
+		"nothing":              func(m machine) { m.List = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
-			m.file("/bin/a", good)
-			m.file("/bin/b", good)
+			m.File("/bin/a", good)
+			m.File("/bin/b", good)
 			change(m)
-			_, o := m.appraise(m.standing(), 0, p)
+			_, o := m.appraise(m.Standing(), 0, p)
 			want(t, o, false, wire.IMAMismatch)
 		})
 	}
@@ -313,8 +246,8 @@ func TestListThatDoesNotFitTheQuote(t *testing.T) {
 
 func TestMalformedList(t *testing.T) {
 	m := newMachine(t)
-	ev, list := m.evidence(0)
-	b, err := appraise.Begin(m.standing(), question(), ev)
+	ev, list := m.Evidence(0)
+	b, err := appraise.Begin(m.Standing(), verifiertest.Question(), ev)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,13 +258,13 @@ func TestMalformedList(t *testing.T) {
 func TestI14_Epochs(t *testing.T) {
 	p := allow(t, "", "/bin/a")
 	m := newMachine(t)
-	m.file("/bin/a", good)
-	b, o := m.appraise(m.standing(), 0, p)
-	st := after(m.standing(), b, o)
+	m.File("/bin/a", good)
+	b, o := m.appraise(m.Standing(), 0, p)
+	st := after(m.Standing(), b, o)
 
-	m.reboot()
-	ev, _ := m.evidence(0)
-	b, err := appraise.Begin(st, question(), ev)
+	m.Reboot()
+	ev, _ := m.Evidence(0)
+	b, err := appraise.Begin(st, verifiertest.Question(), ev)
 	if err != nil || !b.New() || b.Resync() {
 		t.Fatalf("a reboot: new %v, resync %v, %v", b.New(), b.Resync(), err)
 	}
@@ -343,26 +276,26 @@ func TestI14_Epochs(t *testing.T) {
 	want(t, o, true)
 	st = after(st, b, o)
 
-	m.ak.Counters.Reset--
+	m.AK.Counters.Reset--
 	_, o = m.appraise(st, 1, p)
 	want(t, o, false, wire.EpochRollback)
 
-	m.ak.Counters.Reset++
+	m.AK.Counters.Reset++
 	_, o = m.appraise(st, 1, p)
 	want(t, o, true)
-	m.ak.Clock = 0
+	m.AK.Clock = 0
 	_, o = m.appraise(st, 1, p)
 	want(t, o, false, wire.EpochRollback)
 }
 
 func TestListFromAnotherPointIsAskedForAgain(t *testing.T) {
 	m := newMachine(t)
-	m.file("/bin/a", good)
-	b, o := m.appraise(m.standing(), 0, nil)
-	st := after(m.standing(), b, o)
+	m.File("/bin/a", good)
+	b, o := m.appraise(m.Standing(), 0, nil)
+	st := after(m.Standing(), b, o)
 	for _, first := range []int{0, 1} {
-		ev, _ := m.evidence(first)
-		b, err := appraise.Begin(st, question(), ev)
+		ev, _ := m.Evidence(first)
+		b, err := appraise.Begin(st, verifiertest.Question(), ev)
 		if err != nil || !b.Resync() {
 			t.Errorf("from entry %d: resync %v, %v", first, b.Resync(), err)
 		}
@@ -371,27 +304,27 @@ func TestListFromAnotherPointIsAskedForAgain(t *testing.T) {
 
 func TestI07_WhatProvesNothingIsRejected(t *testing.T) {
 	m := newMachine(t)
-	ev, _ := m.evidence(0)
-	stranger := newMachine(t).standing()
+	ev, _ := m.Evidence(0)
+	stranger := newMachine(t).Standing()
 	for name, c := range map[string]struct {
 		standing appraise.Standing
 		change   func(*appraise.Question, *wire.Evidence)
 		want     wire.FailureID
 	}{
 		"another AK":            {stranger, func(*appraise.Question, *wire.Evidence) {}, wire.QuoteInvalid},
-		"another connection":    {m.standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Exporter = bytes.Repeat([]byte{1}, 32) }, wire.QuoteInvalid},
-		"a nonce that is spent": {m.standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Nonces = q.Nonces[:1] }, wire.QuoteStale},
-		"no nonce at all":       {m.standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Nonces = nil }, wire.QuoteStale},
-		"other PCRs": {m.standing(), func(q *appraise.Question, _ *wire.Evidence) {
+		"another connection":    {m.Standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Exporter = bytes.Repeat([]byte{1}, 32) }, wire.QuoteInvalid},
+		"a nonce that is spent": {m.Standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Nonces = q.Nonces[:1] }, wire.QuoteStale},
+		"no nonce at all":       {m.Standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Nonces = nil }, wire.QuoteStale},
+		"other PCRs": {m.Standing(), func(q *appraise.Question, _ *wire.Evidence) {
 			q.Selection = pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 11)}}
 		}, wire.QuotePCRs},
-		"a bank whose boot is not quoted": {m.standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Bank = pcr.SHA1 }, wire.QuotePCRs},
-		"other values": {m.standing(), func(_ *appraise.Question, ev *wire.Evidence) {
+		"a bank whose boot is not quoted": {m.Standing(), func(q *appraise.Question, _ *wire.Evidence) { q.Bank = pcr.SHA1 }, wire.QuotePCRs},
+		"other values": {m.Standing(), func(_ *appraise.Question, ev *wire.Evidence) {
 			ev.PCRs = slices.Clone(ev.PCRs)
 			ev.PCRs[10] = make([]byte, 32)
 		}, wire.QuoteBadData},
 	} {
-		q, e := question(), ev
+		q, e := verifiertest.Question(), ev
 		c.change(&q, &e)
 		_, err := appraise.Begin(c.standing, q, e)
 		var r *appraise.Rejection
@@ -416,13 +349,13 @@ func TestAgain(t *testing.T) {
 func BenchmarkEvidence(b *testing.B) {
 	m := newMachine(b)
 	p := allow(b, "", "/bin/a")
-	begun, o := m.appraise(m.standing(), 0, p)
-	st := after(m.standing(), begun, o)
+	begun, o := m.appraise(m.Standing(), 0, p)
+	st := after(m.Standing(), begun, o)
 	for range 10 {
-		m.file("/bin/a", good)
+		m.File("/bin/a", good)
 	}
-	ev, list := m.evidence(1)
-	q := question()
+	ev, list := m.Evidence(1)
+	q := verifiertest.Question()
 	b.ReportAllocs()
 	for b.Loop() {
 		begun, err := appraise.Begin(st, q, ev)

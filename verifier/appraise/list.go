@@ -117,6 +117,9 @@ func (j *judge) file(i uint64, ev ima.Event) {
 	f := wire.Failure{ID: wire.IMANotInPolicy, Message: "the policy does not list the file", Path: Path(ev.Name), Got: digest(ev), Expected: d.Expected}
 	if d.Verdict == policy.WrongDigest {
 		f.ID, f.Message = wire.IMAWrongDigest, "the file's digest is none that the policy lists for it"
+		if d.More > 0 {
+			f.Message += fmt.Sprintf(", of which %d more are not shown", d.More)
+		}
 	}
 	j.failAt(i, f)
 }

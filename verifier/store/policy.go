@@ -22,7 +22,7 @@ func (s *Store) Policies(ctx context.Context) ([]rest.RuntimePolicy, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Text = nil
+		p.Text = ""
 		all = append(all, p)
 	}
 	return all, rows.Err()
@@ -50,7 +50,7 @@ func scanPolicy(row interface{ Scan(...any) error }) (p rest.RuntimePolicy, err 
 	if err := row.Scan(&p.Name, &p.Digest, &text, &p.Paths, &p.Excludes, &unknown, &updated, &p.Agents); err != nil {
 		return p, err
 	}
-	p.Text, p.UpdatedAt = text, fromMillis(updated)
+	p.Text, p.UpdatedAt = string(text), fromMillis(updated)
 	return p, json.Unmarshal(unknown, &p.Unknown)
 }
 

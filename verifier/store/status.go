@@ -12,7 +12,7 @@ import (
 	"quicklime/wire/rest"
 )
 
-const selectAgent = `SELECT agent, label, rev, enrolled_at, coalesce(policy.name, ''), ` + inForce + `, judged,
+const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesce(policy.name, ''), ` + inForce + `, judged,
 	epoch, reset_count, restart_count, entries, bank, epoch_at,
 	trusted_until, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
 	rejected_at, rejected_id, rejected_message, rejected_count,
@@ -68,7 +68,7 @@ type agentRow struct {
 func scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, error) {
 	var r agentRow
 	var enrolled int64
-	err := row.Scan(&r.ID, &r.Label, &r.Revision, &enrolled, &r.policy, &r.inForce, &r.judged,
+	err := row.Scan(&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
 		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
 		&r.until, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
 		&r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount, &r.FailureCount)

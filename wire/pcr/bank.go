@@ -77,8 +77,14 @@ func ParseBank(s string) (Bank, error) {
 // MarshalText writes the bank's name, so that JSON and TOML show it.
 func (b Bank) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// UnmarshalText reads a bank's name.
+// UnmarshalText reads a bank's name, or that of one that is not known as String
+// writes it, so that what a newer program says can be read.
 func (b *Bank) UnmarshalText(t []byte) (err error) {
+	var id uint16
+	if n, _ := fmt.Sscanf(string(t), "alg-0x%04x", &id); n == 1 && Bank(id).String() == string(t) {
+		*b = Bank(id)
+		return nil
+	}
 	*b, err = ParseBank(string(t))
 	return err
 }

@@ -76,6 +76,13 @@ func TestBanks(t *testing.T) {
 			t.Errorf("%v extends to %d bytes", b, n)
 		}
 	}
+	for _, b := range []pcr.Bank{0, pcr.SHA256, 0x12} {
+		text, _ := b.MarshalText()
+		var got pcr.Bank
+		if err := got.UnmarshalText(text); err != nil || got != b {
+			t.Errorf("%s reads as %v, %v", text, got, err)
+		}
+	}
 	if _, err := pcr.ParseBank("md5"); err == nil || pcr.Bank(0).Known() || pcr.Bank(0).Size() != 0 {
 		t.Error("a bank that is none is known")
 	}

@@ -91,7 +91,7 @@ func (s *server) finish(a *answer, r *http.Request, log *slog.Logger) {
 	case a.err == nil:
 	case r.Context().Err() != nil:
 		log.Debug("the client left", "err", a.err)
-		return
+		panic(http.ErrAbortHandler) // else an empty success could still reach it
 	case a.status != 0:
 		// Half an answer is on its way: the client must not take it for one.
 		log.Error("request failed after its answer began", "err", a.err)

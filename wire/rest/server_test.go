@@ -224,7 +224,14 @@ func TestClientThatLeft(t *testing.T) {
 	cancel()
 	r := httptest.NewRequestWithContext(ctx, "GET", "/v1/agents/x", nil)
 	r.Header.Set(roleHeader, string(RoleOperator))
-	mux.ServeHTTP(httptest.NewRecorder(), r)
+	func() {
+		defer func() {
+			if recover() != http.ErrAbortHandler {
+				t.Error("the connection was not aborted")
+			}
+		}()
+		mux.ServeHTTP(httptest.NewRecorder(), r)
+	}()
 	if strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "the client left") {
 		t.Errorf("log is %s", log)
 	}

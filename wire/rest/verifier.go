@@ -9,7 +9,6 @@
 package rest
 
 import (
-	"encoding/json"
 	"time"
 
 	"quicklime/wire"
@@ -46,6 +45,7 @@ type Agent struct {
 	TrustedUntil *time.Time     `json:"trusted_until,omitempty"`
 	Connected    bool           `json:"connected"`
 	EnrolledAt   time.Time      `json:"enrolled_at"`
+	LowestBank   pcr.Bank       `json:"lowest_bank"`
 	Policies     Policies       `json:"policies"`
 	Epoch        *Epoch         `json:"epoch,omitempty"`
 	Last         *Attestation   `json:"last_attestation,omitempty"`
@@ -96,17 +96,26 @@ type AgentList struct {
 	Unreadable int     `json:"unreadable,omitempty"` // rows that could not be read (I10)
 }
 
-// RuntimePolicy is a named runtime policy. Text is Keylime's JSON, kept to the
-// byte.
+// RuntimePolicy is a named runtime policy. Text is Keylime's JSON: a string in
+// the JSON around it, so that it keeps every byte, and Digest is that of the file.
 type RuntimePolicy struct {
-	Name      string          `json:"name"`
-	Digest    string          `json:"digest,omitempty"` // SHA-256 of Text
-	Text      json.RawMessage `json:"text,omitempty"`   // not in lists
-	UpdatedAt time.Time       `json:"updated_at,omitzero"`
-	Agents    int             `json:"agents"`            // how many are judged under it
-	Paths     int             `json:"paths"`             // paths with digests
-	Excludes  int             `json:"excludes"`          // exclusions
-	Unknown   []string        `json:"unknown,omitempty"` // members that are kept and not understood
+	Name         string    `json:"name"`
+	Digest       string    `json:"digest,omitempty"` // SHA-256 of Text
+	Text         string    `json:"text,omitempty"`   // not in lists
+	UpdatedAt    time.Time `json:"updated_at,omitzero"`
+	Agents       int       `json:"agents"`                  // how many are judged under it
+	Paths        int       `json:"paths"`                   // paths with digests
+	Excludes     int       `json:"excludes"`                // exclusions
+	Unknown      []string  `json:"unknown,omitempty"`       // members that are kept and not understood
+	NotEvaluated []string  `json:"not_evaluated,omitempty"` // members that this version does not evaluate; when it is added or replaced
+	Warnings     []string  `json:"warnings,omitempty"`      // what is valid and unlikely to be meant; when it is added or replaced
+}
+
+// PolicyRequest adds or replaces a runtime policy. The name may be left out of a
+// replacement, whose path has it.
+type PolicyRequest struct {
+	Name string `json:"name,omitempty"`
+	Text string `json:"text"`
 }
 
 // PolicyList answers ListPolicies.

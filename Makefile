@@ -1,0 +1,42 @@
+# Quicklime. "make" alone lists what there is to make.
+
+GO      ?= go
+FUZZTIME ?= 10s
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)
+COMMANDS := $(patsubst %/,./%,$(sort $(dir $(wildcard agent/cmd/*/main.go registrar/cmd/*/main.go verifier/cmd/*/main.go tenant/cmd/*/main.go))))
+
+# The product has no cgo. Where git cannot tell the version, neither can Go.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X quicklime/wire/daemon.Version=$(VERSION)"
+BUILD += $(if $(shell git describe --always 2>/dev/null),,-buildvcs=false)
+
+.PHONY: help build demo test check bench fuzz deps clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+build: ## build every program into bin/
+	$(BUILD) -o bin/ $(COMMANDS)
+
+demo: ## install what the demo needs, build, and tell the whole story on this machine
+	@.ci/deps demo
+	@$(MAKE) --no-print-directory build
+	bin/quicklime-demo
+
+test: ## install what the tests need and run them with the race detector
+	@.ci/deps test
+	$(GO) test -race ./...
+
+check: ## gofmt, vet, staticcheck, go.mod, the rules about imports
+	@.ci/run format vet staticcheck modules imports
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' .ci/fuzz
+
+deps: ## install what demo and tests need beyond git, make and Go (Debian)
+	@.ci/deps test
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,554 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"quicklime/ima"
+	"quicklime/verifier/appraise"
+	"quicklime/verifier/policy"
+	"quicklime/verifier/store"
+	"quicklime/verifier/verifiertest"
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
+	"quicklime/wire/tpm"
+	"quicklime/wire/tpm/softtpm"
+)
+
+var good, bad = pcr.SHA256.Sum([]byte("good")), pcr.SHA256.Sum([]byte("bad"))
+
+// open opens a store on disk that runs until the test ends.
+func open(t testing.TB, path string) *store.Store {
+	t.Helper()
+	s, err := store.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func newStore(t testing.TB) *store.Store { return open(t, filepath.Join(t.TempDir(), "verifier.db")) }
+
+// enrol enrols a machine and returns the record.
+func enrol(t testing.TB, s *store.Store, m *verifiertest.Machine, policy string) store.Enrolment {
+	t.Helper()
+	transport := softtpm.NewTransport(t)
+	e := rest.Enrolment{ID: verifiertest.AgentID, Label: "box", EKPublic: []byte("ek"), AKPublic: m.AK.Public.Bytes(),
+		Transport: transport.Public.Bytes(), LowestBank: pcr.SHA256, Policy: policy}
+	if err := s.Enrol(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	return bySPKI(t, s, transport)
+}
+
+func bySPKI(t testing.TB, s *store.Store, transport *softtpm.AK) store.Enrolment {
+	t.Helper()
+	spki := spkiOf(t, transport)
+	e, err := s.BySPKI(t.Context(), spki)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// policyOf makes a policy that allows paths with the good digest.
+func policyOf(t testing.TB, name string, paths ...string) (rest.RuntimePolicy, *policy.Policy) {
+	t.Helper()
+	digests := map[string][]string{}
+	for _, p := range paths {
+		digests[p] = []string{hex.EncodeToString(good)}
+	}
+	text, err := json.Marshal(map[string]any{"meta": map[string]any{"version": 1}, "digests": digests})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rest.RuntimePolicy{Name: name, Digest: p.Digest(), Text: string(text), Paths: p.Paths()}, p
+}
+
+func addPolicy(t testing.TB, s *store.Store, name string, paths ...string) *policy.Policy {
+	t.Helper()
+	r, p := policyOf(t, name, paths...)
+	if err := s.AddPolicy(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// attest takes the machine's list from where it was left and returns what is to
+// be committed.
+func attest(t testing.TB, s *store.Store, m *verifiertest.Machine, st store.Standing, p *policy.Policy) store.Accepted {
+	t.Helper()
+	first := int(st.Resume.Entries())
+	if st.Epoch != nil && st.Epoch.Counters != m.AK.Counters {
+		first = 0
+	}
+	ev, list := m.Evidence(first)
+	b, err := appraise.Begin(st.Standing, verifiertest.Question(), ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ima.Replay(b.From(), list)
+	o := b.Finish(r, err, p)
+	if !o.Accepted {
+		t.Fatalf("%+v", o.Result.Failures)
+	}
+	numbers, err := s.AddEntries(t.Context(), o.Certified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store.Accepted{Begun: b, Outcome: o, Entries: numbers, NonceIssued: now, TrustedUntil: now.Add(time.Minute),
+		Evidence: store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: verifiertest.Question()}}
+}
+
+func standing(t testing.TB, s *store.Store, e store.Enrolment) store.Standing {
+	t.Helper()
+	st, err := s.Standing(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// commit attests and commits.
+func commit(t testing.TB, s *store.Store, m *verifiertest.Machine, e store.Enrolment, p *policy.Policy) store.Standing {
+	t.Helper()
+	st := standing(t, s, e)
+	next, err := s.Commit(t.Context(), e, st, attest(t, s, m, st, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+func trust(t testing.TB, s *store.Store) rest.Agent {
+	t.Helper()
+	a, err := s.Agent(t.Context(), verifiertest.AgentID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestAgentThroughItsStates(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	if a := trust(t, s); a.Trust != wire.Pending || a.Policies.Runtime != "web" || a.Policies.Boot != wire.NotEvaluated || a.Epoch != nil {
+		t.Errorf("enrolled: %+v", a)
+	}
+	m.File("/bin/a", good)
+	st := commit(t, s, m, e, p)
+	if a := trust(t, s); a.Trust != wire.Trusted || a.Epoch.Entries != 2 || a.Last.First != 0 || a.Last.Entries != 2 || a.Revision != st.Revision {
+		t.Errorf("attested: %+v", a)
+	}
+	m.File("/bin/a", bad)
+	m.File("/bin/b", bad)
+	commit(t, s, m, e, p)
+	if a := trust(t, s); a.Trust != wire.Untrusted || a.FailureCount != 2 || a.Epoch.Entries != 4 || a.Last.First != 2 {
+		t.Errorf("failed: %+v", a)
+	}
+	failures, err := s.Failures(t.Context(), verifiertest.AgentID)
+	if err != nil || len(failures) != 2 || failures[0].ID != wire.IMAWrongDigest || *failures[0].Entry != 2 || failures[1].ID != wire.IMANotInPolicy {
+		t.Errorf("%+v, %v", failures, err)
+	}
+	if err := s.Clear(t.Context(), verifiertest.AgentID); err != nil {
+		t.Fatal(err)
+	}
+	if a := trust(t, s); a.Trust != wire.Trusted || a.FailureCount != 0 {
+		t.Errorf("cleared: %+v", a)
+	}
+}
+
+func TestI07_TrustRunsOut(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	st := standing(t, s, e)
+	a := attest(t, s, m, st, p)
+	a.TrustedUntil = a.NonceIssued.Add(-time.Millisecond)
+	if _, err := s.Commit(t.Context(), e, st, a); err != nil {
+		t.Fatal(err)
+	}
+	if got := trust(t, s); got.Trust != wire.Stale {
+		t.Errorf("%+v", got)
+	}
+	// An older nonce never shortens trust that a newer one brought.
+	commit(t, s, m, e, p)
+	st = standing(t, s, e)
+	a = attest(t, s, m, st, p)
+	a.TrustedUntil = a.NonceIssued.Add(-time.Hour)
+	if _, err := s.Commit(t.Context(), e, st, a); err != nil {
+		t.Fatal(err)
+	}
+	if got := trust(t, s); got.Trust != wire.Trusted {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestI21_WithoutAPolicyNothingIsTrusted(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	e := enrol(t, s, m, "")
+	commit(t, s, m, e, nil)
+	if a := trust(t, s); a.Trust != wire.Unjudged || a.Policies.Runtime != wire.NotEvaluated {
+		t.Errorf("%+v", a)
+	}
+	addPolicy(t, s, "empty")
+	name := "empty"
+	if err := s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &name}); err != nil {
+		t.Fatal(err)
+	}
+	if a := trust(t, s); a.Trust != wire.Unjudged || a.Policies.Runtime != wire.NotEvaluated {
+		t.Errorf("an empty policy: %+v", a)
+	}
+}
+
+// I22: of two who computed from one revision, one wins.
+func TestI22_CompareAndSwap(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	st := standing(t, s, e)
+	a := attest(t, s, m, st, p)
+
+	var wins, conflicts int
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			_, err := s.Commit(t.Context(), e, st, a)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				wins++
+			case errors.Is(err, store.ErrConflict):
+				conflicts++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if wins != 1 || conflicts != 7 {
+		t.Errorf("%d won, %d lost", wins, conflicts)
+	}
+}
+
+// I22: a verdict computed under a policy that is not in force any more, or for an
+// agent whose policy was changed, cannot be committed.
+func TestI22_PolicyChangesRaceEvidence(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	addPolicy(t, s, "db", "/bin/a")
+	e := enrol(t, s, m, "web")
+	db := "db"
+	for name, change := range map[string]func() error{
+		"policy replaced":      func() error { r, _ := policyOf(t, "web", "/bin/b"); return s.UpdatePolicy(t.Context(), r) },
+		"policy exchanged":     func() error { return s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &db}) },
+		"failures cleared":     func() error { return s.Clear(t.Context(), verifiertest.AgentID) },
+		"rejection in between": func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") },
+	} {
+		st := standing(t, s, e)
+		a := attest(t, s, m, st, p)
+		if err := change(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := s.Commit(t.Context(), e, st, a); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// I22, the ABA case: an agent is deleted and enrolled again with the same keys,
+// so that everything looks as before. Evidence for the first enrolment does not
+// count for the second.
+func TestI22_DeleteAndEnrolAgain(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	transport := softtpm.NewTransport(t)
+	again := rest.Enrolment{ID: verifiertest.AgentID, EKPublic: []byte("ek"), AKPublic: m.AK.Public.Bytes(), Transport: transport.Public.Bytes(), LowestBank: pcr.SHA256, Policy: "web"}
+	if err := s.Enrol(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	e := bySPKI(t, s, transport)
+	st := standing(t, s, e)
+	a := attest(t, s, m, st, p)
+	if err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), e, st, a); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("deleted: %v", err)
+	}
+	if err := s.Enrol(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	second := bySPKI(t, s, transport)
+	if second.ID == e.ID || standing(t, s, second).Revision != st.Revision {
+		t.Fatalf("the same record again, or another revision: %+v", second)
+	}
+	if _, err := s.Commit(t.Context(), e, st, a); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("enrolled again: %v", err)
+	}
+	if a := trust(t, s); a.Trust != wire.Pending {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestEnrolmentIsUnique(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	transport := softtpm.NewTransport(t)
+	e := rest.Enrolment{ID: verifiertest.AgentID, EKPublic: []byte("ek"), AKPublic: m.AK.Public.Bytes(), Transport: transport.Public.Bytes(), LowestBank: pcr.SHA256}
+	if err := s.Enrol(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Enrol(t.Context(), e); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("again: %v", err)
+	}
+	other := e
+	other.ID = hex.EncodeToString(bytes.Repeat([]byte{2}, 32))
+	if err := s.Enrol(t.Context(), other); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("another agent with the same transport key: %v", err)
+	}
+	other.Transport, other.Policy = softtpm.NewTransport(t).Public.Bytes(), "none"
+	if err := s.Enrol(t.Context(), other); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an unknown policy: %v", err)
+	}
+	if err := s.Rebind(t.Context(), e); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("rebound to the same keys: %v", err)
+	}
+	e.Transport = softtpm.NewTransport(t).Public.Bytes()
+	if err := s.Rebind(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.BySPKI(t.Context(), spkiOf(t, transport)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the old transport key: %v", err)
+	}
+}
+
+// The stored entries of an epoch are the list, and entries that two machines
+// share are stored once.
+func TestListIsKept(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	e := enrol(t, s, m, "")
+	for i := range 5000 {
+		m.File(fmt.Sprintf("/bin/%d", i), good)
+	}
+	commit(t, s, m, e, nil)
+	m.File("/bin/3", good) // an entry that is there already
+	st := commit(t, s, m, e, nil)
+	r, err := s.List(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.To() != m.PCR {
+		t.Errorf("the stored list of %d entries replays to another PCR", len(m.List))
+	}
+	if _, err := s.List(t.Context(), standing(t, s, e)); err != nil {
+		t.Errorf("after reading the state anew: %v", err)
+	}
+}
+
+func TestRejudge(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	m.File("/bin/b", good)
+	m.File("/bin/c", good)
+	commit(t, s, m, e, p)
+	m.Reboot()
+	m.File("/bin/b", good)
+	commit(t, s, m, e, p)
+	if a := trust(t, s); a.FailureCount != 3 {
+		t.Fatalf("%+v", a)
+	}
+
+	r, next := policyOf(t, "web", "/bin/a", "/bin/b")
+	if err := s.UpdatePolicy(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Clear(t.Context(), verifiertest.AgentID); err != nil {
+		t.Fatal(err)
+	}
+	if a := trust(t, s); a.Trust != wire.Pending {
+		t.Errorf("before it is judged again: %+v", a)
+	}
+	all, err := s.Unjudged(t.Context())
+	if err != nil || len(all) != 1 || all[0].ID != e.ID || all[0].SPKI != e.SPKI {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	st := standing(t, s, e)
+	list, err := s.List(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := s.Proof(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := appraise.Begin(m.Standing(), proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := b.Finish(list, nil, next)
+	if !o.Accepted || len(o.Result.Failures) != 0 {
+		t.Fatalf("%+v", o)
+	}
+	if err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result}); err != nil {
+		t.Fatal(err)
+	}
+	if a := trust(t, s); a.Trust != wire.Trusted {
+		t.Errorf("%+v", a)
+	}
+	if err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("from an old state: %v", err)
+	}
+}
+
+// Failures of an earlier boot keep their entry, so that they can be judged again.
+func TestPastFailures(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	m.File("/bin/b", good)
+	commit(t, s, m, e, p)
+	m.File("/bin/c", bad)
+	commit(t, s, m, e, p)
+	m.Reboot()
+	st := commit(t, s, m, e, p)
+	past, err := s.PastFailures(t.Context(), st)
+	if err != nil || len(past) != 2 {
+		t.Fatalf("%+v, %v", past, err)
+	}
+	for i, want := range []string{"/bin/b", "/bin/c"} {
+		if ev, err := past[i].Entry.Event(); err != nil || string(ev.Name) != want || past[i].Failure.Path != want {
+			t.Errorf("%s: %+v, %v", want, past[i], err)
+		}
+	}
+}
+
+func TestKeptFailuresAreBounded(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	for i := range wire.MaxKeptFailures + 5 {
+		m.File(fmt.Sprintf("/bin/%d", i), bad)
+	}
+	commit(t, s, m, e, p)
+	if a := trust(t, s); a.FailureCount != wire.MaxKeptFailures+5 {
+		t.Errorf("%d failures", a.FailureCount)
+	}
+	failures, err := s.Failures(t.Context(), verifiertest.AgentID)
+	if err != nil || len(failures) != wire.MaxShownFailures {
+		t.Errorf("%d shown, %v", len(failures), err)
+	}
+}
+
+// What was committed survives a process that ends without a word.
+func TestStateSurvives(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "verifier.db")
+	first := open(t, path)
+	m := verifiertest.New(t)
+	p := addPolicy(t, first, "web", "/bin/a")
+	e := enrol(t, first, m, "web")
+	st := commit(t, first, m, e, p)
+	second := open(t, path)
+	got := standing(t, second, e)
+	if got.Revision != st.Revision || got.Resume != st.Resume || !bytes.Equal(got.EpochID, st.EpochID) || got.Clock != st.Clock {
+		t.Errorf("%+v, want %+v", got, st)
+	}
+}
+
+func TestChangesWakeWhoWaits(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	changed := s.Changed(verifiertest.AgentID)
+	select {
+	case <-changed:
+		t.Fatal("woken before anything changed")
+	default:
+	}
+	enrol(t, s, m, "")
+	select {
+	case <-changed:
+	case <-time.After(10 * time.Second):
+		t.Error("not woken")
+	}
+}
+
+func TestPoliciesInUseStay(t *testing.T) {
+	s := newStore(t)
+	addPolicy(t, s, "web", "/bin/a")
+	enrol(t, s, verifiertest.New(t), "web")
+	if err := s.DeletePolicy(t.Context(), "web"); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("in use: %v", err)
+	}
+	if err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeletePolicy(t.Context(), "web"); err != nil {
+		t.Error(err)
+	}
+	if err := s.DeletePolicy(t.Context(), "web"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("again: %v", err)
+	}
+}
+
+func spkiOf(t testing.TB, k *softtpm.AK) [32]byte {
+	t.Helper()
+	spki, err := tpm.SPKIHash(k.Public.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spki
+}
+
+func TestPolicyKeepsItsBytes(t *testing.T) {
+	s := newStore(t)
+	text := "{ \"meta\": {\"version\": 1},\n\"x\": \"<\\u00e9\" }\n"
+	sum := sha256.Sum256([]byte(text))
+	if err := s.AddPolicy(t.Context(), rest.RuntimePolicy{Name: "p", Text: text, Digest: hex.EncodeToString(sum[:])}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.PolicyText(t.Context(), hex.EncodeToString(sum[:]))
+	if err != nil || string(got) != text {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -1,0 +1,210 @@
+package channel
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/quic-go/quic-go"
+)
+
+// ListenConfig says how to listen.
+type ListenConfig struct {
+	Addr     string // host:port; an empty host is every address
+	ALPN     string // the one protocol, such as wire.ALPNAttest
+	Exporter string // the label of Conn.Exporter, such as wire.ExporterAttest
+
+	// Certificate returns the server's certificate and key for one handshake.
+	Certificate func() (*tls.Certificate, error)
+
+	// Admit decides whether a client may connect; an error fails its handshake,
+	// and the client learns nothing of it but that. It is asked in the middle of
+	// the handshake, before the client has proved that the key is its own: it
+	// must decide from the key alone and change nothing. nil admits every key.
+	Admit func(Peer) error
+
+	// MaxPeers bounds the connections at one time; 0 is a bound for any machine.
+	MaxPeers int
+
+	timing timing // zero: usual
+}
+
+// Listener is a UDP socket on which clients are expected.
+type Listener struct {
+	cfg       ListenConfig
+	timing    timing
+	gate      *gate
+	udp       net.PacketConn
+	transport *quic.Transport
+	quic      *quic.Listener
+}
+
+// Listen opens the socket. Nothing is answered for before Serve; Close it if
+// that is never called.
+func Listen(cfg ListenConfig) (*Listener, error) {
+	cert, err := cfg.Certificate()
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
+	}
+	udp, err := net.ListenPacket("udp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
+	}
+	if cfg.MaxPeers == 0 {
+		cfg.MaxPeers = defaultPeers
+	}
+	quiet()
+	l := &Listener{cfg: cfg, timing: cfg.timing.orUsual(), udp: udp}
+	l.gate = &gate{maxPeers: cfg.MaxPeers, from: map[netip.Prefix]int{}}
+	l.transport = &quic.Transport{
+		Conn:                udp,
+		ConnectionIDLength:  connectionIDLength,
+		StatelessResetKey:   resetKey(cert),
+		VerifySourceAddress: l.gate.suspicious,
+		ConnContext:         l.gate.connContext,
+	}
+	l.quic, err = l.transport.Listen(l.tlsConfig(), l.timing.serverConfig())
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
+	}
+	return l, nil
+}
+
+// Addr is the address of the socket.
+func (l *Listener) Addr() net.Addr { return l.udp.LocalAddr() }
+
+// Close closes the socket; connections still open end without a word.
+func (l *Listener) Close() error {
+	return errors.Join(l.transport.Close(), l.udp.Close())
+}
+
+// Serve calls handle, in a goroutine of its own, for each client that connects
+// and opens its stream. When handle returns, the connection ends after the
+// client has what was sent to it. When ctx ends, so do all connections, with
+// CodeShutdown; Serve waits for every handle, closes the listener and returns
+// nil. It is called once.
+func (l *Listener) Serve(ctx context.Context, handle func(context.Context, *Conn)) error {
+	var handlers sync.WaitGroup
+	defer l.Close()
+	defer handlers.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for {
+		q, err := l.quic.Accept(ctx)
+		if err != nil {
+			l.refuseRest()
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("listen on %s: %w", l.Addr(), err)
+		}
+		handlers.Go(func() { l.serve(ctx, q, handle) })
+	}
+}
+
+// serve owns one connection from the end of its handshake to its own.
+func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.Context, *Conn)) {
+	stop := context.AfterFunc(ctx, func() { closeQUIC(q, CodeShutdown) })
+	defer stop()
+	if t, ok := q.Context().Value(ticketKey{}).(*ticket); !ok || !t.admit() {
+		closeQUIC(q, CodeBusy)
+		return
+	}
+	c, code := l.open(q)
+	if c == nil {
+		closeQUIC(q, code)
+		return
+	}
+	handle(ctx, c)
+	c.finish()
+}
+
+// open waits for the client's stream. Without one it returns the code to close
+// with.
+func (l *Listener) open(q *quic.Conn) (*Conn, Code) {
+	ctx, cancel := context.WithTimeout(q.Context(), l.timing.frame)
+	defer cancel()
+	s, err := q.AcceptStream(ctx)
+	if err != nil {
+		return nil, CodeProtocol
+	}
+	peer, err := clientPeer(q.ConnectionState().TLS.PeerCertificates, q.RemoteAddr())
+	if err != nil {
+		return nil, CodeProtocol
+	}
+	c, err := newConn(q, s, peer, peer.Addr.String(), l.cfg.Exporter, l.timing)
+	if err != nil {
+		return nil, CodeInternal
+	}
+	return c, CodeDone
+}
+
+// refuseRest stops listening and sends away who got in meanwhile.
+func (l *Listener) refuseRest() {
+	l.quic.Close()
+	for {
+		q, err := l.quic.Accept(context.Background())
+		if err != nil {
+			return
+		}
+		closeQUIC(q, CodeShutdown)
+	}
+}
+
+func closeQUIC(q *quic.Conn, code Code) {
+	q.CloseWithError(quic.ApplicationErrorCode(code), "")
+}
+
+// tlsConfig is per connection only because Admit wants to know the address.
+func (l *Listener) tlsConfig() *tls.Config {
+	base := &tls.Config{
+		MinVersion:             tls.VersionTLS13,
+		NextProtos:             []string{l.cfg.ALPN},
+		ClientAuth:             tls.RequireAnyClientCert, // what it proves is the key; Admit knows the keys
+		SessionTicketsDisabled: true,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return l.cfg.Certificate()
+		},
+	}
+	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		c := base.Clone()
+		c.VerifyConnection = func(state tls.ConnectionState) error {
+			return l.verify(state, hello.Conn.RemoteAddr())
+		}
+		return c, nil
+	}
+	return base
+}
+
+func (l *Listener) verify(state tls.ConnectionState, addr net.Addr) error {
+	peer, err := clientPeer(state.PeerCertificates, addr)
+	if err != nil || l.cfg.Admit == nil {
+		return err
+	}
+	return l.cfg.Admit(peer)
+}
+
+// resetKey is derived from the certificate's key, so that a program that was
+// killed and started again with the same key can tell the clients of its
+// predecessor at their next packet (stateless reset, RFC 9000, section 10.3);
+// else they would notice after wire.IdleTimeout. nil, which means a random key,
+// if the key cannot be read.
+func resetKey(cert *tls.Certificate) *quic.StatelessResetKey {
+	der, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		return nil
+	}
+	b, err := hkdf.Key(sha256.New, der, nil, "quicklime stateless reset", len(quic.StatelessResetKey{}))
+	if err != nil {
+		return nil
+	}
+	return (*quic.StatelessResetKey)(b)
+}

@@ -1,0 +1,98 @@
+package jointoken
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"quicklime/wire"
+)
+
+// MaxMembership bounds an encoded Membership: five short fields, written for
+// people.
+const MaxMembership = 4 << 10 // bytes
+
+// Membership is what a machine keeps after it joined: everything of the token
+// that is not the secret, and who it is. It holds nothing secret.
+type Membership struct {
+	ID        string // agent id, 64 lower-case hexadecimal digits
+	TokenID   string // the token by which it joined
+	CAPin     [32]byte
+	Registrar Server
+	Verifier  Server
+}
+
+// Membership returns what the machine with the agent id keeps of the token.
+func (t Token) Membership(id string) Membership {
+	return Membership{ID: id, TokenID: t.ID, CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier}
+}
+
+// membershipJSON is Membership as its file holds it. An administrator may read
+// it, and change an address when a server moves.
+type membershipJSON struct {
+	ID        string `json:"id"`
+	TokenID   string `json:"token_id"`
+	CAPin     string `json:"ca_pin"` // hexadecimal
+	Registrar Server `json:"registrar"`
+	Verifier  Server `json:"verifier"`
+}
+
+// Encode returns the membership as indented JSON with a line break at its end:
+//
+//	{"id": …, "token_id": …, "ca_pin": hexadecimal, "registrar": {"address": …, "server_name": …}, "verifier": {…}}
+//
+// It refuses what ParseMembership would refuse.
+func (m Membership) Encode() ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	b, err := json.MarshalIndent(membershipJSON{m.ID, m.TokenID, hex.EncodeToString(m.CAPin[:]), m.Registrar, m.Verifier}, "", "  ")
+	return append(b, '\n'), err
+}
+
+// ParseMembership reads what Encode wrote, or an administrator changed. An
+// unknown member and a second value are errors, as is anything outside a token's
+// bounds.
+func ParseMembership(b []byte) (Membership, error) {
+	if len(b) > MaxMembership {
+		return Membership{}, fmt.Errorf("membership: %d bytes, limit is %d", len(b), MaxMembership)
+	}
+	var j membershipJSON
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&j); err != nil {
+		return Membership{}, fmt.Errorf("membership: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Membership{}, errors.New("membership: more than one JSON value")
+	}
+	m := Membership{ID: j.ID, TokenID: j.TokenID, Registrar: j.Registrar, Verifier: j.Verifier}
+	pin, err := hex.DecodeString(j.CAPin)
+	if err != nil || len(pin) != len(m.CAPin) {
+		return Membership{}, errors.New("membership: ca_pin is not 64 hexadecimal digits")
+	}
+	copy(m.CAPin[:], pin)
+	if err := m.check(); err != nil {
+		return Membership{}, err
+	}
+	return m, nil
+}
+
+func (m Membership) check() error {
+	if !wire.ValidID(m.ID) {
+		return fmt.Errorf("membership: agent id %q", m.ID)
+	}
+	if !wire.ValidTokenID(m.TokenID) {
+		return fmt.Errorf("membership: token id %q", m.TokenID)
+	}
+	if err := m.Registrar.check(); err != nil {
+		return fmt.Errorf("membership: registrar: %w", err)
+	}
+	if err := m.Verifier.check(); err != nil {
+		return fmt.Errorf("membership: verifier: %w", err)
+	}
+	return nil
+}
