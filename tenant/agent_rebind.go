@@ -28,8 +28,8 @@ func (p *program) agentRebind() *cobra.Command {
 		Short: "Enrol a known machine anew with the other keys it came with",
 		Long: `Enrol a known machine anew with the other keys it came with: after its TPM was
 cleared, or for a new generation of keys. The same TPM made them, but whether it is
-still your machine is for you to know. Label and policy stay; what was attested
-under the old keys is forgotten.`,
+still your machine is for you to know. Label, policy and lowest bank stay; what was
+attested under the old keys is forgotten.`,
 	}, func(ctx context.Context, s servers, id string) error { return p.rebind(ctx, s, id, r) })
 	r.consent.flag(c)
 	return c

@@ -31,12 +31,21 @@ type Machine struct {
 	Boot []byte // the value of each of PCRs 0 to 9
 	List []ima.Entry
 	PCR  ima.State // PCR 10
-	t    testing.TB
+
+	// What the next evidence says and is for.
+	Exporter, Nonce []byte
+	Trigger         wire.Trigger
+	Selection       pcr.Selection
+
+	t testing.TB
 }
 
 // New boots a machine whose list has its boot_aggregate.
 func New(t testing.TB) *Machine {
-	m := &Machine{t: t, AK: softtpm.New(t), Boot: bytes.Repeat([]byte{5}, 32), PCR: ima.NewState(pcr.SHA256)}
+	m := &Machine{
+		AK: softtpm.New(t), Boot: bytes.Repeat([]byte{5}, 32), PCR: ima.NewState(pcr.SHA256),
+		Exporter: Exporter, Nonce: Nonce, Trigger: wire.TriggerGrowth, Selection: Selection, t: t,
+	}
 	m.Measure(m.Aggregate())
 	return m
 }
@@ -81,12 +90,12 @@ func Question() appraise.Question {
 func (m *Machine) Evidence(first int) (wire.Evidence, []byte) {
 	m.t.Helper()
 	digests := append(slices.Repeat([][]byte{m.Boot}, 10), m.PCR.PCR())
-	v, err := pcr.NewValues(Selection, digests)
+	v, err := pcr.NewValues(m.Selection, digests)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	m.AK.Clock++
-	b, err := envelope.Seal(envelope.Payload{Nonce: Nonce, AgentID: AgentID, Trigger: wire.TriggerGrowth}, m.AK.Public, Exporter, m.AK.Quoter(v))
+	b, err := envelope.Seal(envelope.Payload{Nonce: m.Nonce, AgentID: AgentID, Trigger: m.Trigger}, m.AK.Public, m.Exporter, m.AK.Quoter(v))
 	if err != nil {
 		m.t.Fatal(err)
 	}
