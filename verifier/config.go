@@ -2,12 +2,13 @@ package verifier
 
 import (
 	"errors"
-	"os"
+	"log/slog"
 	"path/filepath"
 	"time"
 
 	"quicklime/verifier/session"
 	"quicklime/wire/conf"
+	"quicklime/wire/pki"
 )
 
 // Config is what an administrator sets, in verifier.toml.
@@ -27,6 +28,8 @@ type Config struct {
 
 	Challenge Challenge `toml:"challenge"`
 
+	Log *slog.Logger `toml:"-"` // nil: slog.Default()
+
 	// OnReady is called with the bound address, once agents and clients can
 	// connect. It cannot be configured.
 	OnReady func(address string) `toml:"-"`
@@ -43,19 +46,22 @@ type Challenge struct {
 // DefaultConfig is the configuration of a management host that runs registrar and
 // verifier.
 func DefaultConfig() Config {
-	names := []string{"localhost", "127.0.0.1", "::1"}
-	if host, err := os.Hostname(); err == nil && host != "" && host != "localhost" {
-		names = append([]string{host}, names...)
-	}
 	t := session.DefaultTiming
 	return Config{
 		Listen:      "0.0.0.0:8881",
-		ServerNames: names,
+		ServerNames: pki.LocalNames(),
 		StateDir:    "/var/lib/quicklime",
 		PKIDir:      "/var/lib/quicklime/pki",
 		MaxAgents:   20_000,
 		Challenge:   Challenge{conf.Duration(t.Challenge), conf.Duration(t.Answer), conf.Duration(t.Margin)},
 	}
+}
+
+func (c Config) logger() *slog.Logger {
+	if c.Log == nil {
+		return slog.Default()
+	}
+	return c.Log
 }
 
 func (c Config) database() string { return filepath.Join(c.StateDir, "verifier.db") }

@@ -1,12 +1,23 @@
 package verifier
 
 import (
+	"context"
 	"io"
+	"log/slog"
 
 	"quicklime/wire/daemon"
 )
 
 // Main is the main of quicklime-verifier. It returns the exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
-	return daemon.Main("verifier", DefaultConfig(), Run, args, stdout, stderr)
+	return daemon.Server[Config]{
+		Component: "verifier",
+		About: `Judges the evidence that agents push, by the policies of the operator, and keeps
+what it found. It never polls.`,
+		Config: DefaultConfig(),
+		Run: func(ctx context.Context, cfg Config, log *slog.Logger) error {
+			cfg.Log = log
+			return Run(ctx, cfg)
+		},
+	}.Main(args, stdout, stderr)
 }

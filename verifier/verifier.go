@@ -33,7 +33,8 @@ import (
 const operator = "tenant"
 
 // Run runs the verifier until ctx ends.
-func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+func Run(ctx context.Context, cfg Config) error {
+	log := cfg.logger()
 	if err := cfg.check(); err != nil {
 		return err
 	}

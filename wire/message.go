@@ -126,8 +126,8 @@ type Register struct {
 
 // Credential is TPM2_MakeCredential's answer for the AK under the EK.
 type Credential struct {
-	Object []byte `cbor:"1,keyasint"` // TPM2B_ID_OBJECT
-	Secret []byte `cbor:"2,keyasint"` // TPM2B_ENCRYPTED_SECRET
+	Object []byte `cbor:"1,keyasint"` // contents of a TPM2B_ID_OBJECT
+	Secret []byte `cbor:"2,keyasint"` // contents of a TPM2B_ENCRYPTED_SECRET
 }
 
 // Proof shows that the TPM opened the credential, on this connection, for this

@@ -83,7 +83,7 @@ func (o options) addField(name string, v reflect.Value) error {
 // formOf says how a value of type t is written, or false if it is no option.
 func formOf(t reflect.Type) (form, bool) {
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
-		return formString, true
+		return formString, t.Kind() != reflect.String // go-toml sets a string and does not ask its UnmarshalText
 	}
 	switch {
 	case t.Kind() == reflect.String:

@@ -1,5 +1,5 @@
-// Package daemon is the frame of a server's main: flags, configuration, logger,
-// signals, exit code. It alone turns a server's error into words.
+// Package daemon is what the programs' mains have in common: version, logger, and
+// for the two servers flags, configuration, signals, exit code and shutdown.
 package daemon
 
 import (
@@ -9,19 +9,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"golang.org/x/term"
 
 	"quicklime/wire/conf"
 )
 
-// Version is what --version prints and what peers are told; the build sets it.
+// Version is what --version prints and what peers are told. The build sets it.
 var Version = "devel"
 
 // Exit codes of every program.
@@ -31,46 +28,7 @@ const (
 	ExitUsage  = 2
 )
 
-// Main is the main of the server called quicklime-COMPONENT. cfg holds the
-// defaults; run gets what configuration and environment made of them. The
-// context ends with SIGINT or SIGTERM.
-func Main[C any](component string, cfg C, run func(context.Context, C, *slog.Logger) error, args []string, stdout, stderr io.Writer) int {
-	program := "quicklime-" + component
-	flags := flag.NewFlagSet(program, flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	dir := flags.String("config", "", "read the configuration from `DIR` instead of "+conf.DefaultDirs.System)
-	version := flags.Bool("version", false, "print the version and exit")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return ExitDone
-	} else if err != nil {
-		return ExitUsage
-	}
-	if *version {
-		fmt.Fprintln(stdout, program, Version)
-		return ExitDone
-	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "%s: unexpected argument %q\nhint: the configuration is in %s.toml\n", program, flags.Arg(0), component)
-		return ExitUsage
-	}
-	dirs := conf.DefaultDirs
-	if *dir != "" {
-		dirs = conf.Dirs{System: *dir}
-	}
-	if err := conf.Load(component, dirs, os.Environ(), &cfg); err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", program, err)
-		return ExitFailed
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, cfg, Logger(stderr)); err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", program, err)
-		return ExitFailed
-	}
-	return ExitDone
-}
-
-// Logger logs text to a terminal and JSON to anything else.
+// Logger logs text for a person at a terminal and JSON for a journal.
 func Logger(w io.Writer) *slog.Logger {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return slog.New(slog.NewTextHandler(w, nil))
@@ -78,21 +36,61 @@ func Logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil))
 }
 
-// shutdownTimeout bounds how long requests under way may still take.
-const shutdownTimeout = 5 * time.Second
+// Server is a program that runs until it is told to stop.
+type Server[C any] struct {
+	Component string // "verifier": the program is quicklime-verifier, its file verifier.toml
+	About     string // what it does, for --help
+	Config    C      // the defaults
+	Run       func(context.Context, C, *slog.Logger) error
+}
 
-// ServeTLS serves s on l until ctx ends, then lets requests under way finish.
-func ServeTLS(ctx context.Context, s *http.Server, l net.Listener) error {
-	stop := context.AfterFunc(ctx, func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-		defer cancel()
-		if s.Shutdown(last) != nil {
-			s.Close()
-		}
-	})
+const usage = `Usage: %s [--config DIR]
+
+%s It runs until it is told to stop (SIGINT, SIGTERM).
+
+  --config DIR   read %s.toml and %[3]s.toml.d from DIR (default %s)
+  --version      say which version this is
+
+Exit codes: 0 done, 1 failed, 2 usage.
+`
+
+// Main is the server's main. It returns the exit code.
+func (s Server[C]) Main(args []string, stdout, stderr io.Writer) int {
+	name := "quicklime-" + s.Component
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors are told below
+	dirs := conf.DefaultDirs
+	flags.StringVar(&dirs.System, "config", dirs.System, "")
+	version := flags.Bool("version", false, "")
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("it takes no argument %q", flags.Arg(0))
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(stdout, usage, name, s.About, s.Component, conf.DefaultDirs.System)
+		return ExitDone
+	case err != nil:
+		fmt.Fprintf(stderr, "%s: %v\nhint: see \"%[1]s --help\"\n", name, err)
+		return ExitUsage
+	case *version:
+		fmt.Fprintln(stdout, name, "version", Version)
+		return ExitDone
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := s.ServeTLS(l, "", ""); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.run(ctx, dirs, stderr); err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return ExitFailed
+	}
+	return ExitDone
+}
+
+func (s Server[C]) run(ctx context.Context, dirs conf.Dirs, stderr io.Writer) error {
+	if err := conf.Load(s.Component, dirs, os.Environ(), &s.Config); err != nil {
 		return err
 	}
-	return nil
+	log := Logger(stderr)
+	log.Info("quicklime-"+s.Component, "version", Version)
+	return s.Run(ctx, s.Config, log)
 }

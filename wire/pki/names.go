@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,6 +47,17 @@ func hostNames(hosts []string) (n names, err error) {
 	slices.SortFunc(n.ips, func(a, b net.IP) int { return strings.Compare(a.String(), b.String()) })
 	n.ips = slices.CompactFunc(n.ips, net.IP.Equal)
 	return n, nil
+}
+
+// LocalNames returns the names under which a host's own programs reach it, and
+// others perhaps: its host name, unless that is no DNS name, and the loopback's.
+func LocalNames() []string {
+	local := []string{"localhost", "127.0.0.1", "::1"}
+	host, err := os.Hostname()
+	if err != nil || !dnsName.MatchString(host) || host == "localhost" {
+		return local
+	}
+	return append([]string{host}, local...)
 }
 
 // roleName is the URI name that says role.

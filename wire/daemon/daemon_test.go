@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type config struct {
+	Listen string `toml:"listen"`
+}
+
+func TestServerMain(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		d := filepath.Join(dir, name)
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(d, "tester.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	good, bad := write("good", "listen = \"here\"\n"), write("bad", "liste = \"here\"\n")
+	for _, c := range []struct {
+		name   string
+		args   []string
+		run    error
+		code   int
+		stdout string
+		stderr string
+		ran    bool
+	}{
+		{"runs", []string{"--config", good}, nil, ExitDone, "", "", true},
+		{"fails", []string{"--config", good}, errors.New("no luck"), ExitFailed, "", "quicklime-tester: no luck\n", true},
+		{"unknown option", []string{"--config", bad}, nil, ExitFailed, "", "tester.toml:1", false},
+		{"unknown flag", []string{"--x"}, nil, ExitUsage, "", "hint: see \"quicklime-tester --help\"", false},
+		{"argument", []string{"start"}, nil, ExitUsage, "", `no argument "start"`, false},
+		{"help", []string{"--help"}, nil, ExitDone, "tester.toml.d from DIR (default /etc/quicklime)", "", false},
+		{"version", []string{"--version"}, nil, ExitDone, "quicklime-tester version devel\n", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			ran := false
+			s := Server[config]{Component: "tester", About: "Tests.", Run: func(_ context.Context, cfg config, _ *slog.Logger) error {
+				ran = cfg.Listen == "here"
+				return c.run
+			}}
+			if code := s.Main(c.args, &stdout, &stderr); code != c.code || ran != c.ran {
+				t.Errorf("exit code %d, ran %v", code, ran)
+			}
+			if !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
+				t.Errorf("stdout %q, stderr %q", &stdout, &stderr)
+			}
+		})
+	}
+}
