@@ -1,0 +1,157 @@
+// Package agent is the Attester: a daemon that proves to a verifier what its
+// machine has measured.
+//
+// "quicklime-agent join" registers the machine's TPM under a join token and keeps
+// what it learned, the membership, in the state directory. "quicklime-agent run"
+// is the daemon. It dials the verifier of the membership and no one else, listens
+// on nothing, and runs nothing (I02). Nothing else is on disk: the keys are the
+// TPM's, and where to go on in the measurement list the verifier knows.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"quicklime/agent/imalog"
+	"quicklime/agent/push"
+	"quicklime/agent/tpmdev"
+	"quicklime/wire"
+	"quicklime/wire/channel"
+	"quicklime/wire/jointoken"
+	"quicklime/wire/tpm"
+)
+
+// reopenPause is how long a TPM that failed is left alone. A fault that lasts
+// fills no log, and one that passes loses no heartbeat.
+const reopenPause = time.Second
+
+// errTPM says that the TPM failed while it was in use.
+var errTPM = errors.New("the TPM failed")
+
+// Run attests until ctx is done, and then returns nil. It returns an error if the
+// machine has not joined, its TPM or its measurement list cannot be used from the
+// start, or the list cannot be watched any more. A TPM that fails later is opened
+// anew until it works.
+func Run(ctx context.Context, cfg Config) error {
+	member, err := readMembership(cfg.membershipFile())
+	if err != nil {
+		return err
+	}
+	m, err := open(cfg, member)
+	if err != nil {
+		return err
+	}
+	for {
+		err := errors.Join(m.attest(ctx), m.close())
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, errTPM) {
+			return err
+		}
+		cfg.logger().Error("opening the TPM anew", "error", err)
+		if m, err = reopen(ctx, cfg, member); err != nil {
+			return nil
+		}
+	}
+}
+
+// reopen opens the machine as soon as it can be. The error is that ctx is done.
+func reopen(ctx context.Context, cfg Config, member jointoken.Membership) (*machine, error) {
+	tick := time.NewTicker(reopenPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+		m, err := open(cfg, member)
+		if err == nil {
+			return m, nil
+		}
+		cfg.logger().Error("the TPM is still not usable", "error", err)
+	}
+}
+
+// machine is what the agent speaks for: an open TPM and the measurement list.
+type machine struct {
+	device  *tpmdev.Device
+	watcher *imalog.Watcher
+	push    push.Config
+}
+
+func open(cfg Config, member jointoken.Membership) (*machine, error) {
+	device, err := tpmdev.Open(cfg.TPMDevice)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{device: device}
+	if err := m.prepare(cfg, member); err != nil {
+		device.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// prepare makes the keys and finds the list.
+func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
+	ak, err := attestationKey(m.device)
+	if err != nil {
+		return err
+	}
+	transport, err := m.device.Transport()
+	if err != nil {
+		return err
+	}
+	certificate, err := transport.TLSCertificate()
+	if err != nil {
+		return err
+	}
+	if m.watcher, err = imalog.NewWatcher(cfg.IMAList, cfg.Watch.bounds()); err != nil {
+		return err
+	}
+	list, err := imalog.New(cfg.IMAList)
+	if err != nil {
+		return err
+	}
+	m.push = push.Config{
+		Verifier: channel.DialConfig{
+			Addr: member.Verifier.Address, ServerName: member.Verifier.ServerName, CAPin: member.CAPin,
+			ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest, Certificate: certificate,
+		},
+		AgentID: member.ID, AK: ak, TPM: m.device, List: list, Grew: m.watcher.Grew(),
+		BootLog: cfg.BootLog, Software: Version(), Log: cfg.logger(),
+	}
+	cfg.logger().Info("quicklime-agent", "version", Version(), "agent", member.ID, "verifier", member.Verifier.Address,
+		"tpm", cfg.TPMDevice, "list", cfg.IMAList, "watch", m.watcher.String())
+	return nil
+}
+
+func attestationKey(device *tpmdev.Device) (tpm.Public, error) {
+	area, err := device.AK()
+	if err != nil {
+		return tpm.Public{}, err
+	}
+	return tpm.ParsePublic(area)
+}
+
+// attest watches the list and pushes evidence until ctx is done, the TPM fails
+// (errTPM) or the list cannot be watched.
+func (m *machine) attest(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.watcher.Run(ctx) })
+	g.Go(func() error {
+		if err := push.Run(ctx, m.push); err != nil {
+			return fmt.Errorf("%w: %w", errTPM, err)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+func (m *machine) close() error { return errors.Join(m.push.List.Close(), m.device.Close()) }

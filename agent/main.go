@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"quicklime/wire/conf"
+)
+
+// name is what the program calls itself.
+const name = "quicklime-agent"
+
+// Main runs the program and returns its exit code: 0 done, 1 failed, 2 usage.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := &program{stdin: stdin, stdout: stdout, stderr: stderr}
+	return p.run(ctx, args)
+}
+
+// program is one run of quicklime-agent.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	configDir string // --config
+}
+
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	return p.finish(root.ExecuteContext(ctx))
+}
+
+// finish turns a command's error into words and an exit code.
+func (p *program) finish(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(p.stderr, "%s: %v\n", name, err)
+	if h, ok := errors.AsType[hinted](err); ok {
+		fmt.Fprintf(p.stderr, "hint: %s\n", h.hint)
+	}
+	if _, ok := errors.AsType[failure](err); ok {
+		return 1
+	}
+	return 2
+}
+
+// failure marks an error of a command that was understood.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+func withHint(err error, format string, args ...any) error {
+	return hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// root returns the program's commands.
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   name,
+		Short: "Prove to a verifier what this machine has measured",
+		Long: `quicklime-agent attests this machine: it joins an installation once, with a token
+that an operator made, and then runs as a daemon that proves to the verifier what
+the kernel has measured. It listens on nothing.
+
+Exit codes: 0 done, 1 failed, 2 usage.`,
+		Version: Version(),
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("there is no command %q", args[0])
+			}
+			return usage("name a command")
+		},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
+	root.PersistentFlags().StringVar(&p.configDir, "config", conf.DefaultDirs.System, "read agent.toml and agent.toml.d from `DIR`")
+	root.AddCommand(p.joinCommand(), p.runCommand(), p.idCommand())
+	return root
+}
+
+func usage(format string, args ...any) error {
+	return withHint(fmt.Errorf(format, args...), "see \"%s --help\"", name)
+}
+
+// noArgs refuses arguments.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no arguments", c.CommandPath())
+	}
+	return nil
+}
+
+// configured reads the configuration for do, and marks what do returns as a
+// failure.
+func (p *program) configured(do func(context.Context, Config) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, _ []string) error {
+		cfg := DefaultConfig()
+		dirs := conf.Dirs{Vendor: conf.DefaultDirs.Vendor, System: p.configDir}
+		if err := conf.Load("agent", dirs, os.Environ(), &cfg); err != nil {
+			return failure{err}
+		}
+		if cfg.Log == nil {
+			cfg.Log = p.logger()
+		}
+		if err := do(c.Context(), cfg); err != nil {
+			return failure{err}
+		}
+		return nil
+	}
+}
+
+// logger writes text for a person at a terminal and JSON for a journal.
+func (p *program) logger() *slog.Logger {
+	if f, ok := p.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(f, nil))
+	}
+	return slog.New(slog.NewJSONHandler(p.stderr, nil))
+}
+
+func (p *program) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Attest until told to stop",
+		Args:  noArgs,
+		RunE:  p.configured(Run),
+	}
+}

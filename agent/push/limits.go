@@ -1,0 +1,42 @@
+package push
+
+import "time"
+
+const (
+	// firstPause and lastPause bound the wait before the next session: short
+	// enough after a verifier's restart to lose no heartbeat, long enough that a
+	// fleet does not crowd a verifier that is down.
+	firstPause = 250 * time.Millisecond
+	lastPause  = 30 * time.Second
+
+	// displacedPause is the least wait after another session of this identity
+	// took over, so that two machines with one TPM state do not fight over it.
+	displacedPause = 5 * time.Second
+
+	// welcomePatience is how long a verifier may be silent after Hello before the
+	// log says what is probably the matter: it holds whom it does not know yet.
+	welcomePatience = 2 * time.Second
+
+	// verdictTimeout bounds the wait for a verdict: a minute for the longest list
+	// to arrive, as long to judge it.
+	verdictTimeout = 2 * time.Minute
+
+	// firstRequote and lastRequote bound the pauses after which entries that
+	// were appended and not extended yet are quoted again. A TPM extends within
+	// some milliseconds.
+	firstRequote = 5 * time.Millisecond
+	lastRequote  = time.Second
+
+	// maxRequotes bounds how often that is done in vain, some three seconds in
+	// all: entries whose extend failed are never certified.
+	maxRequotes = 10
+
+	// maxQuotes bounds the quotes for one evidence of a list that does not
+	// replay: each needs PCRs that stay as they are between quote and read.
+	maxQuotes = 8
+
+	// maxResends bounds how often evidence is sent again in a row because the
+	// verdict asks for something else. From the resume point, from the start and
+	// with the boot log are three.
+	maxResends = 4
+)

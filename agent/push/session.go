@@ -1,0 +1,229 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"quicklime/agent/imalog"
+	"quicklime/wire"
+	"quicklime/wire/channel"
+	"quicklime/wire/envelope"
+)
+
+// session is one connection to the verifier. Its fields belong to the goroutine
+// of run; another one only receives.
+type session struct {
+	cfg   Config
+	boot  wire.BootCounters // when the TPM was opened
+	trust *reporter
+
+	conn     *channel.Conn
+	incoming chan received
+	prover   *prover
+	welcome  wire.Welcome
+	accepted bool // a verdict accepted evidence
+
+	// What is due, most urgent first.
+	challenge *wire.Challenge
+	owed      bool // evidence whatever the list says: the first one, and again when a verdict wants something else
+	grown     bool // the list has grown, perhaps
+
+	nonce    []byte // for evidence that is no answer to a challenge
+	wantBoot bool
+	held     bool // rejected with no other wish: only challenges are answered
+	resends  int  // in a row
+
+	flight  *flight          // evidence without a verdict, or nil
+	overdue <-chan time.Time // fires when flight's verdict does not come
+	requote requotes
+	alive   <-chan time.Time // fires when the verifier is to be told that the agent is there
+	again   <-chan time.Time // fires when entries may be extended that were not when last quoted
+}
+
+// flight is what was sent and has no verdict yet.
+type flight struct {
+	first uint64 // entry
+	boot  bool   // the boot log was asked for, and went along if there is one
+}
+
+// received is what Receive returned.
+type received struct {
+	message wire.Message
+	err     error
+}
+
+// run is the whole session. It returns why it ended.
+func (s *session) run(ctx context.Context) error {
+	hello, err := s.hello()
+	if err != nil {
+		return err
+	}
+	if s.conn, err = channel.Dial(ctx, s.cfg.Verifier); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { s.conn.Close(channel.CodeDone, "the agent stops") })()
+	var receiving sync.WaitGroup
+	defer receiving.Wait()
+	ended := make(chan struct{})
+	defer close(ended)
+	if err := s.conn.Send(hello); err != nil {
+		return s.close(err)
+	}
+	alive := time.NewTicker(wire.AliveInterval)
+	defer alive.Stop()
+	s.alive = alive.C
+	s.incoming = make(chan received)
+	receiving.Go(func() { s.receive(ended) })
+	return s.close(s.converse(ctx))
+}
+
+// close ends the connection for the reason err and returns it.
+func (s *session) close(err error) error {
+	code := channel.CodeInternal
+	if errors.Is(err, errProtocol) {
+		code = channel.CodeProtocol
+	}
+	s.conn.Close(code, "")
+	return err
+}
+
+// receive hands over what arrives, until the connection or the session ends.
+func (s *session) receive(ended <-chan struct{}) {
+	for {
+		m, err := s.conn.Receive(0)
+		select {
+		case s.incoming <- received{m, err}:
+		case <-ended:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// hello reads TPM and list before a connection has to wait for them.
+func (s *session) hello() (wire.Hello, error) {
+	boot, err := s.cfg.TPM.BootCounters()
+	if err != nil {
+		return wire.Hello{}, tpmError{err}
+	}
+	if boot.Reset != s.boot.Reset {
+		return wire.Hello{}, tpmError{errRestarted}
+	}
+	banks, err := s.cfg.TPM.ActiveBanks()
+	if err != nil {
+		return wire.Hello{}, tpmError{err}
+	}
+	if err := s.cfg.List.Read(); err != nil {
+		return wire.Hello{}, err
+	}
+	return wire.Hello{
+		Version: wire.ProtocolVersion, Software: s.cfg.Software, Boot: boot, Banks: banks,
+		Entries: s.cfg.List.Entries(), Aggregate: s.cfg.List.Aggregate(),
+	}, nil
+}
+
+// converse waits for Welcome and does what it and every later message asks.
+func (s *session) converse(ctx context.Context) error {
+	if err := s.awaitWelcome(ctx); err != nil {
+		return err
+	}
+	for {
+		if err := s.attest(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-s.incoming:
+			if err := s.handle(r); err != nil {
+				return err
+			}
+		case <-s.cfg.Grew:
+			s.grown, s.requote = true, requotes{}
+		case <-s.again:
+			s.grown = true
+		case <-s.alive:
+			if err := s.conn.Send(wire.Alive{}); err != nil {
+				return err
+			}
+		case <-s.overdue:
+			return fmt.Errorf("no verdict within %v", verdictTimeout)
+		}
+	}
+}
+
+// awaitWelcome has no deadline but the connection's: a verifier holds a machine
+// that it does not know yet, and speaks when it does.
+func (s *session) awaitWelcome(ctx context.Context) error {
+	patience := time.After(welcomePatience)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience:
+			s.cfg.Log.Info("the verifier is silent: this machine is probably not enrolled yet", "agent", s.cfg.AgentID)
+		case <-s.alive:
+			if err := s.conn.Send(wire.Alive{}); err != nil {
+				return err
+			}
+		case r := <-s.incoming:
+			if r.err != nil {
+				return r.err
+			}
+			w, ok := r.message.(wire.Welcome)
+			if !ok {
+				return protocolError("%T before Welcome", r.message)
+			}
+			return s.begin(w)
+		}
+	}
+}
+
+// begin prepares what Welcome asks for.
+func (s *session) begin(w wire.Welcome) (err error) {
+	s.welcome, s.nonce, s.wantBoot, s.owed = w, w.Nonce, w.WantBoot, true
+	if s.prover, err = newProver(s.cfg, w, s.conn.Exporter()); err != nil {
+		return err
+	}
+	first, err := s.resume(w.Resume)
+	if err == nil {
+		s.cfg.Log.Info("attesting", "verifier", s.cfg.Verifier.Addr, "resume", first, "entries", s.cfg.List.Entries())
+	}
+	return err
+}
+
+// resume makes the list go on where the verifier wants it, and returns at which
+// entry that is. A verifier that has seen more than there is knows another boot:
+// it gets the list from the start.
+func (s *session) resume(r wire.Resume) (first uint64, err error) {
+	err = s.cfg.List.Rewind(s.welcome.IMABank, r.Entries)
+	if !errors.Is(err, imalog.ErrBeyond) {
+		return r.Entries, err
+	}
+	s.cfg.Log.Warn("the verifier has seen more of the list than there is", "resume", r.Entries, "entries", s.cfg.List.Entries())
+	return 0, s.cfg.List.Rewind(s.welcome.IMABank, 0)
+}
+
+func (s *session) handle(r received) error {
+	if r.err != nil {
+		return r.err
+	}
+	switch m := r.message.(type) {
+	case wire.Challenge:
+		s.challenge = &m
+		return nil
+	case wire.Verdict:
+		return s.verdict(m)
+	}
+	return protocolError("%T in the session", r.message)
+}
+
+// payload is what the next envelope says.
+func (s *session) payload(t wire.Trigger, nonce []byte) envelope.Payload {
+	return envelope.Payload{Nonce: nonce, AgentID: s.cfg.AgentID, Trigger: t}
+}
