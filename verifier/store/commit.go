@@ -52,6 +52,9 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := compareAndSwap(tx, e, st); err != nil {
 			return err
 		}
+		if err := judgedInForce(tx, e, a.Outcome.Result); err != nil {
+			return err
+		}
 		if err := move(tx, e, st, a, id[:], proof, now); err != nil {
 			return err
 		}
@@ -129,6 +132,21 @@ func compareAndSwap(tx *sql.Tx, e Enrolment, st Standing) error {
 		return ErrNotFound
 	}
 	return ErrConflict
+}
+
+// judgedInForce refuses a result by another policy than the one in force, with
+// ErrConflict. The revision says the same; this does not depend on everybody
+// raising it.
+func judgedInForce(tx *sql.Tx, e Enrolment, r wire.Result) error {
+	var now string
+	row := tx.QueryRow(`SELECT `+inForce+` FROM state LEFT JOIN policy ON policy.name = state.policy WHERE enrolment = ?`, e.ID)
+	if err := row.Scan(&now); err != nil {
+		return notFound(err)
+	}
+	if now != r.Runtime {
+		return ErrConflict
+	}
+	return nil
 }
 
 func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, now time.Time) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"errors"
 	"sync"
 
 	"quicklime/verifier/imalist"
@@ -59,12 +58,11 @@ func (s *Store) AddEntries(ctx context.Context, c imalist.Certified) ([]int64, e
 		b := e.AppendTo(nil)
 		all = append(all, content{digest: sha256.Sum256(b), bytes: b})
 	}
-	if err := s.lookUp(ctx, all); err != nil {
-		return nil, err
-	}
 	var missing []*content
 	for i := range all {
-		if all[i].number == 0 {
+		if n, ok := s.known.get(all[i].digest); ok {
+			all[i].number = n
+		} else {
 			missing = append(missing, &all[i])
 		}
 	}
@@ -85,42 +83,34 @@ func (s *Store) AddEntries(ctx context.Context, c imalist.Certified) ([]int64, e
 	return numbers, nil
 }
 
-// lookUp fills in the numbers of entries that are stored.
-func (s *Store) lookUp(ctx context.Context, all []content) error {
-	stmt, err := s.db.Read().PrepareContext(ctx, `SELECT id FROM entry WHERE digest = ?`)
-	if err != nil {
-		return err
-	}
-	defer stmt.Close()
-	for i := range all {
-		c := &all[i]
-		if n, ok := s.known.get(c.digest); ok {
-			c.number = n
-			continue
-		}
-		err := stmt.QueryRowContext(ctx, c.digest[:]).Scan(&c.number)
-		if errors.Is(err, sql.ErrNoRows) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		s.known.put(c.digest, c.number)
-	}
-	return nil
-}
-
-// insertEntries stores entries, the same one twice or one that somebody else has
-// stored meanwhile under one number.
+// insertEntries stores the entries that are not stored yet, one that comes twice
+// under one number, and sets the numbers of all.
 func insertEntries(tx *sql.Tx, all []*content) error {
-	insert, err := tx.Prepare(`INSERT INTO entry (digest, bytes) VALUES (?, ?)
-		ON CONFLICT DO UPDATE SET id = id RETURNING id`)
+	insert, err := tx.Prepare(`INSERT OR IGNORE INTO entry (digest, bytes) VALUES (?, ?)`)
 	if err != nil {
 		return err
 	}
 	defer insert.Close()
+	find, err := tx.Prepare(`SELECT id FROM entry WHERE digest = ?`)
+	if err != nil {
+		return err
+	}
+	defer find.Close()
 	for _, c := range all {
-		if err := insert.QueryRow(c.digest[:], c.bytes).Scan(&c.number); err != nil {
+		r, err := insert.Exec(c.digest[:], c.bytes)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil {
+			return err
+		} else if n == 0 {
+			err = find.QueryRow(c.digest[:]).Scan(&c.number)
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if c.number, err = r.LastInsertId(); err != nil {
 			return err
 		}
 	}

@@ -132,6 +132,9 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 		if err := compareAndSwap(tx, e, st); err != nil {
 			return err
 		}
+		if err := judgedInForce(tx, e, r.Result); err != nil {
+			return err
+		}
 		return replaceFailures(tx, e, st, r, now)
 	})
 	if err == nil {

@@ -274,20 +274,28 @@ func TestI22_PolicyChangesRaceEvidence(t *testing.T) {
 	addPolicy(t, s, "db", "/bin/a")
 	e := enrol(t, s, m, "web")
 	db := "db"
-	for name, change := range map[string]func() error{
-		"policy replaced":      func() error { r, _ := policyOf(t, "web", "/bin/b"); return s.UpdatePolicy(t.Context(), r) },
-		"policy exchanged":     func() error { return s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &db}) },
-		"failures cleared":     func() error { return s.Clear(t.Context(), verifiertest.AgentID) },
-		"rejection in between": func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") },
-	} {
+	type change struct {
+		name string
+		do   func() error
+	}
+	try := func(c change) {
 		st := standing(t, s, e)
 		a := attest(t, s, m, st, p)
-		if err := change(); err != nil {
-			t.Fatalf("%s: %v", name, err)
+		if err := c.do(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
 		}
 		if _, err := s.Commit(t.Context(), e, st, a); !errors.Is(err, store.ErrConflict) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+	for _, c := range []change{
+		{"failures cleared", func() error { return s.Clear(t.Context(), verifiertest.AgentID) }},
+		{"a rejection in between", func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") }},
+		{"policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/b"); return s.UpdatePolicy(t.Context(), r) }},
+		{"judged by one that is not in force", func() error { return nil }},
+		{"policy exchanged", func() error { return s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &db}) }},
+	} {
+		try(c)
 	}
 }
 
@@ -550,5 +558,47 @@ func TestPolicyKeepsItsBytes(t *testing.T) {
 	got, err := s.PolicyText(t.Context(), hex.EncodeToString(sum[:]))
 	if err != nil || string(got) != text {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// BenchmarkAddEntries prints what it costs to store an entry that is new to the
+// fleet, and one that is known.
+func BenchmarkAddEntries(b *testing.B) {
+	const entries = 20_000
+	s := newStore(b)
+	m := verifiertest.New(b)
+	var round int
+	list := func() appraise.Outcome {
+		m.Reboot()
+		for i := range entries {
+			m.File(fmt.Sprintf("/bin/%d/%d", round, i), good)
+		}
+		ev, list := m.Evidence(0)
+		begun, err := appraise.Begin(m.Standing(), verifiertest.Question(), ev)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := ima.Replay(begun.From(), list)
+		return begun.Finish(r, err, nil)
+	}
+	for _, c := range []struct {
+		name  string
+		fresh bool
+	}{{"new", true}, {"known", false}} {
+		b.Run(c.name, func(b *testing.B) {
+			o := list()
+			for b.Loop() {
+				if c.fresh {
+					b.StopTimer()
+					round++
+					o = list()
+					b.StartTimer()
+				}
+				if _, err := s.AddEntries(b.Context(), o.Certified); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/entries, "ns/entry")
+		})
 	}
 }

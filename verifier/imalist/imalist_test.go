@@ -1,0 +1,78 @@
+package imalist_test
+
+import (
+	"errors"
+	"testing"
+
+	"quicklime/ima"
+	"quicklime/verifier/imalist"
+	"quicklime/verifier/quote"
+	"quicklime/verifier/verifiertest"
+	"quicklime/wire/envelope"
+	"quicklime/wire/pcr"
+)
+
+// quoted returns a machine's quote and its list.
+func quoted(t *testing.T, m *verifiertest.Machine) (quote.Verified, []byte) {
+	t.Helper()
+	ev, list := m.Evidence(0)
+	o, err := envelope.Open(ev.Envelope, m.AK.Public, verifiertest.AgentID, verifiertest.Exporter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := quote.Verify(o, verifiertest.Nonce, verifiertest.Selection, ev.PCRs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q, list
+}
+
+func replay(t *testing.T, from ima.State, list []byte) ima.Replayed {
+	t.Helper()
+	r, err := ima.Replay(from, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestCertify(t *testing.T) {
+	m := verifiertest.New(t)
+	m.File("/bin/a", pcr.SHA256.Sum(nil))
+	q, list := quoted(t, m)
+	start := ima.NewState(pcr.SHA256)
+	whole := replay(t, start, list)
+	c, err := imalist.Certify(start, whole, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to := c.Replayed().To(); to != m.PCR || to.Entries() != 2 {
+		t.Errorf("certified to entry %d", to.Entries())
+	}
+	_, n, err := ima.ParseEntry(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, tail := replay(t, start, list[:n]), replay(t, replay(t, start, list[:n]).To(), list[n:])
+	if _, err := imalist.Certify(head.To(), tail, q); err != nil {
+		t.Errorf("the rest, from where the head ended: %v", err)
+	}
+	for name, c := range map[string]struct {
+		resume ima.State
+		r      ima.Replayed
+		want   error
+	}{
+		"a prefix":                      {start, head, imalist.ErrMismatch},
+		"from another point":            {start, tail, imalist.ErrMismatch},
+		"all of it, from a later point": {head.To(), whole, imalist.ErrMismatch},
+		"in another bank":               {ima.NewState(pcr.SHA1), replay(t, ima.NewState(pcr.SHA1), list), imalist.ErrNotQuoted},
+		"nothing":                       {start, ima.Replayed{}, imalist.ErrMismatch},
+	} {
+		if got, err := imalist.Certify(c.resume, c.r, q); !errors.Is(err, c.want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	if _, err := imalist.Certify(start, whole, quote.Verified{}); !errors.Is(err, imalist.ErrNotQuoted) {
+		t.Errorf("by a quote that nobody verified: %v", err)
+	}
+}
