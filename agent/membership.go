@@ -28,7 +28,7 @@ func readMembership(path string) (jointoken.Membership, error) {
 	if err != nil {
 		return jointoken.Membership{}, err
 	}
-	if perm := st.Mode().Perm(); !st.Mode().IsRegular() || perm&0o022 != 0 {
+	if perm := st.Mode().Perm(); perm&0o022 != 0 {
 		return jointoken.Membership{}, withHint(
 			fmt.Errorf("%s has mode %04o: whoever may write it decides whom this agent trusts", path, perm),
 			"look whether it was changed, then run: chmod 600 %s", path)

@@ -159,6 +159,9 @@ func (i installation) verifier() (addr net.Addr, evidence <-chan attested) {
 			if err != nil {
 				return
 			}
+			if m.Type() == wire.TypeAlive {
+				continue
+			}
 			e := m.(wire.Evidence)
 			if _, err := io.Copy(io.Discard, c.Raw(e.IMA.Bytes+e.Boot, 0)); err != nil {
 				return
