@@ -21,6 +21,7 @@ import (
 	"quicklime/agent/tpmdev"
 	"quicklime/wire"
 	"quicklime/wire/channel"
+	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
 	"quicklime/wire/tpm"
 )
@@ -125,9 +126,9 @@ func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
 			ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest, Certificate: certificate,
 		},
 		AgentID: member.ID, AK: ak, TPM: m.device, List: list, Grew: m.watcher.Grew(),
-		BootLog: cfg.BootLog, Software: Version(), Log: cfg.logger(),
+		BootLog: cfg.BootLog, Software: daemon.Version, Log: cfg.logger(),
 	}
-	cfg.logger().Info("quicklime-agent", "version", Version(), "agent", member.ID, "verifier", member.Verifier.Address,
+	cfg.logger().Info("quicklime-agent", "version", daemon.Version, "agent", member.ID, "verifier", member.Verifier.Address,
 		"tpm", cfg.TPMDevice, "list", cfg.IMAList, "watch", m.watcher.String())
 	return nil
 }

@@ -4,11 +4,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"quicklime/agent/imalog"
-	"quicklime/wire"
 	"quicklime/wire/conf"
 )
 
@@ -66,13 +64,3 @@ func (c Config) logger() *slog.Logger {
 }
 
 func (c Config) membershipFile() string { return filepath.Join(c.StateDir, "membership.json") }
-
-// Version is the version of the program: that of its module, as the Go command
-// stamps it.
-func Version() string {
-	b, ok := debug.ReadBuildInfo()
-	if !ok || !wire.Printable(b.Main.Version, wire.MaxVersion) || b.Main.Version == "" {
-		return "unknown"
-	}
-	return b.Main.Version
-}

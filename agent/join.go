@@ -16,6 +16,7 @@ import (
 	"quicklime/agent/tpmdev"
 	"quicklime/wire"
 	"quicklime/wire/conf"
+	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
 )
 
@@ -89,7 +90,7 @@ func (p *program) join(ctx context.Context, cfg Config, token jointoken.Token) e
 	if err := prepareStateDir(cfg.StateDir); err != nil { // before the token is used up
 		return err
 	}
-	registered, err := register(ctx, cfg.TPMDevice, token, registration.Machine{Label: label, Software: Version()})
+	registered, err := register(ctx, cfg.TPMDevice, token, registration.Machine{Label: label, Software: daemon.Version})
 	if err != nil {
 		return err
 	}

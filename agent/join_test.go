@@ -11,6 +11,7 @@ import (
 
 	"quicklime/agent/swtpm/swtpmtest"
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
 	"quicklime/wire/pcr"
 )
@@ -50,7 +51,7 @@ func TestJoin(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	told := <-j.registered
-	if told.Label != "web-1" || told.Software != Version() || told.TokenID != j.token.ID {
+	if told.Label != "web-1" || told.Software != daemon.Version || told.TokenID != j.token.ID {
 		t.Errorf("the registrar was told %q, %q, %q", told.Label, told.Software, told.TokenID)
 	}
 	file := filepath.Join(j.state, "membership.json")

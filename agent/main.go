@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"quicklime/wire/conf"
+	"quicklime/wire/daemon"
 )
 
 // name is what the program calls itself.
@@ -85,7 +84,7 @@ that an operator made, and then runs as a daemon that proves to the verifier wha
 the kernel has measured. It listens on nothing.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
-		Version: Version(),
+		Version: daemon.Version,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -125,21 +124,13 @@ func (p *program) configured(do func(context.Context, Config) error) func(*cobra
 			return failure{err}
 		}
 		if cfg.Log == nil {
-			cfg.Log = p.logger()
+			cfg.Log = daemon.Logger(p.stderr)
 		}
 		if err := do(c.Context(), cfg); err != nil {
 			return failure{err}
 		}
 		return nil
 	}
-}
-
-// logger writes text for a person at a terminal and JSON for a journal.
-func (p *program) logger() *slog.Logger {
-	if f, ok := p.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(f, nil))
-	}
-	return slog.New(slog.NewJSONHandler(p.stderr, nil))
 }
 
 func (p *program) runCommand() *cobra.Command {

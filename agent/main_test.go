@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"quicklime/agent/swtpm/swtpmtest"
+	"quicklime/wire/daemon"
 )
 
 // asProgram makes the test program the agent: tests of a process run it so.
@@ -117,7 +118,7 @@ func TestAnEndlessTokenIsNotRead(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	got := call(t.TempDir(), "", "--version")
-	if want := "quicklime-agent version " + Version() + "\n"; got.code != 0 || got.stdout != want {
+	if want := "quicklime-agent version " + daemon.Version + "\n"; got.code != 0 || got.stdout != want {
 		t.Errorf("%+v", got)
 	}
 }
@@ -129,14 +130,5 @@ func TestEveryDefaultIsAnOption(t *testing.T) {
 	got := call(t.TempDir(), "", "run")
 	if got.code != 1 || !strings.Contains(got.stderr, os.Getenv("QUICKLIME_AGENT_STATE_DIR")) {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestTheLogIsTextForAPersonAndJSONForAJournal(t *testing.T) {
-	var b bytes.Buffer
-	p := &program{stderr: &b}
-	p.logger().Info("hello")
-	if !strings.HasPrefix(b.String(), "{") {
-		t.Errorf("a pipe gets %q", b.String())
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"quicklime/agent/swtpm/swtpmtest"
 	"quicklime/agent/tpmdev"
 	"quicklime/ima"
+	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
 	"quicklime/wire/pcr"
 )
@@ -122,7 +123,7 @@ func TestRunAttestsUntilItIsStopped(t *testing.T) {
 	h := newHost(t)
 	stop := h.run()
 	a := h.await(1)
-	if a.hello.Software != Version() || a.hello.Aggregate != pcr.SHA256 {
+	if a.hello.Software != daemon.Version || a.hello.Aggregate != pcr.SHA256 {
 		t.Errorf("%+v", a.hello)
 	}
 	h.measure("/a")

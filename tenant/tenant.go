@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"quicklime/wire/daemon"
 )
 
 // name is what the program calls itself.
@@ -69,6 +71,7 @@ func (p *program) root() *cobra.Command {
 and keeps the policies they are judged under.
 
 Exit codes: 0 done, 1 failed, 2 usage.`,
+		Version: daemon.Version,
 	}, p.agent(), p.policy(), p.joinToken())
 	root.SilenceErrors = true
 	root.SilenceUsage = true

@@ -61,3 +61,11 @@ func TestServerMain(t *testing.T) {
 		})
 	}
 }
+
+func TestLogIsJSONForAJournal(t *testing.T) {
+	var b bytes.Buffer
+	Logger(&b).Info("hello")
+	if !strings.HasPrefix(b.String(), "{") {
+		t.Errorf("a pipe gets %q", b.String())
+	}
+}
