@@ -173,6 +173,13 @@ func TestEntriesEncodeToTheirOwnBytes(t *testing.T) {
 		if !bytes.Equal(again, list) {
 			t.Errorf("%s: entries encode to other bytes", l.name)
 		}
+		var raw []byte
+		for _, b := range r.Raw() {
+			raw = append(raw, b...)
+		}
+		if !bytes.Equal(raw, list) {
+			t.Errorf("%s: the entries' bytes are not the list's", l.name)
+		}
 	}
 }
 

@@ -105,10 +105,21 @@ func (r Replayed) Bytes() []byte { return r.list }
 // All yields the index of each entry in the whole list, and the entry.
 func (r Replayed) All() iter.Seq2[uint64, Entry] {
 	return func(yield func(uint64, Entry) bool) {
+		for i, b := range r.Raw() {
+			if e, _, err := ParseEntry(b); err != nil || !yield(i, e) {
+				return
+			}
+		}
+	}
+}
+
+// Raw yields the index of each entry in the whole list, and its bytes.
+func (r Replayed) Raw() iter.Seq2[uint64, []byte] {
+	return func(yield func(uint64, []byte) bool) {
 		i := r.from.entries
 		for b := r.list; len(b) > 0; i++ {
-			e, n, err := ParseEntry(b)
-			if err != nil || !yield(i, e) { // the replay has parsed it once: err is nil
+			_, n, err := ParseEntry(b)
+			if err != nil || !yield(i, b[:n:n]) { // the replay has parsed it once: err is nil
 				return
 			}
 			b = b[n:]

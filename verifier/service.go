@@ -39,17 +39,27 @@ func (v service) GetAgent(ctx context.Context, id string) (rest.Agent, error) {
 // WaitAgent implements api.Verifier.
 func (v service) WaitAgent(ctx context.Context, id string, after int64) (rest.Agent, error) {
 	for {
-		changed := v.store.Changed(id)
-		a, err := v.GetAgent(context.WithoutCancel(ctx), id)
-		if err != nil || a.Revision > after {
+		a, err := v.waitOnce(ctx, id, after)
+		if err != nil || a.Revision > after || ctx.Err() != nil {
 			return a, err
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return v.GetAgent(context.WithoutCancel(ctx), id) // trust may have run out meanwhile
-		}
 	}
+}
+
+// waitOnce returns the agent at once if its revision is greater than after, else
+// as it is at its next change or when ctx ends.
+func (v service) waitOnce(ctx context.Context, id string, after int64) (rest.Agent, error) {
+	changed, leave := v.store.Changed(id)
+	defer leave()
+	a, err := v.GetAgent(context.WithoutCancel(ctx), id)
+	if err != nil || a.Revision > after {
+		return a, err
+	}
+	select {
+	case <-changed:
+	case <-ctx.Done(): // trust may have run out meanwhile
+	}
+	return v.GetAgent(context.WithoutCancel(ctx), id)
 }
 
 // EnrolAgent implements api.Verifier.
@@ -65,10 +75,11 @@ func (v service) RebindAgent(ctx context.Context, e rest.Enrolment) (rest.Agent,
 	if _, err := v.store.Agent(ctx, e.ID); err != nil {
 		return rest.Agent{}, refusal(err, "agent "+e.ID[:12])
 	}
-	if err := v.store.Rebind(ctx, e); err != nil {
+	ended, err := v.store.Rebind(ctx, e)
+	if err != nil {
 		return rest.Agent{}, enrolRefusal(err, e, "agent "+e.ID[:12]+" is enrolled with these keys, or another agent is")
 	}
-	v.sessions.End(e.ID)
+	v.sessions.End(e.ID, ended)
 	return v.GetAgent(ctx, e.ID)
 }
 
@@ -98,10 +109,11 @@ func (v service) ClearAgent(ctx context.Context, id string) (rest.Agent, error) 
 
 // DeleteAgent implements api.Verifier.
 func (v service) DeleteAgent(ctx context.Context, id string) error {
-	if err := v.store.Delete(ctx, id); err != nil {
+	ended, err := v.store.Delete(ctx, id)
+	if err != nil {
 		return refusal(err, "agent "+id[:12])
 	}
-	v.sessions.End(id)
+	v.sessions.End(id, ended)
 	return nil
 }
 
@@ -142,8 +154,8 @@ func (v service) DeletePolicy(ctx context.Context, name string) error {
 // stored is a policy that was added or replaced, as it is now, without its text
 // and with what there is to say of it.
 func (v service) stored(ctx context.Context, in rest.RuntimePolicy) (rest.RuntimePolicy, error) {
-	p, err := v.store.Policy(ctx, in.Name)
-	p.Text, p.NotEvaluated, p.Warnings = "", in.NotEvaluated, in.Warnings
+	p, err := v.store.PolicySummary(ctx, in.Name)
+	p.NotEvaluated, p.Warnings = in.NotEvaluated, in.Warnings
 	return p, refusal(err, "policy "+in.Name)
 }
 

@@ -37,13 +37,10 @@ const (
 	// MaxPublic bounds a TPMT_PUBLIC: RSA-4096 needs some 560 bytes.
 	MaxPublic = 1 << 10 // bytes
 
-	// MaxShownFailures bounds what one answer of the API lists of an agent's
-	// failures: a person reads the first, a program pages.
-	MaxShownFailures = 1000
-
-	// MaxKeptFailures bounds what one epoch of one agent may store: after ten
-	// thousand different bad files the next one says nothing new.
-	MaxKeptFailures = 10_000
+	// MaxKeptFailures bounds the failures of one boot of an agent that are kept,
+	// and what one answer of the API lists: after a thousand different bad files
+	// the next one says nothing new. More are counted.
+	MaxKeptFailures = 1000
 
 	// NonceSize is the length of a nonce: as strong as SHA-256.
 	NonceSize = 32 // bytes

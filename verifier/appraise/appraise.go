@@ -168,6 +168,13 @@ func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome
 	return Outcome{Accepted: true, Certified: c, Result: List(c, p)}
 }
 
+// Elsewhere judges evidence that keeps its list from another point than From
+// though it was told: the machine does not have what it once proved.
+func (b Begun) Elsewhere() Outcome {
+	return b.failed(wire.IMAMismatch, "the list was replaced or lost entries: reboot the machine",
+		"the list was sent from entry %d on, though %d entries were certified in this boot", b.first, b.from.Entries())
+}
+
 func (b Begun) failed(id wire.FailureID, hint, format string, args ...any) Outcome {
 	var o Outcome
 	o.Result.Fail(wire.Failure{ID: id, Message: fmt.Sprintf(format, args...), Hint: hint})

@@ -335,12 +335,35 @@ func TestI07_WhatProvesNothingIsRejected(t *testing.T) {
 }
 
 func TestAgain(t *testing.T) {
-	e := ima.NewFileEntry(pcr.SHA256, good, "/bin/a")
-	if left := appraise.Again(7, e, allow(t, "", "/bin/a")); left != nil {
-		t.Errorf("allowed: %+v", left)
-	}
-	if left := appraise.Again(7, e, allow(t, "", "/bin/b")); len(left) != 1 || left[0].ID != wire.IMANotInPolicy {
-		t.Errorf("not allowed: %+v", left)
+	i, first := uint64(7), uint64(0)
+	file := ima.NewFileEntry(pcr.SHA256, good, "/bin/a")
+	aggregate := ima.NewFileEntry(pcr.SHA256, good, ima.BootAggregate)
+	violation := file
+	violation.Digest = make([]byte, 20)
+	foreign := file
+	foreign.PCR = 11
+	for name, c := range map[string]struct {
+		failure wire.Failure
+		entry   ima.Entry
+		policy  *policy.Policy
+		want    bool
+	}{
+		"listed now":                  {wire.Failure{ID: wire.IMANotInPolicy, Entry: &i}, file, allow(t, "", "/bin/a"), true},
+		"not listed":                  {wire.Failure{ID: wire.IMANotInPolicy, Entry: &i}, file, allow(t, "", "/bin/b"), false},
+		"no policy":                   {wire.Failure{ID: wire.IMANotInPolicy, Entry: &i}, file, nil, false},
+		"an empty policy":             {wire.Failure{ID: wire.IMANotInPolicy, Entry: &i}, file, allow(t, ""), false},
+		"not about an entry":          {wire.Failure{ID: wire.IMAMismatch}, file, allow(t, "", "/bin/a"), false},
+		"of another boot":             {wire.Failure{ID: wire.IMABootAggregate, Entry: &first}, aggregate, allow(t, "", "/bin/a"), false},
+		"boot_aggregate listed now":   {wire.Failure{ID: wire.IMAWrongDigest, Entry: &first}, aggregate, allow(t, "", "boot_aggregate"), true},
+		"boot_aggregate listed other": {wire.Failure{ID: wire.IMAWrongDigest, Entry: &first}, ima.NewFileEntry(pcr.SHA256, bad, ima.BootAggregate), allow(t, "", "boot_aggregate"), false},
+		"not measuring":               {wire.Failure{ID: wire.IMANotMeasuring, Entry: &first}, file, allow(t, "", "/bin/a"), false},
+		"another PCR":                 {wire.Failure{ID: wire.IMAForeignPCR, Entry: &i}, foreign, allow(t, "", "/bin/a"), false},
+		"a violation":                 {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, "", "/bin/a"), false},
+		"a violation, ignored now":    {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, `"ima":{"violations":"ignore"}`, "/bin/a"), true},
+	} {
+		if got := appraise.Again(c.failure, c.entry, c.policy); got != c.want {
+			t.Errorf("%s: judged away: %v", name, got)
+		}
 	}
 }
 

@@ -35,20 +35,22 @@ func List(c imalist.Certified, p *policy.Policy) wire.Result {
 }
 
 // Again judges one entry of an earlier boot, which was certified then, by another
-// policy. It returns the failures that are left.
-func Again(index uint64, e ima.Entry, p *policy.Policy) []wire.Failure {
-	j := judge{policy: p}
-	ev, err := e.Event()
-	if err != nil || e.Violation() || string(ev.Name) != ima.BootAggregate {
-		j.entry(index, e)
+// policy, and reports whether the failure found then is judged away. What no
+// policy decides stays, and everything does if there is no policy.
+func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
+	if p == nil || p.Empty() || f.Entry == nil || f.ID == wire.IMABootAggregate {
+		return false
 	}
-	return j.result.Failures
+	j := judge{policy: p, past: true}
+	j.entry(*f.Entry, e)
+	return len(j.result.Failures) == 0
 }
 
 // judge collects the result of one list.
 type judge struct {
 	policy *policy.Policy // nil: not evaluated
 	pcrs   pcr.Values
+	past   bool // the entry is of an earlier boot, whose PCRs are gone
 	result wire.Result
 }
 
@@ -102,9 +104,10 @@ func (j *judge) violation(i uint64) {
 
 func (j *judge) file(i uint64, ev ima.Event) {
 	aggregate := string(ev.Name) == ima.BootAggregate
-	if aggregate {
+	switch {
+	case aggregate && !j.past:
 		j.bootAggregate(i, ev)
-	} else if i == 0 {
+	case !aggregate && i == 0:
 		j.notMeasuring(i)
 	}
 	if j.policy == nil {

@@ -9,6 +9,7 @@ import (
 
 	"quicklime/ima"
 	"quicklime/verifier/appraise"
+	"quicklime/verifier/policy"
 	"quicklime/verifier/store"
 	"quicklime/wire"
 	"quicklime/wire/channel"
@@ -26,15 +27,17 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	if err != nil {
 		return err
 	}
+	done, err := s.turn(ctx, ev)
+	if err != nil {
+		return err
+	}
+	defer done()
 	r, err := receive(s.conn, ev, begun)
 	if err != nil {
 		return err
 	}
-	if from := begun.From(); begun.Resync() && s.told == from.Entries() {
-		return s.disobeyed(ctx, ev, begun)
-	}
-	if begun.Resync() {
-		s.log.Info("asked for the list from another point", "epoch", begun.Epoch(), "first", ev.IMA.First, "want", begun.From())
+	if from := begun.From(); begun.Resync() && s.told != from.Entries() {
+		s.log.Info("asked for the list from another point", "epoch", begun.Epoch(), "first", ev.IMA.First, "want", from.Entries())
 		return s.answer(ctx, begun, false)
 	}
 	accepted, err := s.settle(ctx, ev, begun, r)
@@ -44,22 +47,19 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	return s.answer(ctx, begun, accepted)
 }
 
-// disobeyed judges evidence whose list begins elsewhere than the agent was asked
-// for: it does not have what it once proved.
-func (s *session) disobeyed(ctx context.Context, ev wire.Evidence, b appraise.Begun) error {
-	from := b.From()
-	f := wire.Failure{ID: wire.IMAMismatch, Hint: "the list was replaced or lost entries: reboot the machine",
-		Message: fmt.Sprintf("the list was sent from entry %d on, though %d entries were certified in this boot", ev.IMA.First, from.Entries())}
-	var err error
-	if s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, []wire.Failure{f}); err != nil {
-		return err
+// turn waits until there is room for the announced list, and returns what gives
+// it back.
+func (s *session) turn(ctx context.Context, ev wire.Evidence) (done func(), err error) {
+	n := int64(ev.IMA.Bytes)
+	if err := s.server.lists.Acquire(ctx, n); err != nil {
+		return nil, err
 	}
-	return s.answer(ctx, b, false)
+	return func() { s.server.lists.Release(n) }, nil
 }
 
 // question is what evidence has to answer now.
 func (s *session) question() appraise.Question {
-	q := appraise.Question{Exporter: s.conn.Exporter(), Nonces: [][]byte{s.own.value[:]}, Selection: s.selection, Bank: s.bank}
+	q := appraise.Question{Exporter: s.exporter, Nonces: [][]byte{s.own.value[:]}, Selection: s.selection, Bank: s.bank}
 	if s.challenge != nil {
 		q.Nonces = append(q.Nonces, s.challenge.value[:])
 	}
@@ -113,6 +113,10 @@ func receive(c *channel.Conn, ev wire.Evidence, b appraise.Begun) (received, err
 	if r.err = stream.err; r.err == nil {
 		r.list, r.err = stream.stream.Finish()
 	}
+	from, to := r.list.From(), r.list.To()
+	if n := to.Entries() - from.Entries(); r.err == nil && n != ev.IMA.Count {
+		r.err = fmt.Errorf("%w: %d entries were announced, %d came", ima.ErrMalformed, ev.IMA.Count, n)
+	}
 	return r, nil
 }
 
@@ -145,7 +149,7 @@ func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		if err != nil {
 			return false, err // it was good before: the keys or the nonce went away
 		}
-		if again.From() != b.From() || again.Resync() {
+		if again.From() != b.From() {
 			return false, nil // another session went on with the list: the verdict says from where
 		}
 		b = again
@@ -159,7 +163,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		return false, err
 	}
 	began := time.Now()
-	o := b.Finish(r.list, r.err, p)
+	o := judge(b, r, p)
 	judged := time.Since(began)
 	if !o.Accepted {
 		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, o.Result.Failures)
@@ -180,6 +184,15 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	return err == nil, err
 }
 
+// judge gives the verdict on evidence whose list begins where it should, or
+// elsewhere although the agent was told.
+func judge(b appraise.Begun, r received, p *policy.Policy) appraise.Outcome {
+	if b.Resync() {
+		return b.Elsewhere()
+	}
+	return b.Finish(r.list, r.err, p)
+}
+
 // used returns the nonce that the evidence answers.
 func (s *session) used(b appraise.Begun) nonce {
 	if s.challenge != nil && string(b.Nonce()) == string(s.challenge.value[:]) {
@@ -191,11 +204,10 @@ func (s *session) used(b appraise.Begun) nonce {
 // answer sends the verdict, with the nonce for the next evidence. Each nonce
 // counts once.
 func (s *session) answer(ctx context.Context, b appraise.Begun, accepted bool) error {
-	if s.challenge != nil && s.used(b) == *s.challenge {
+	used := s.used(b)
+	if challenged := s.challenge != nil && used == *s.challenge; challenged || s.trust == "" {
 		s.challenge = nil
-		s.schedule()
-	} else if s.trust == "" {
-		s.schedule()
+		s.schedule(used)
 	}
 	var err error
 	if s.own, err = s.server.newNonce(ctx); err != nil {

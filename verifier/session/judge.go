@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/policy"
@@ -27,44 +31,49 @@ const retryJudge = 5 * time.Second
 // RunJudge judges again, at the start and whenever a policy changed, until ctx
 // ends. No machine is asked for anything.
 func (s *Server) RunJudge(ctx context.Context) error {
-	s.PolicyChanged()
-	retry := time.NewTimer(0)
-	defer retry.Stop()
 	for {
+		var retry <-chan time.Time
+		if failed := s.judgeAll(ctx); failed > 0 {
+			retry = time.After(retryJudge)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.wake:
-		case <-retry.C:
-		}
-		if failed := s.judgeAll(ctx); failed > 0 {
-			retry.Reset(retryJudge)
+		case <-retry:
 		}
 	}
 }
 
 // judgeAll judges every agent that needs it and returns for how many that failed:
 // one that fails keeps no other from its verdict (I10).
-func (s *Server) judgeAll(ctx context.Context) (failed int) {
+func (s *Server) judgeAll(ctx context.Context) (failed int64) {
 	all, err := s.store.Unjudged(ctx)
 	if err != nil {
-		s.log.Error("which agents are to be judged again is unknown", "error", err)
+		if ctx.Err() == nil {
+			s.log.Error("which agents are to be judged again is unknown", "error", err)
+		}
 		return 1
 	}
 	began := time.Now()
+	var failures atomic.Int64
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, e := range all {
-		if ctx.Err() != nil {
-			return 0
-		}
-		if _, err := s.judgeAgain(ctx, e); err != nil && !errors.Is(err, store.ErrNotFound) {
-			s.log.Error("not judged again", "agent", e.Agent[:12], "error", err)
-			failed++
-		}
+		g.Go(func() error {
+			_, err := s.judgeAgain(ctx, e)
+			if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
+				s.log.Error("not judged again", "agent", e.Agent[:12], "error", err)
+				failures.Add(1)
+			}
+			return nil
+		})
 	}
+	g.Wait()
 	if len(all) > 0 {
-		s.log.Info("judged again by the policies in force", "agents", len(all)-failed, "failed", failed, "took", time.Since(began))
+		s.log.Info("judged again by the policies in force", "agents", int64(len(all))-failures.Load(), "failed", failures.Load(), "took", time.Since(began))
 	}
-	return failed
+	return failures.Load()
 }
 
 // judgeAgain judges the whole epoch of an agent by the policy in force, from the
@@ -83,8 +92,9 @@ func (s *Server) judgeAgain(ctx context.Context, e store.Enrolment) (store.Stand
 		if err != nil {
 			return st, err
 		}
-		if err := s.store.Rejudge(ctx, e, st, r); err != nil && !errors.Is(err, store.ErrConflict) {
-			return st, err
+		next, err := s.store.Rejudge(ctx, e, st, r)
+		if !errors.Is(err, store.ErrConflict) {
+			return next, err
 		}
 	}
 	return store.Standing{}, fmt.Errorf("the state of %s moved %d times while it was judged again", e.Agent, maxTries)
@@ -116,10 +126,10 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 		}
 		return r, fmt.Errorf("the stored list does not fit the stored evidence: %v", o.Result.Failures)
 	}
-	r.Result = o.Result
+	r.Result, r.List = o.Result, o.Certified
 	past, err := s.store.PastFailures(ctx, st)
 	for _, f := range past {
-		if left := appraise.Again(*f.Failure.Entry, f.Entry, p); len(left) == 0 && f.Failure.ID != wire.IMABootAggregate {
+		if appraise.Again(f.Failure, f.Entry, p) {
 			r.Past = append(r.Past, f.Seq)
 		}
 	}

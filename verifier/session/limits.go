@@ -17,6 +17,12 @@ const (
 	// each of its answers walks the list from the start.
 	startTimeout = 2 * time.Minute
 
+	// maxLists bounds the lists that are held at one time while they are judged,
+	// in bytes as announced; a session holds up to three times that. Others wait
+	// their turn, with their bytes still at the agent: a fleet that reboots at
+	// once is judged in waves.
+	maxLists = 128 << 20 // bytes
+
 	// maxTries bounds how often evidence is computed anew because the state
 	// moved: policy changes and clearing are rare beside it.
 	maxTries = 8

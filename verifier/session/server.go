@@ -14,6 +14,9 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"quicklime/verifier/policy"
 	"quicklime/verifier/store"
@@ -27,9 +30,10 @@ type Server struct {
 	log    *slog.Logger
 
 	parked atomic.Int64
+	lists  *semaphore.Weighted // bytes of lists under judgement
 
 	mu       sync.Mutex
-	live     map[string]*channel.Conn  // by agent id
+	live     map[string]live           // by agent id
 	compiled map[string]*policy.Policy // by digest
 	wake     chan struct{}             // a policy has changed; holds one signal
 }
@@ -37,8 +41,8 @@ type Server struct {
 // New makes a server. RunJudge must run while it is used.
 func New(s *store.Store, t Timing, log *slog.Logger) *Server {
 	return &Server{
-		store: s, timing: t, log: log,
-		live: map[string]*channel.Conn{}, compiled: map[string]*policy.Policy{}, wake: make(chan struct{}, 1),
+		store: s, timing: t, log: log, lists: semaphore.NewWeighted(maxLists),
+		live: map[string]live{}, compiled: map[string]*policy.Policy{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -65,10 +69,10 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 		c.Close(codeOf(err), "")
 		return
 	}
-	s.enter(e.Agent, c)
-	defer s.leave(e.Agent, c)
+	s.enter(e, c)
+	defer s.leave(e, c)
 	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
-	err = (&session{server: s, conn: c, enrolment: e, log: log}).run(ctx)
+	err = (&session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log}).run(ctx)
 	log.Info("session ended", "cause", err)
 	c.Close(codeOf(err), "")
 }
@@ -86,9 +90,7 @@ func codeOf(err error) channel.Code {
 
 // enrolment returns the enrolment of a client, for which it may have to wait.
 func (s *Server) enrolment(ctx context.Context, c *channel.Conn) (store.Enrolment, error) {
-	spki := c.Peer().SPKI
-	changed := s.store.Enrolled(spki)
-	e, err := s.store.BySPKI(ctx, spki)
+	e, err := s.store.BySPKI(ctx, c.Peer().SPKI)
 	if !errors.Is(err, store.ErrNotFound) {
 		return e, err
 	}
@@ -97,40 +99,57 @@ func (s *Server) enrolment(ctx context.Context, c *channel.Conn) (store.Enrolmen
 		return e, errFull
 	}
 	defer s.parked.Add(-1)
+	s.log.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String())
 	ctx, cancel := context.WithTimeout(ctx, maxParkedTime)
 	defer cancel()
-	s.log.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String())
 	for errors.Is(err, store.ErrNotFound) {
-		select {
-		case <-changed:
-		case <-c.Context().Done():
-			return e, context.Cause(c.Context())
-		case <-ctx.Done():
-			return e, ctx.Err()
-		}
-		changed = s.store.Enrolled(spki)
-		e, err = s.store.BySPKI(ctx, spki)
+		e, err = s.await(ctx, c)
 	}
 	return e, err
 }
 
-// enter makes c the agent's one live session.
-func (s *Server) enter(agent string, c *channel.Conn) {
-	s.mu.Lock()
-	old := s.live[agent]
-	s.live[agent] = c
-	s.mu.Unlock()
-	if old != nil {
-		s.log.Warn("a new session takes the place of one that lives", "agent", agent[:12], "old", old.Peer().Addr.String(), "new", c.Peer().Addr.String())
-		old.Close(channel.CodeDisplaced, "")
+// await looks for a client's enrolment, and if there is none waits for a change
+// and looks again.
+func (s *Server) await(ctx context.Context, c *channel.Conn) (store.Enrolment, error) {
+	changed, leave := s.store.Enrolled(c.Peer().SPKI)
+	defer leave()
+	e, err := s.store.BySPKI(ctx, c.Peer().SPKI)
+	if !errors.Is(err, store.ErrNotFound) {
+		return e, err
+	}
+	select {
+	case <-changed:
+		return s.store.BySPKI(ctx, c.Peer().SPKI)
+	case <-c.Context().Done():
+		return e, context.Cause(c.Context())
+	case <-ctx.Done():
+		return e, ctx.Err()
 	}
 }
 
-func (s *Server) leave(agent string, c *channel.Conn) {
+// live is an agent's session and the enrolment that it is of.
+type live struct {
+	conn      *channel.Conn
+	enrolment int64
+}
+
+// enter makes c the agent's one live session.
+func (s *Server) enter(e store.Enrolment, c *channel.Conn) {
+	s.mu.Lock()
+	old, there := s.live[e.Agent]
+	s.live[e.Agent] = live{c, e.ID}
+	s.mu.Unlock()
+	if there {
+		s.log.Warn("a new session takes the place of one that lives", "agent", e.Agent[:12], "old", old.conn.Peer().Addr.String(), "new", c.Peer().Addr.String())
+		old.conn.Close(channel.CodeDisplaced, "")
+	}
+}
+
+func (s *Server) leave(e store.Enrolment, c *channel.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.live[agent] == c {
-		delete(s.live, agent)
+	if s.live[e.Agent].conn == c {
+		delete(s.live, e.Agent)
 	}
 }
 
@@ -142,13 +161,14 @@ func (s *Server) Connected(agent string) bool {
 	return ok
 }
 
-// End ends an agent's session, because its enrolment has ended.
-func (s *Server) End(agent string) {
+// End ends an agent's session of an enrolment that has ended, and leaves one that
+// has begun since alone.
+func (s *Server) End(agent string, enrolment int64) {
 	s.mu.Lock()
-	c := s.live[agent]
+	l, ok := s.live[agent]
 	s.mu.Unlock()
-	if c != nil {
-		c.Close(channel.CodeNotEnrolled, "")
+	if ok && l.enrolment == enrolment {
+		l.conn.Close(channel.CodeNotEnrolled, "")
 	}
 }
 
@@ -158,7 +178,7 @@ func (s *Server) newNonce(ctx context.Context) (nonce, error) {
 	if err != nil {
 		return nonce{}, err
 	}
-	n := nonce{issued: now}
+	n := nonce{issued: now, at: time.Now()}
 	rand.Read(n.value[:])
 	return n, nil
 }

@@ -22,7 +22,8 @@ var errProtocol = errors.New("protocol violation")
 // nonce is a live nonce. Trust that it brings is dated from its issue.
 type nonce struct {
 	value  [wire.NonceSize]byte
-	issued time.Time
+	issued time.Time // by the database's clock
+	at     time.Time // by this process's
 }
 
 // session is one connected agent. All of it is owned by run.
@@ -30,6 +31,7 @@ type session struct {
 	server    *Server
 	conn      *channel.Conn
 	enrolment store.Enrolment
+	exporter  []byte // of conn
 	log       *slog.Logger
 
 	standing  store.Standing
@@ -49,16 +51,27 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	for {
-		m, err := s.conn.Receive(max(time.Until(s.due), time.Millisecond))
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = s.tick(ctx)
-		} else if err == nil {
-			err = s.message(ctx, m)
-		}
-		if err != nil {
+		if err := s.step(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// step does what is due, or else waits for a message until something is. An agent
+// that keeps talking does not put off what is due.
+func (s *session) step(ctx context.Context) error {
+	wait := time.Until(s.due)
+	if wait <= 0 {
+		return s.tick(ctx)
+	}
+	m, err := s.conn.Receive(wait)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // it is due now
+	}
+	if err != nil {
+		return err
+	}
+	return s.message(ctx, m)
 }
 
 func (s *session) message(ctx context.Context, m wire.Message) error {
@@ -152,10 +165,11 @@ func (s *session) tick(ctx context.Context) error {
 }
 
 // schedule sets the next challenge: at a random time, so that nobody can hide
-// between two.
-func (s *session) schedule() {
+// between two, and at most C after the issue of the nonce that was answered, so
+// that trust dated from there lasts until the next answer.
+func (s *session) schedule(answered nonce) {
 	c := s.server.timing.Challenge
-	s.due = time.Now().Add(c/2 + rand.N(c/2))
+	s.due = answered.at.Add(c/2 + rand.N(c/2))
 }
 
 // resume is where the verifier wants the list to go on.

@@ -30,7 +30,7 @@ import (
 var (
 	calm   = session.Timing{Challenge: time.Hour, Answer: time.Hour, Margin: time.Hour}
 	eager  = session.Timing{Challenge: 50 * time.Millisecond, Answer: time.Minute, Margin: time.Minute}
-	strict = session.Timing{Challenge: 50 * time.Millisecond, Answer: 50 * time.Millisecond, Margin: time.Minute}
+	strict = session.Timing{Challenge: 50 * time.Millisecond, Answer: time.Second, Margin: time.Minute}
 )
 
 // verifier is a session server on loopback with its store on disk.
@@ -242,10 +242,15 @@ func TestParkedUntilEnrolled(t *testing.T) {
 	if got := a.attest(0); !got.Accepted {
 		t.Errorf("%+v", got)
 	}
-	if err := v.store.Delete(t.Context(), verifiertest.AgentID); err != nil {
+	ended, err := v.store.Delete(t.Context(), verifiertest.AgentID)
+	if err != nil {
 		t.Fatal(err)
 	}
-	v.server.End(verifiertest.AgentID)
+	v.server.End(verifiertest.AgentID, ended+1)
+	if !v.server.Connected(verifiertest.AgentID) {
+		t.Error("the session of another enrolment was ended")
+	}
+	v.server.End(verifiertest.AgentID, ended)
 	if code := a.closed(); code != channel.CodeNotEnrolled {
 		t.Errorf("%v", code)
 	}
@@ -286,6 +291,33 @@ func TestI13_UnansweredChallengeEndsTheSession(t *testing.T) {
 	if got := *v.status().TrustedUntil; !got.Equal(until) {
 		t.Errorf("trust runs until %v, before it was %v", got, until)
 	}
+}
+
+// I13: an agent that keeps talking puts off nothing that is due.
+func TestI13_TalkingIsNoAnswer(t *testing.T) {
+	v := newVerifier(t, strict)
+	a := v.agent()
+	a.enrol(pcr.SHA256, "")
+	a.begin()
+	a.attest(0)
+	ended := make(chan struct{})
+	for range 2 {
+		go func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+					a.conn.Send(wire.Alive{})
+				}
+			}
+		}()
+	}
+	receive[wire.Challenge](a)
+	if code := a.closed(); code != channel.CodeProtocol {
+		t.Errorf("%v", code)
+	}
+	close(ended)
 }
 
 func TestI13_NonceCountsOnce(t *testing.T) {
@@ -429,9 +461,10 @@ func (v *verifier) until(want wire.Trust) {
 	v.t.Helper()
 	timeout := time.After(10 * time.Second)
 	for {
-		changed := v.store.Changed(verifiertest.AgentID)
+		changed, leave := v.store.Changed(verifiertest.AgentID)
 		got := v.status()
 		if got.Trust == want {
+			leave()
 			return
 		}
 		select {
@@ -439,5 +472,6 @@ func (v *verifier) until(want wire.Trust) {
 		case <-timeout:
 			v.t.Fatalf("%s (%s), want %s", got.Trust, got.Reason, want)
 		}
+		leave()
 	}
 }

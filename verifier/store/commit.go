@@ -10,6 +10,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"quicklime/verifier/appraise"
+	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 )
@@ -61,7 +62,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := appendEntries(tx, e, a, id[:]); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id[:], a.Outcome.Result.Failures, now); err != nil {
+		if err := addFailures(tx, e, id[:], a.Outcome.Result.Failures, a.Outcome.Certified, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -86,7 +87,7 @@ func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.B
 		if err := compareAndSwap(tx, e, st); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id[:], failures, now); err != nil {
+		if err := addFailures(tx, e, id[:], failures, imalist.Certified{}, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -157,7 +158,7 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 		until = st.TrustedUntil
 	}
 	if a.Begun.New() {
-		if _, err := tx.Exec(`UPDATE state SET epoch_at = ?, failures_unkept = 0 WHERE enrolment = ?`, millis(now), e.ID); err != nil {
+		if err := newEpoch(tx, e, now); err != nil {
 			return err
 		}
 	}
@@ -172,6 +173,18 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), int64(to.Entries()), to.PCR(),
 		int64(q.Clock()), proof, millis(until), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), len(a.Entries),
 		a.Replay.Nanoseconds(), firmware(q.Firmware()), e.ID)
+}
+
+// newEpoch forgets the list and the boot log of the epoch before. Its failures
+// stay.
+func newEpoch(tx *sql.Tx, e Enrolment, now time.Time) error {
+	for _, table := range []string{"segment", "boot_log"} {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE enrolment = ?`, e.ID); err != nil {
+			return err
+		}
+	}
+	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0
+		WHERE enrolment = ?`, millis(now), e.ID)
 }
 
 // firmware shows a TPM's firmware version as vendors print it.

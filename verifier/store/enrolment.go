@@ -51,19 +51,19 @@ func (s *Store) Enrol(ctx context.Context, e rest.Enrolment) error {
 	return nil
 }
 
-// Rebind ends the agent's enrolment and begins another with other keys, at once.
-// The errors are those of Enrol; ErrNotFound also if the agent is not enrolled,
+// Rebind ends the agent's enrolment, whose id it returns, and begins another with
+// other keys, at once. The errors are those of Enrol; ErrNotFound also if the agent is not enrolled,
 // and ErrConflict if the keys are those of the enrolment in force.
-func (s *Store) Rebind(ctx context.Context, e rest.Enrolment) error {
+func (s *Store) Rebind(ctx context.Context, e rest.Enrolment) (ended int64, err error) {
 	spki, err := transportHash(e.Transport)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var old []byte
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		var same bool
-		row := tx.QueryRow(`SELECT spki, ak = ? AND transport = ? FROM enrolment WHERE agent = ?`, e.AKPublic, e.Transport, e.ID)
-		if err := row.Scan(&old, &same); err != nil {
+		row := tx.QueryRow(`SELECT id, spki, ak = ? AND transport = ? FROM enrolment WHERE agent = ?`, e.AKPublic, e.Transport, e.ID)
+		if err := row.Scan(&ended, &old, &same); err != nil {
 			return notFound(err)
 		}
 		if same {
@@ -75,27 +75,27 @@ func (s *Store) Rebind(ctx context.Context, e rest.Enrolment) error {
 		return enrol(tx, e, spki)
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.changes.announce(e.ID)
 	s.changes.announce(string(old))
 	s.changes.announce(string(spki[:]))
-	return nil
+	return ended, nil
 }
 
-// Delete ends an agent's enrolment and forgets what is known of it, or returns
-// ErrNotFound.
-func (s *Store) Delete(ctx context.Context, agent string) error {
+// Delete ends an agent's enrolment, whose id it returns, and forgets what is
+// known of it, or returns ErrNotFound.
+func (s *Store) Delete(ctx context.Context, agent string) (ended int64, err error) {
 	var spki []byte
-	err := s.db.Write(ctx, func(tx *sql.Tx) error {
-		return notFound(tx.QueryRow(`DELETE FROM enrolment WHERE agent = ? RETURNING spki`, agent).Scan(&spki))
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		return notFound(tx.QueryRow(`DELETE FROM enrolment WHERE agent = ? RETURNING id, spki`, agent).Scan(&ended, &spki))
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.changes.announce(agent)
 	s.changes.announce(string(spki))
-	return nil
+	return ended, nil
 }
 
 func enrol(tx *sql.Tx, e rest.Enrolment, spki [32]byte) error {

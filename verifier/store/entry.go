@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
 	"sync"
 
 	"quicklime/verifier/imalist"
@@ -54,17 +57,12 @@ type content struct {
 // nothing about any machine.
 func (s *Store) AddEntries(ctx context.Context, c imalist.Certified) ([]int64, error) {
 	var all []content
-	for _, e := range c.Replayed().All() {
-		b := e.AppendTo(nil)
+	for _, b := range c.Replayed().Raw() {
 		all = append(all, content{digest: sha256.Sum256(b), bytes: b})
 	}
-	var missing []*content
-	for i := range all {
-		if n, ok := s.known.get(all[i].digest); ok {
-			all[i].number = n
-		} else {
-			missing = append(missing, &all[i])
-		}
+	missing, err := s.lookUp(ctx, all)
+	if err != nil {
+		return nil, err
 	}
 	for len(missing) > 0 {
 		n := min(len(missing), entryBatch)
@@ -81,6 +79,60 @@ func (s *Store) AddEntries(ctx context.Context, c imalist.Certified) ([]int64, e
 		numbers[i] = c.number
 	}
 	return numbers, nil
+}
+
+// lookUp sets the numbers of entries that are known or stored, and returns the
+// others.
+func (s *Store) lookUp(ctx context.Context, all []content) (missing []*content, err error) {
+	var unknown []*content
+	for i := range all {
+		if n, ok := s.known.get(all[i].digest); ok {
+			all[i].number = n
+		} else {
+			unknown = append(unknown, &all[i])
+		}
+	}
+	for batch := range slices.Chunk(unknown, entryBatch) {
+		stored, err := s.stored(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range batch {
+			if c.number = stored[c.digest]; c.number == 0 {
+				missing = append(missing, c)
+			} else {
+				s.known.put(c.digest, c.number)
+			}
+		}
+	}
+	return missing, nil
+}
+
+// stored returns the numbers of those entries that are stored.
+func (s *Store) stored(ctx context.Context, batch []*content) (map[[sha256.Size]byte]int64, error) {
+	digests := make([]string, len(batch))
+	for i, c := range batch {
+		digests[i] = hex.EncodeToString(c.digest[:])
+	}
+	list, err := json.Marshal(digests)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, digest FROM entry WHERE digest IN (SELECT unhex(value) FROM json_each(?))`, list)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	numbers := make(map[[sha256.Size]byte]int64, len(batch))
+	for rows.Next() {
+		var n int64
+		var digest []byte
+		if err := rows.Scan(&n, &digest); err != nil {
+			return nil, err
+		}
+		numbers[[sha256.Size]byte(digest)] = n
+	}
+	return numbers, rows.Err()
 }
 
 // insertEntries stores the entries that are not stored yet, one that comes twice

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 )
@@ -22,9 +23,10 @@ func entryOf(f wire.Failure) int64 {
 	return int64(*f.Entry)
 }
 
-// addFailures records failures. The same one again is counted; one that is not
-// about an entry then stands again, if it was cleared, because it happened again.
-func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, failures []wire.Failure, now time.Time) error {
+// addFailures records failures, those of entries with the entry's bytes from list.
+// The same one again is counted; one that is not about an entry then stands again,
+// if it was cleared, because it happened again.
+func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, failures []wire.Failure, list imalist.Certified, now time.Time) error {
 	if len(failures) == 0 {
 		return nil
 	}
@@ -32,32 +34,53 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, failures []wire.Failure,
 	if err := tx.QueryRow(`SELECT count(*) FROM failure WHERE enrolment = ? AND epoch = ?`, e.ID, epoch).Scan(&kept); err != nil {
 		return err
 	}
-	for n, f := range failures {
-		if kept >= wire.MaxKeptFailures {
-			_, err := tx.Exec(`UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, len(failures)-n, e.ID)
+	insert, err := tx.Prepare(`INSERT INTO failure (enrolment, epoch, entry, id, body, raw, first_at, last_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+		ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at,
+			body = CASE WHEN entry = -1 THEN excluded.body ELSE body END,
+			cleared_at = CASE WHEN entry = -1 THEN NULL ELSE cleared_at END`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	room := max(0, wire.MaxKeptFailures-kept)
+	if more := len(failures) - room; more > 0 {
+		failures = failures[:room]
+		if err := one(tx, `UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, more, e.ID); err != nil {
 			return err
 		}
+	}
+	raw := entriesOf(failures, list)
+	for _, f := range failures {
 		body, err := json.Marshal(f)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(`INSERT INTO failure (enrolment, epoch, entry, id, body, first_at, last_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
-			ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at,
-				body = CASE WHEN entry = -1 THEN excluded.body ELSE body END,
-				cleared_at = CASE WHEN entry = -1 THEN NULL ELSE cleared_at END`,
-			e.ID, epoch, entryOf(f), f.ID, body, millis(now))
-		if err != nil {
+		if _, err := insert.Exec(e.ID, epoch, entryOf(f), f.ID, body, raw[entryOf(f)], millis(now)); err != nil {
 			return err
 		}
-		kept++
 	}
 	return nil
 }
 
-// Failures returns the oldest failures that stand, at most wire.MaxShownFailures.
+// entriesOf returns the bytes of the entries that failed, by index.
+func entriesOf(failures []wire.Failure, list imalist.Certified) map[int64][]byte {
+	raw := make(map[int64][]byte, len(failures))
+	for _, f := range failures {
+		raw[entryOf(f)] = nil
+	}
+	for i, b := range list.Replayed().Raw() {
+		if _, failed := raw[int64(i)]; failed {
+			raw[int64(i)] = b
+		}
+	}
+	return raw
+}
+
+// Failures returns the oldest failures that stand, at most wire.MaxKeptFailures. A
+// record that cannot be read is shown as one (I10).
 func (s *Store) Failures(ctx context.Context, agent string) ([]wire.Failure, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT failure.epoch, body FROM failure JOIN enrolment ON enrolment.id = failure.enrolment
-		WHERE agent = ? AND cleared_at IS NULL ORDER BY seq LIMIT ?`, agent, wire.MaxShownFailures)
+		WHERE agent = ? AND cleared_at IS NULL ORDER BY seq LIMIT ?`, agent, wire.MaxKeptFailures)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +93,7 @@ func (s *Store) Failures(ctx context.Context, agent string) ([]wire.Failure, err
 		}
 		var f wire.Failure
 		if err := json.Unmarshal(body, &f); err != nil {
-			return nil, err
+			f = wire.Failure{ID: "quicklime.unreadable", Message: "the verifier cannot read its record of this failure: " + err.Error()}
 		}
 		f.Epoch = hex.EncodeToString(epoch)
 		all = append(all, f)
@@ -98,7 +121,7 @@ func (s *Store) Clear(ctx context.Context, agent string) error {
 			return err
 		}
 		var id int64
-		row := tx.QueryRow(`UPDATE state SET rev = rev + 1, failures_unkept = 0
+		row := tx.QueryRow(`UPDATE state SET rev = rev + 1, failures_unkept = 0, failures_lost = 0
 			WHERE enrolment = (SELECT id FROM enrolment WHERE agent = ?) RETURNING enrolment`, agent)
 		if err := row.Scan(&id); err != nil {
 			return notFound(err)

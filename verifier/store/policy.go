@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 
 	"quicklime/wire/rest"
 	"quicklime/wire/sqlite"
@@ -11,7 +12,7 @@ import (
 
 // Policies returns every policy without its text, by name.
 func (s *Store) Policies(ctx context.Context) ([]rest.RuntimePolicy, error) {
-	rows, err := s.db.Read().QueryContext(ctx, selectPolicy+` ORDER BY name`)
+	rows, err := s.db.Read().QueryContext(ctx, fmt.Sprintf(selectPolicy, `''`)+` ORDER BY name`)
 	if err != nil {
 		return nil, err
 	}
@@ -22,15 +23,23 @@ func (s *Store) Policies(ctx context.Context) ([]rest.RuntimePolicy, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Text = ""
 		all = append(all, p)
 	}
 	return all, rows.Err()
 }
 
-// Policy returns a policy by name, or ErrNotFound.
+// Policy returns a policy by name with its text, or ErrNotFound.
 func (s *Store) Policy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	p, err := scanPolicy(s.db.Read().QueryRowContext(ctx, selectPolicy+` WHERE name = ?`, name))
+	return s.policy(ctx, name, `text`)
+}
+
+// PolicySummary returns a policy by name without its text, or ErrNotFound.
+func (s *Store) PolicySummary(ctx context.Context, name string) (rest.RuntimePolicy, error) {
+	return s.policy(ctx, name, `''`)
+}
+
+func (s *Store) policy(ctx context.Context, name, text string) (rest.RuntimePolicy, error) {
+	p, err := scanPolicy(s.db.Read().QueryRowContext(ctx, fmt.Sprintf(selectPolicy, text)+` WHERE name = ?`, name))
 	return p, notFound(err)
 }
 
@@ -41,7 +50,9 @@ func (s *Store) PolicyText(ctx context.Context, digest string) (text []byte, err
 	return text, notFound(err)
 }
 
-const selectPolicy = `SELECT name, digest, text, paths, excludes, unknown, updated_at,
+// selectPolicy wants the column of the text, or an empty string in its place: texts
+// are large.
+const selectPolicy = `SELECT name, digest, %s, paths, excludes, unknown, updated_at,
 	(SELECT count(*) FROM state WHERE policy = name) FROM policy`
 
 func scanPolicy(row interface{ Scan(...any) error }) (p rest.RuntimePolicy, err error) {

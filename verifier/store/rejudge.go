@@ -10,6 +10,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"quicklime/ima"
+	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 	"quicklime/wire/tpm"
@@ -64,10 +65,11 @@ type PastFailure struct {
 }
 
 // PastFailures returns the standing failures of entries of earlier epochs than
-// the one in force.
+// the one in force. One that cannot be read is left out: it stands until it is
+// cleared.
 func (s *Store) PastFailures(ctx context.Context, st Standing) ([]PastFailure, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT seq, epoch, entry, body FROM failure
-		WHERE enrolment = ? AND epoch <> ? AND entry >= 0 AND cleared_at IS NULL`, st.Enrolment, st.EpochID)
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT seq, body, raw FROM failure
+		WHERE enrolment = ? AND epoch <> ? AND raw IS NOT NULL AND cleared_at IS NULL`, st.Enrolment, st.EpochID)
 	if err != nil {
 		return nil, err
 	}
@@ -75,56 +77,29 @@ func (s *Store) PastFailures(ctx context.Context, st Standing) ([]PastFailure, e
 	var all []PastFailure
 	for rows.Next() {
 		var p PastFailure
-		var epoch, body []byte
-		var index int64
-		if err := rows.Scan(&p.Seq, &epoch, &index, &body); err != nil {
+		var body, raw []byte
+		if err := rows.Scan(&p.Seq, &body, &raw); err != nil {
 			return nil, err
 		}
-		if err := json.Unmarshal(body, &p.Failure); err != nil {
-			return nil, err
+		if p.Entry, _, err = ima.ParseEntry(raw); err == nil && json.Unmarshal(body, &p.Failure) == nil && p.Failure.Entry != nil {
+			all = append(all, p)
 		}
-		if p.Entry, err = s.entryAt(ctx, st.Enrolment, epoch, index); err != nil {
-			return nil, err
-		}
-		all = append(all, p)
 	}
 	return all, rows.Err()
-}
-
-// entryAt returns one entry of an epoch's list.
-func (s *Store) entryAt(ctx context.Context, enrolment int64, epoch []byte, index int64) (ima.Entry, error) {
-	var first int64
-	var sequence, b []byte
-	err := s.db.Read().QueryRowContext(ctx, `SELECT first, entries FROM segment WHERE enrolment = ? AND epoch = ? AND first <= ?
-		ORDER BY first DESC LIMIT 1`, enrolment, epoch, index).Scan(&first, &sequence)
-	if err != nil {
-		return ima.Entry{}, notFound(err)
-	}
-	numbers, err := decodeSequence(sequence)
-	if err != nil {
-		return ima.Entry{}, err
-	}
-	if index-first >= int64(len(numbers)) {
-		return ima.Entry{}, fmt.Errorf("entry %d: %w", index, ErrNotFound)
-	}
-	if err := s.db.Read().QueryRowContext(ctx, `SELECT bytes FROM entry WHERE id = ?`, numbers[index-first]).Scan(&b); err != nil {
-		return ima.Entry{}, notFound(err)
-	}
-	e, _, err := ima.ParseEntry(b)
-	return e, err
 }
 
 // Rejudged is what judging an epoch again by the policy in force came to.
 type Rejudged struct {
 	Result wire.Result
-	Past   []int64 // Seq of failures of earlier epochs that the policy does not have any more
+	List   imalist.Certified // what was judged
+	Past   []int64           // Seq of failures of earlier epochs that the policy does not have any more
 }
 
 // Rejudge replaces the failures of the epoch's entries. Failures that are not
-// about an entry stay, and so does what an operator cleared. The error is
-// ErrConflict if the state has moved since st.
-func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudged) error {
-	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+// about an entry stay, and so does what an operator cleared. It returns the new
+// state; the error is ErrConflict if the state has moved since st.
+func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudged) (next Standing, err error) {
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
 		if err != nil {
 			return err
@@ -135,12 +110,16 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 		if err := judgedInForce(tx, e, r.Result); err != nil {
 			return err
 		}
-		return replaceFailures(tx, e, st, r, now)
+		if err := replaceFailures(tx, e, st, r, now); err != nil {
+			return err
+		}
+		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
+		return err
 	})
 	if err == nil {
 		s.changes.announce(e.Agent)
 	}
-	return err
+	return next, err
 }
 
 func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.Time) error {
@@ -155,5 +134,5 @@ func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.
 			return err
 		}
 	}
-	return addFailures(tx, e, st.EpochID, r.Result.Failures, now)
+	return addFailures(tx, e, st.EpochID, r.Result.Failures, r.List, now)
 }

@@ -1,12 +1,12 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"quicklime/ima"
 )
@@ -35,24 +35,24 @@ func decodeSequence(b []byte) (numbers []int64, err error) {
 	return numbers, nil
 }
 
-// List returns the certified measurement list of an enrolment's epoch up to an
-// entry, replayed from its beginning.
+// List returns the certified measurement list of an enrolment's epoch, replayed
+// from its beginning.
 func (s *Store) List(ctx context.Context, st Standing) (ima.Replayed, error) {
 	numbers, err := s.sequence(ctx, st)
 	if err != nil {
 		return ima.Replayed{}, err
 	}
 	stream := ima.NewStream(ima.NewState(st.Resume.Bank()))
-	for len(numbers) > 0 {
-		run := contiguous(numbers)
-		b, err := s.entries(ctx, numbers[0], run)
+	for batch := range slices.Chunk(numbers, entryBatch) {
+		entries, err := s.entries(ctx, batch)
 		if err != nil {
 			return ima.Replayed{}, err
 		}
-		if _, err := stream.Write(b); err != nil {
-			return ima.Replayed{}, err
+		for _, n := range batch {
+			if _, err := stream.Write(entries[n]); err != nil {
+				return ima.Replayed{}, err
+			}
 		}
-		numbers = numbers[run:]
 	}
 	return stream.Finish()
 }
@@ -84,36 +84,33 @@ func (s *Store) sequence(ctx context.Context, st Standing) (numbers []int64, err
 	return numbers, nil
 }
 
-// contiguous returns how many numbers at the beginning follow on each other.
-func contiguous(numbers []int64) int {
-	n := 1
-	for n < len(numbers) && numbers[n] == numbers[n-1]+1 {
-		n++
+// entries returns the bytes of entries by number.
+func (s *Store) entries(ctx context.Context, numbers []int64) (map[int64][]byte, error) {
+	list, err := json.Marshal(numbers)
+	if err != nil {
+		return nil, err
 	}
-	return n
-}
-
-// entries returns the bytes of count entries from a number on.
-func (s *Store) entries(ctx context.Context, first int64, count int) ([]byte, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT bytes FROM entry WHERE id BETWEEN ? AND ? ORDER BY id`, first, first+int64(count)-1)
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, bytes FROM entry WHERE id IN (SELECT value FROM json_each(?))`, list)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var all bytes.Buffer
-	n := 0
-	for ; rows.Next(); n++ {
-		var b sql.RawBytes
-		if err := rows.Scan(&b); err != nil {
+	entries := make(map[int64][]byte, len(numbers))
+	for rows.Next() {
+		var n int64
+		var b []byte
+		if err := rows.Scan(&n, &b); err != nil {
 			return nil, err
 		}
-		all.Write(b)
+		entries[n] = b
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	if n != count {
-		return nil, fmt.Errorf("%d of the %d entries from number %d on are stored", n, count, first)
+	for _, n := range numbers {
+		if entries[n] == nil {
+			return nil, fmt.Errorf("entry number %d is not stored", n)
+		}
 	}
-	return all.Bytes(), nil
+	return entries, nil
 }

@@ -37,7 +37,7 @@ const inForce = `CASE WHEN policy.name IS NULL OR policy.paths = 0 AND policy.ex
 const selectStanding = `SELECT rev, ` + inForce + `, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock,
 	coalesce(trusted_until, 0),
 	EXISTS (SELECT 1 FROM boot_log WHERE boot_log.enrolment = state.enrolment AND boot_log.epoch = state.epoch),
-	failures_unkept + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
+	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
 	FROM state LEFT JOIN policy ON policy.name = state.policy WHERE state.enrolment = ?`
 
 // Standing returns the state of an enrolment, or ErrNotFound if it has ended.

@@ -16,7 +16,7 @@ const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesc
 	epoch, reset_count, restart_count, entries, bank, epoch_at,
 	trusted_until, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
 	rejected_at, rejected_id, rejected_message, rejected_count,
-	failures_unkept + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
+	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
 	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy`
 
 // Agent returns an agent as it stands now, without its failures, or ErrNotFound.

@@ -314,7 +314,7 @@ func TestI22_DeleteAndEnrolAgain(t *testing.T) {
 	e := bySPKI(t, s, transport)
 	st := standing(t, s, e)
 	a := attest(t, s, m, st, p)
-	if err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
+	if _, err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Commit(t.Context(), e, st, a); !errors.Is(err, store.ErrNotFound) {
@@ -355,11 +355,11 @@ func TestEnrolmentIsUnique(t *testing.T) {
 	if err := s.Enrol(t.Context(), other); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an unknown policy: %v", err)
 	}
-	if err := s.Rebind(t.Context(), e); !errors.Is(err, store.ErrConflict) {
+	if _, err := s.Rebind(t.Context(), e); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("rebound to the same keys: %v", err)
 	}
 	e.Transport = softtpm.NewTransport(t).Public.Bytes()
-	if err := s.Rebind(t.Context(), e); err != nil {
+	if _, err := s.Rebind(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.BySPKI(t.Context(), spkiOf(t, transport)); !errors.Is(err, store.ErrNotFound) {
@@ -437,13 +437,13 @@ func TestRejudge(t *testing.T) {
 	if !o.Accepted || len(o.Result.Failures) != 0 {
 		t.Fatalf("%+v", o)
 	}
-	if err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result}); err != nil {
+	if next, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, List: o.Certified}); err != nil || next.Revision <= st.Revision {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Trusted {
 		t.Errorf("%+v", a)
 	}
-	if err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result}); !errors.Is(err, store.ErrConflict) {
+	if _, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, List: o.Certified}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("from an old state: %v", err)
 	}
 }
@@ -484,7 +484,7 @@ func TestKeptFailuresAreBounded(t *testing.T) {
 		t.Errorf("%d failures", a.FailureCount)
 	}
 	failures, err := s.Failures(t.Context(), verifiertest.AgentID)
-	if err != nil || len(failures) != wire.MaxShownFailures {
+	if err != nil || len(failures) != wire.MaxKeptFailures {
 		t.Errorf("%d shown, %v", len(failures), err)
 	}
 }
@@ -507,7 +507,8 @@ func TestStateSurvives(t *testing.T) {
 func TestChangesWakeWhoWaits(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
-	changed := s.Changed(verifiertest.AgentID)
+	changed, leave := s.Changed(verifiertest.AgentID)
+	defer leave()
 	select {
 	case <-changed:
 		t.Fatal("woken before anything changed")
@@ -528,7 +529,7 @@ func TestPoliciesInUseStay(t *testing.T) {
 	if err := s.DeletePolicy(t.Context(), "web"); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("in use: %v", err)
 	}
-	if err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
+	if _, err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.DeletePolicy(t.Context(), "web"); err != nil {

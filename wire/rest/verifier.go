@@ -50,7 +50,7 @@ type Agent struct {
 	Epoch        *Epoch         `json:"epoch,omitempty"`
 	Last         *Attestation   `json:"last_attestation,omitempty"`
 	Rejected     *Rejection     `json:"last_rejected,omitempty"`
-	Failures     []wire.Failure `json:"failures,omitempty"` // of GetAgent; the oldest wire.MaxShownFailures
+	Failures     []wire.Failure `json:"failures,omitempty"` // of GetAgent; the oldest wire.MaxKeptFailures
 	FailureCount int            `json:"failure_count"`
 }
 

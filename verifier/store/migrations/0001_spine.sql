@@ -51,6 +51,7 @@ CREATE TABLE state (
     firmware      TEXT,
 
     failures_unkept INTEGER NOT NULL DEFAULT 0, -- of the epoch, beyond the limit of kept ones
+    failures_lost   INTEGER NOT NULL DEFAULT 0, -- the same of earlier epochs, which nobody can judge again
     rejected_at      INTEGER,
     rejected_id      TEXT,
     rejected_message TEXT,
@@ -66,7 +67,7 @@ CREATE TABLE entry (
     bytes  BLOB NOT NULL
 ) STRICT;
 
--- Which entries an enrolment certified in an epoch, in order: entries is a
+-- Which entries an enrolment certified in its epoch, in order: entries is a
 -- sequence of signed varints, each the difference to the entry id before it.
 CREATE TABLE segment (
     enrolment INTEGER NOT NULL REFERENCES enrolment ON DELETE CASCADE,
@@ -91,6 +92,7 @@ CREATE TABLE failure (
     entry      INTEGER NOT NULL, -- index in the list; -1: not about one entry
     id         TEXT    NOT NULL,
     body       BLOB    NOT NULL, -- wire.Failure as JSON
+    raw        BLOB,             -- the bytes of the entry, to judge it again when its epoch is past
     count      INTEGER NOT NULL DEFAULT 1,
     first_at   INTEGER NOT NULL,
     last_at    INTEGER NOT NULL,
@@ -98,4 +100,4 @@ CREATE TABLE failure (
     UNIQUE (enrolment, epoch, entry, id)
 ) STRICT;
 
-CREATE INDEX failure_standing ON failure (enrolment) WHERE cleared_at IS NULL;
+CREATE INDEX failure_standing ON failure (enrolment, last_at) WHERE cleared_at IS NULL;

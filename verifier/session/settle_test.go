@@ -1,0 +1,267 @@
+package session
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"quicklime/ima"
+	"quicklime/verifier/appraise"
+	"quicklime/verifier/store"
+	"quicklime/verifier/verifiertest"
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
+	"quicklime/wire/tpm"
+	"quicklime/wire/tpm/softtpm"
+)
+
+// fixture is a session without a connection, whose agent has measured /bin/a.
+type fixture struct {
+	*session
+	t       *testing.T
+	machine *verifiertest.Machine
+}
+
+func newFixture(t *testing.T, allowed string) *fixture {
+	t.Helper()
+	db, err := store.Open(filepath.Join(t.TempDir(), "verifier.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- db.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	f := &fixture{t: t, machine: verifiertest.New(t), session: &session{
+		server: New(db, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
+		log: slog.New(slog.DiscardHandler), selection: verifiertest.Selection, bank: pcr.SHA256,
+		own: nonce{value: [32]byte(verifiertest.Nonce)},
+	}}
+	f.machine.File("/bin/a", good)
+	if err := db.AddPolicy(t.Context(), allow(allowed)); err != nil {
+		t.Fatal(err)
+	}
+	transport := softtpm.NewTransport(t)
+	e := rest.Enrolment{ID: verifiertest.AgentID, EKPublic: []byte("ek"), AKPublic: f.machine.AK.Public.Bytes(), Transport: transport.Public.Bytes(), LowestBank: pcr.SHA256, Policy: "web"}
+	if err := db.Enrol(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	spki, err := tpm.SPKIHash(transport.Public.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.enrolment, err = db.BySPKI(t.Context(), spki); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var good = pcr.SHA256.Sum([]byte("good"))
+
+// allow is the policy "web" that allows one path.
+func allow(path string) rest.RuntimePolicy {
+	text := `{"meta":{"version":1},"digests":{"` + path + `":["` + hex.EncodeToString(good) + `"]}}`
+	return rest.RuntimePolicy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Paths: 1, Text: text}
+}
+
+// began is evidence that was begun, with its list, as if that were still to come.
+func (f *fixture) began() (wire.Evidence, appraise.Begun, received) {
+	f.t.Helper()
+	st, err := f.server.store.Standing(f.t.Context(), f.enrolment)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ev, list := f.machine.Evidence(int(st.Resume.Entries()))
+	b, err := f.begin(f.t.Context(), ev)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	r, err := ima.Replay(b.From(), list)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return ev, b, received{list: r}
+}
+
+func (f *fixture) trust() rest.Agent {
+	f.t.Helper()
+	a, err := f.server.store.Agent(f.t.Context(), verifiertest.AgentID)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return a
+}
+
+// I22: what happens while evidence arrives is part of its verdict.
+func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
+	for name, c := range map[string]struct {
+		change   func(*fixture) error
+		accepted bool
+		err      error
+		trust    wire.Trust
+	}{
+		"nothing":          {func(*fixture) error { return nil }, true, nil, wire.Trusted},
+		"a tighter policy": {func(f *fixture) error { return f.server.store.UpdatePolicy(f.t.Context(), allow("/bin/b")) }, true, nil, wire.Untrusted},
+		"no policy": {func(f *fixture) error {
+			none := ""
+			return f.server.store.Update(f.t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &none})
+		}, true, nil, wire.Unjudged},
+		"another label": {func(f *fixture) error {
+			label := "x"
+			return f.server.store.Update(f.t.Context(), verifiertest.AgentID, rest.AgentUpdate{Label: &label})
+		}, true, nil, wire.Trusted},
+		"a clearing": {func(f *fixture) error { return f.server.store.Clear(f.t.Context(), verifiertest.AgentID) }, true, nil, wire.Trusted},
+		"the end of the enrolment": {func(f *fixture) error {
+			_, err := f.server.store.Delete(f.t.Context(), verifiertest.AgentID)
+			return err
+		}, false, store.ErrNotFound, ""},
+		"the same from another session": {func(f *fixture) error {
+			other := *f.session
+			ev, list := f.machine.Evidence(0)
+			b, err := other.begin(f.t.Context(), ev)
+			if err != nil {
+				return err
+			}
+			r, err := ima.Replay(b.From(), list)
+			if err != nil {
+				return err
+			}
+			_, err = other.settle(f.t.Context(), ev, b, received{list: r})
+			return err
+		}, false, nil, wire.Trusted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, "/bin/a")
+			f.own.issued = mustNow(f)
+			ev, b, r := f.began()
+			if err := c.change(f); err != nil {
+				t.Fatal(err)
+			}
+			accepted, err := f.settle(t.Context(), ev, b, r)
+			if accepted != c.accepted || !errors.Is(err, c.err) {
+				t.Fatalf("accepted %v, %v", accepted, err)
+			}
+			if c.err != nil {
+				return
+			}
+			if got := f.trust(); got.Trust != c.trust || got.Epoch.Entries != 2 {
+				t.Errorf("%s (%s) with %+v", got.Trust, got.Reason, got.Epoch)
+			}
+		})
+	}
+}
+
+// What was judged by an old policy is judged by the one in force before new
+// evidence is.
+func TestNewEvidenceAfterAPolicyChange(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	f.own.issued = mustNow(f)
+	ev, b, r := f.began()
+	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	if err := f.server.store.UpdatePolicy(t.Context(), allow("/bin/b")); err != nil {
+		t.Fatal(err)
+	}
+	ev, b, r = f.began()
+	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	if got := f.trust(); got.Trust != wire.Untrusted || got.FailureCount != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A reboot, and a policy taken away and given back, launder nothing.
+func TestPastFailuresStay(t *testing.T) {
+	f := newFixture(t, "/bin/b")
+	f.own.issued = mustNow(f)
+	commit := func() {
+		t.Helper()
+		ev, b, r := f.began()
+		if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+			t.Fatal(accepted, err)
+		}
+	}
+	assign := func(name string) {
+		t.Helper()
+		if err := f.server.store.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &name}); err != nil {
+			t.Fatal(err)
+		}
+		if failed := f.server.judgeAll(t.Context()); failed != 0 {
+			t.Fatalf("%d were not judged again", failed)
+		}
+	}
+	want := func(when string, n int) {
+		t.Helper()
+		if got := f.trust(); got.FailureCount != n {
+			t.Errorf("%s: %d failures, %s", when, got.FailureCount, got.Trust)
+		}
+	}
+	commit()
+	want("at first", 1)
+	f.machine.Reboot()
+	ev, list := f.machine.Evidence(0)
+	b, err := f.begin(t.Context(), ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := ima.Replay(b.From(), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if accepted, err := f.settle(t.Context(), ev, b, received{list: l}); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	want("after a reboot", 1)
+	assign("")
+	want("without a policy", 1)
+	assign("web")
+	want("with it again", 1)
+	if err := f.server.store.UpdatePolicy(t.Context(), allow("/bin/a")); err != nil {
+		t.Fatal(err)
+	}
+	f.server.judgeAll(t.Context())
+	want("allowed at last", 0)
+}
+
+// A stored proof that does not hold leaves an agent pending, and others judged.
+func TestI10_DamagedProofIsOneAgentsTrouble(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	f.own.issued = mustNow(f)
+	ev, b, r := f.began()
+	damaged := ev
+	damaged.Envelope = append([]byte{}, ev.Envelope...)
+	damaged.Envelope[len(damaged.Envelope)-1] ^= 1
+	if accepted, err := f.settle(t.Context(), damaged, b, r); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	if err := f.server.store.UpdatePolicy(t.Context(), allow("/bin/b")); err != nil {
+		t.Fatal(err)
+	}
+	if failed := f.server.judgeAll(t.Context()); failed != 1 {
+		t.Errorf("%d failed", failed)
+	}
+	if got := f.trust(); got.Trust != wire.Pending {
+		t.Errorf("%+v", got)
+	}
+}
+
+func mustNow(f *fixture) time.Time {
+	f.t.Helper()
+	now, err := f.server.store.Now(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return now
+}
