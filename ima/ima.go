@@ -48,4 +48,7 @@ var (
 	ErrShort = errors.New("measurement list ends inside an entry")
 	// ErrMalformed says that the bytes are no measurement list.
 	ErrMalformed = errors.New("malformed measurement list")
+	// ErrOtherPCR says that an entry extends another PCR than the one that the
+	// replay is of, which says nothing about it.
+	ErrOtherPCR = errors.New("an entry for another PCR")
 )

@@ -3,6 +3,8 @@ package ima
 import (
 	"errors"
 	"fmt"
+
+	"quicklime/wire/pcr"
 )
 
 // Stream replays a list while it arrives in pieces of any size. It is an
@@ -17,7 +19,9 @@ func NewStream(from State) *Stream {
 	return &Stream{replayed: Replayed{from: from, to: from}}
 }
 
-// Write takes the next bytes of the list. An error is ErrMalformed and final.
+// Write takes the next bytes of the list. An error is ErrMalformed or ErrOtherPCR
+// and final. Nothing covers an entry for another PCR, so that a list could hold
+// any number of them.
 func (s *Stream) Write(p []byte) (int, error) {
 	r := &s.replayed
 	r.list = append(r.list, p...)
@@ -28,6 +32,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 		}
 		if err != nil {
 			return 0, fmt.Errorf("entry %d: %w", r.to.entries, err)
+		}
+		if e.PCR != pcr.IMA {
+			return 0, fmt.Errorf("entry %d: %w: PCR %d", r.to.entries, ErrOtherPCR, e.PCR)
 		}
 		r.to.Extend(e)
 		s.parsed += n

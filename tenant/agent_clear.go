@@ -22,7 +22,7 @@ func (p *program) clear(ctx context.Context, s servers, id string) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.verifier.Clear(ctx, id)
+	a, err := s.verifier.Clear(ctx, id, before.FailureCount)
 	if err != nil {
 		return err
 	}

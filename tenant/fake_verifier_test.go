@@ -54,6 +54,13 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			})
 		},
 		rest.ClearAgent: func(w http.ResponseWriter, r *http.Request) error {
+			var in rest.ClearRequest
+			if err := rest.ReadJSON(r, rest.MaxSmallBody, &in); err != nil {
+				return err
+			}
+			if n := f.agents[r.PathValue("id")].FailureCount; n != in.Failures {
+				return rest.Errorf(rest.CodeConflict, "%d failures", n)
+			}
 			return f.onAgent(w, r, func(a *rest.Agent) { a.Trust, a.Reason, a.Failures, a.FailureCount = wire.Pending, "", nil, 0 })
 		},
 		rest.DeleteAgent: func(w http.ResponseWriter, r *http.Request) error {

@@ -100,8 +100,12 @@ func (v service) UpdateAgent(ctx context.Context, id string, u rest.AgentUpdate)
 }
 
 // ClearAgent implements api.Verifier.
-func (v service) ClearAgent(ctx context.Context, id string) (rest.Agent, error) {
-	if err := v.store.Clear(ctx, id); err != nil {
+func (v service) ClearAgent(ctx context.Context, id string, seen int) (rest.Agent, error) {
+	err := v.store.Clear(ctx, id, seen)
+	if errors.Is(err, store.ErrConflict) {
+		return rest.Agent{}, rest.Errorf(rest.CodeConflict, "agent %s does not have %d failures any more", id[:12], seen)
+	}
+	if err != nil {
 		return rest.Agent{}, refusal(err, "agent "+id[:12])
 	}
 	return v.GetAgent(ctx, id)

@@ -62,13 +62,20 @@ type Failure struct {
 
 // Result is the outcome of one appraisal: data, never an error.
 type Result struct {
-	Failures []Failure
+	Failures []Failure // the first MaxKeptFailures of them
+	More     uint64    // how many failures there are beside them
 	Entries  uint64 // entries judged
 	Runtime  string // digest of the runtime policy it was judged under, or NotEvaluated
 }
 
 // Fail records a failure.
-func (r *Result) Fail(f Failure) { r.Failures = append(r.Failures, f) }
+func (r *Result) Fail(f Failure) {
+	if len(r.Failures) >= MaxKeptFailures {
+		r.More++
+		return
+	}
+	r.Failures = append(r.Failures, f)
+}
 
 // NotEvaluated stands where a policy's name would: nobody looked (I21).
 const NotEvaluated = "not evaluated"

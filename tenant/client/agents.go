@@ -51,9 +51,9 @@ func (v *Verifier) Rebind(ctx context.Context, e rest.Enrolment) (rest.Agent, er
 	return v.change(ctx, request{route: rest.RebindAgent, value: e.ID}, e)
 }
 
-// Clear clears an agent's recorded failures.
-func (v *Verifier) Clear(ctx context.Context, id string) (rest.Agent, error) {
-	return call[rest.Agent](ctx, v.peer, request{route: rest.ClearAgent, value: id})
+// Clear clears an agent's failures, if there are as many as the operator has seen.
+func (v *Verifier) Clear(ctx context.Context, id string, seen int) (rest.Agent, error) {
+	return v.change(ctx, request{route: rest.ClearAgent, value: id}, rest.ClearRequest{Failures: seen})
 }
 
 // Delete ends an agent's enrolment.

@@ -102,7 +102,11 @@ func (a agents) clear(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	agent, err := a.v.ClearAgent(r.Context(), id)
+	var in rest.ClearRequest
+	if err := rest.ReadJSON(r, rest.MaxSmallBody, &in); err != nil {
+		return err
+	}
+	agent, err := a.v.ClearAgent(r.Context(), id, in.Failures)
 	return answer(w, http.StatusOK, agent, err)
 }
 

@@ -151,7 +151,7 @@ func TestAgentLifeCycle(t *testing.T) {
 	if got := m.enrolled[len(m.enrolled)-1]; !bytes.Equal(got.AKPublic, e.AKPublic) {
 		t.Error("the new keys did not reach the verifier")
 	}
-	if got := decode[rest.Agent](t, call(t, h, "POST", path+"/clear", nil), 200); got.Revision != 4 {
+	if got := decode[rest.Agent](t, call(t, h, "POST", path+"/clear", `{"failures":0}`), 200); got.Revision != 4 {
 		t.Errorf("revision %d after update, rebind and clear of 1", got.Revision)
 	}
 	if w := call(t, h, "DELETE", path, nil); w.Code != 204 || w.Body.Len() != 0 || len(m.agents) != 0 {

@@ -41,7 +41,9 @@ func TestRefusals(t *testing.T) {
 		{"after is no number", "GET", enrolled + "?after=x", nil, rest.CodeBadRequest, `after="x"`, "the last answer"},
 		{"after is empty", "GET", enrolled + "?after=", nil, rest.CodeBadRequest, `after=""`, "the last answer"},
 		{"after is negative", "GET", enrolled + "?after=-1", nil, rest.CodeBadRequest, `after="-1"`, "the last answer"},
-		{"clear an unknown agent", "POST", nobody + "/clear", nil, rest.CodeNotFound, "not enrolled", "agent list"},
+		{"clear unseen", "POST", enrolled + "/clear", `{"failures":7}`, rest.CodeConflict, "failures", "agent status"},
+		{"clear without a count", "POST", enrolled + "/clear", nil, rest.CodeBadRequest, "empty", ""},
+		{"clear an unknown agent", "POST", nobody + "/clear", `{"failures":0}`, rest.CodeNotFound, "not enrolled", "agent list"},
 		{"delete an unknown agent", "DELETE", nobody, nil, rest.CodeNotFound, "not enrolled", "agent list"},
 
 		{"enrol twice", "POST", "/v1/agents", good, rest.CodeConflict, "already enrolled", "agent update"},

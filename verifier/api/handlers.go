@@ -69,7 +69,10 @@ var hints = map[rest.Route]map[rest.Code]string{
 		rest.CodeConflict: `"quicklime-tenant agent status" shows the agent as it is now`,
 		rest.CodeInvalid:  hintIdentity,
 	},
-	rest.ClearAgent:  {rest.CodeNotFound: hintAgents},
+	rest.ClearAgent: {
+		rest.CodeNotFound: hintAgents,
+		rest.CodeConflict: `look at them with "quicklime-tenant agent status", and clear again`,
+	},
 	rest.DeleteAgent: {rest.CodeNotFound: hintAgents},
 	rest.GetPolicy:   {rest.CodeNotFound: hintPolicies},
 	rest.AddPolicy: {

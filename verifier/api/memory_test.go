@@ -124,8 +124,11 @@ func (m *memory) RebindAgent(_ context.Context, e rest.Enrolment) (rest.Agent, e
 	})
 }
 
-func (m *memory) ClearAgent(_ context.Context, id string) (rest.Agent, error) {
+func (m *memory) ClearAgent(_ context.Context, id string, seen int) (rest.Agent, error) {
 	return m.at(id, func(a *rest.Agent) error {
+		if a.FailureCount != seen {
+			return rest.Errorf(rest.CodeConflict, "%d failures", a.FailureCount)
+		}
 		a.Revision++
 		a.FailureCount = 0
 		return nil

@@ -36,6 +36,7 @@ type Standing struct {
 	Epoch     *epoch.Epoch // nil: no evidence was accepted yet
 	Resume    ima.State    // the point after the last certified entry of Epoch
 	Clock     uint64       // TPM clock of the last accepted quote of Epoch
+	Cleared   uint64       // what fails of the list's first so many entries, an operator has cleared
 }
 
 // Question is what evidence has to answer.
@@ -158,6 +159,9 @@ func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome
 			"the TPM's counters or clock went back, or the same boot shows other boot PCRs: last %v at clock %d, now %v at clock %d",
 			b.standing.Epoch, b.standing.Clock, b.epoch, b.quote.Clock())
 	}
+	if errors.Is(replayErr, ima.ErrOtherPCR) {
+		return b.failed(wire.IMAForeignPCR, "an IMA policy with pcr= is not supported", "%v, which is not quoted", replayErr)
+	}
 	if replayErr != nil {
 		return b.failed(wire.IMAMalformed, "", "%v", replayErr)
 	}
@@ -165,7 +169,7 @@ func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome
 	if err != nil {
 		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
 	}
-	return Outcome{Accepted: true, Certified: c, Result: List(c, p)}
+	return Outcome{Accepted: true, Certified: c, Result: List(c, p, b.standing.Cleared)}
 }
 
 // Elsewhere judges evidence that keeps its list from another point than From

@@ -17,8 +17,9 @@ import (
 // List judges a certified part of a measurement list by a policy. A nil or empty
 // policy evaluates nothing (I21); what ties the list to the boot is judged all
 // the same.
-func List(c imalist.Certified, p *policy.Policy) wire.Result {
-	j := judge{pcrs: c.Quote().PCRs()}
+// What fails of the list's first cleared entries is left out.
+func List(c imalist.Certified, p *policy.Policy, cleared uint64) wire.Result {
+	j := judge{pcrs: c.Quote().PCRs(), cleared: cleared}
 	j.result.Runtime = wire.NotEvaluated
 	if p != nil && !p.Empty() {
 		j.policy, j.result.Runtime = p, p.Digest()
@@ -38,7 +39,12 @@ func List(c imalist.Certified, p *policy.Policy) wire.Result {
 // policy, and reports whether the failure found then is judged away. What no
 // policy decides stays, and everything does if there is no policy.
 func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
-	if p == nil || p.Empty() || f.Entry == nil || f.ID == wire.IMABootAggregate {
+	switch f.ID {
+	case wire.IMANotInPolicy, wire.IMAWrongDigest, wire.IMAViolation:
+	default:
+		return false
+	}
+	if p == nil || p.Empty() || f.Entry == nil {
 		return false
 	}
 	j := judge{policy: p, past: true}
@@ -48,15 +54,19 @@ func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
 
 // judge collects the result of one list.
 type judge struct {
-	policy *policy.Policy // nil: not evaluated
-	pcrs   pcr.Values
-	past   bool // the entry is of an earlier boot, whose PCRs are gone
-	result wire.Result
+	policy  *policy.Policy // nil: not evaluated
+	pcrs    pcr.Values
+	cleared uint64 // failures of entries before this one are left out
+	past    bool   // the entry is of an earlier boot, whose PCRs are gone
+	result  wire.Result
 }
 
 func (j *judge) fail(f wire.Failure) { j.result.Fail(f) }
 
 func (j *judge) failAt(i uint64, f wire.Failure) {
+	if i < j.cleared {
+		return
+	}
 	f.Entry = &i
 	j.fail(f)
 }
@@ -65,16 +75,13 @@ func (j *judge) failAt(i uint64, f wire.Failure) {
 // to I18).
 func (j *judge) entry(i uint64, e ima.Entry) {
 	j.result.Entries++
-	if e.PCR != pcr.IMA {
-		j.failAt(i, wire.Failure{ID: wire.IMAForeignPCR, Message: fmt.Sprintf("an entry for PCR %d, which is not quoted", e.PCR)})
-		return
-	}
-	if e.Violation() {
-		j.violation(i)
-		return
-	}
 	ev, err := e.Event()
+	if i == 0 && !j.past && (err != nil || e.Violation() || ev.Buffer != nil || string(ev.Name) != ima.BootAggregate) {
+		j.failAt(i, wire.Failure{ID: wire.IMANotMeasuring, Message: "the list does not begin with boot_aggregate, so nothing ties it to a boot"})
+	}
 	switch {
+	case e.Violation():
+		j.violation(i)
 	case err != nil:
 		j.failAt(i, wire.Failure{ID: wire.IMANoValidator, Message: err.Error()})
 	case ev.Buffer != nil:
@@ -93,9 +100,6 @@ var templates = map[string]bool{"ima-ng": true, "ima-sig": true}
 // violation judges a violation. What it says of a file is not covered by any
 // digest, so it is not repeated (I18).
 func (j *judge) violation(i uint64) {
-	if i == 0 {
-		j.notMeasuring(i)
-	}
 	if j.policy != nil && j.policy.Violations() == policy.ViolationsFail {
 		j.failAt(i, wire.Failure{ID: wire.IMAViolation, Message: "a violation: a file was written while it was measured, or measured while it was written",
 			Hint: `the list does not prove which file; a policy may accept violations with "ima": {"violations": "warn"}`})
@@ -104,11 +108,8 @@ func (j *judge) violation(i uint64) {
 
 func (j *judge) file(i uint64, ev ima.Event) {
 	aggregate := string(ev.Name) == ima.BootAggregate
-	switch {
-	case aggregate && !j.past:
+	if aggregate && !j.past {
 		j.bootAggregate(i, ev)
-	case !aggregate && i == 0:
-		j.notMeasuring(i)
 	}
 	if j.policy == nil {
 		return
@@ -125,10 +126,6 @@ func (j *judge) file(i uint64, ev ima.Event) {
 		}
 	}
 	j.failAt(i, f)
-}
-
-func (j *judge) notMeasuring(i uint64) {
-	j.failAt(i, wire.Failure{ID: wire.IMANotMeasuring, Message: "the list does not begin with boot_aggregate, so nothing ties it to a boot"})
 }
 
 // bootAggregate compares the entry with the quoted PCRs (kernel:
@@ -153,21 +150,35 @@ func (j *judge) bootAggregate(i uint64, ev ima.Event) {
 	j.failAt(i, f)
 }
 
+// maxDigest bounds the digest that is shown: no hash is longer than SHA-512.
+const maxDigest = 64 // bytes
+
 // digest shows an event's digest as "sha256:…".
 func digest(ev ima.Event) string {
-	name := "unknown"
+	name, d, more := "unknown", ev.Digest, ""
 	if ev.Algorithm.Known() {
 		name = ev.Algorithm.String()
 	}
-	return name + ":" + hex.EncodeToString(ev.Digest)
+	if len(d) > maxDigest {
+		d, more = d[:maxDigest], "…"
+	}
+	return name + ":" + hex.EncodeToString(d) + more
 }
 
+// maxPath bounds the path that is shown: PATH_MAX of the kernel.
+const maxPath = 4096 // bytes
+
 // Path shows a path of the list, which may be any bytes (I24): as it is if it is
-// printable, else quoted.
+// printable, else quoted; cut if no kernel has such a long one.
 func Path(name []byte) string {
+	more := ""
+	if len(name) > maxPath {
+		more = fmt.Sprintf("… (%d bytes)", len(name))
+		name = name[:maxPath]
+	}
 	s := string(name)
 	if wire.Printable(s, len(s)) && !slices.Contains(name, '"') {
-		return s
+		return s + more
 	}
-	return strconv.Quote(s)
+	return strconv.Quote(s) + more
 }

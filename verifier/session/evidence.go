@@ -166,7 +166,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	o := judge(b, r, p)
 	judged := time.Since(began)
 	if !o.Accepted {
-		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, o.Result.Failures)
+		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, o.Result)
 		return false, err
 	}
 	numbers, err := s.server.store.AddEntries(ctx, o.Certified)

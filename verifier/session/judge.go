@@ -80,6 +80,10 @@ func (s *Server) judgeAll(ctx context.Context) (failed int64) {
 // evidence that its last verdict rests on and the stored entries, and returns the
 // state after that.
 func (s *Server) judgeAgain(ctx context.Context, e store.Enrolment) (store.Standing, error) {
+	if err := s.again.Acquire(ctx, 1); err != nil {
+		return store.Standing{}, err
+	}
+	defer s.again.Release(1)
 	for range maxTries {
 		st, err := s.store.Standing(ctx, e)
 		if err != nil || st.JudgedInForce() {
@@ -114,7 +118,7 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 	if err != nil {
 		return r, err
 	}
-	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK}
+	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: st.Cleared}
 	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
 	if err != nil {
 		return r, fmt.Errorf("stored evidence: %w", err)

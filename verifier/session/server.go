@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type Server struct {
 
 	parked atomic.Int64
 	lists  *semaphore.Weighted // bytes of lists under judgement
+	again  *semaphore.Weighted // epochs that are judged again at one time
 
 	mu       sync.Mutex
 	live     map[string]live           // by agent id
@@ -41,7 +43,7 @@ type Server struct {
 // New makes a server. RunJudge must run while it is used.
 func New(s *store.Store, t Timing, log *slog.Logger) *Server {
 	return &Server{
-		store: s, timing: t, log: log, lists: semaphore.NewWeighted(maxLists),
+		store: s, timing: t, log: log, lists: semaphore.NewWeighted(maxLists), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		live: map[string]live{}, compiled: map[string]*policy.Policy{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -72,6 +74,9 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 	s.enter(e, c)
 	defer s.leave(e, c)
 	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.Context(), cancel)() // nothing goes on for a peer that has left
 	err = (&session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log}).run(ctx)
 	log.Info("session ended", "cause", err)
 	c.Close(codeOf(err), "")

@@ -120,7 +120,7 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 			label := "x"
 			return f.server.store.Update(f.t.Context(), verifiertest.AgentID, rest.AgentUpdate{Label: &label})
 		}, true, nil, wire.Trusted},
-		"a clearing": {func(f *fixture) error { return f.server.store.Clear(f.t.Context(), verifiertest.AgentID) }, true, nil, wire.Trusted},
+		"a clearing": {func(f *fixture) error { return f.server.store.Clear(f.t.Context(), verifiertest.AgentID, 0) }, true, nil, wire.Trusted},
 		"the end of the enrolment": {func(f *fixture) error {
 			_, err := f.server.store.Delete(f.t.Context(), verifiertest.AgentID)
 			return err

@@ -62,7 +62,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := appendEntries(tx, e, a, id[:]); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id[:], a.Outcome.Result.Failures, a.Outcome.Certified, now); err != nil {
+		if err := addFailures(tx, e, id[:], a.Outcome.Result, a.Outcome.Certified, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -74,10 +74,15 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 	return next, err
 }
 
-// Fail records failures of an evidence that was not accepted. The state stays
+// Fail records the failures of an evidence that was not accepted, under the epoch
+// in force if there is one, so that the same again is the same. The state stays
 // where it was but for its revision.
-func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.Begun, failures []wire.Failure) (Standing, error) {
-	id := b.Epoch().ID(e.ID)
+func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.Begun, r wire.Result) (Standing, error) {
+	id := st.EpochID
+	if st.Epoch == nil {
+		first := b.Epoch().ID(e.ID)
+		id = first[:]
+	}
 	var next Standing
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
@@ -87,7 +92,7 @@ func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.B
 		if err := compareAndSwap(tx, e, st); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id[:], failures, imalist.Certified{}, now); err != nil {
+		if err := addFailures(tx, e, id, r, imalist.Certified{}, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -153,10 +158,7 @@ func judgedInForce(tx *sql.Tx, e Enrolment, r wire.Result) error {
 func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, now time.Time) error {
 	ep, q, r := a.Begun.Epoch(), a.Begun.Quote(), a.Outcome.Certified.Replayed()
 	from, to := r.From(), r.To()
-	until := a.TrustedUntil
-	if st.TrustedUntil.After(until) {
-		until = st.TrustedUntil
-	}
+	until := trustedUntil(st, a, now)
 	if a.Begun.New() {
 		if err := newEpoch(tx, e, now); err != nil {
 			return err
@@ -168,12 +170,29 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 		}
 	}
 	return one(tx, `UPDATE state SET judged = ?, epoch = ?, reset_count = ?, restart_count = ?, boot = ?, bank = ?, entries = ?, pcr = ?,
-			clock = ?, evidence = ?, trusted_until = ?, attested_at = ?, nonce_at = ?, trigger = ?, first_entry = ?, new_entries = ?,
+			clock = ?, evidence = ?, trusted_until = ?, trusted_for = ?, attested_at = ?, nonce_at = ?, trigger = ?, first_entry = ?, new_entries = ?,
 			replay_nanos = ?, firmware = ? WHERE enrolment = ?`,
 		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), int64(to.Entries()), to.PCR(),
-		int64(q.Clock()), proof, millis(until), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), len(a.Entries),
+		int64(q.Clock()), proof, millis(until), a.trustedFor().Milliseconds(), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), len(a.Entries),
 		a.Replay.Nanoseconds(), firmware(q.Firmware()), e.ID)
 }
+
+// trustedUntil returns until when an agent is trusted after an evidence: as long
+// as the newest nonce that it has answered allows, and never further ahead than
+// any nonce could, should the clock have been set back.
+func trustedUntil(st Standing, a Accepted, now time.Time) time.Time {
+	until := a.TrustedUntil
+	if st.TrustedUntil.After(until) {
+		until = st.TrustedUntil
+	}
+	if last := now.Add(a.trustedFor()); until.After(last) {
+		until = last
+	}
+	return until
+}
+
+// trustedFor is T.
+func (a Accepted) trustedFor() time.Duration { return a.TrustedUntil.Sub(a.NonceIssued) }
 
 // newEpoch forgets the list and the boot log of the epoch before. Its failures
 // stay.
@@ -183,7 +202,7 @@ func newEpoch(tx *sql.Tx, e Enrolment, now time.Time) error {
 			return err
 		}
 	}
-	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0
+	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0, cleared_entries = 0
 		WHERE enrolment = ?`, millis(now), e.ID)
 }
 

@@ -23,43 +23,50 @@ func entryOf(f wire.Failure) int64 {
 	return int64(*f.Entry)
 }
 
-// addFailures records failures, those of entries with the entry's bytes from list.
-// The same one again is counted; one that is not about an entry then stands again,
-// if it was cleared, because it happened again.
-func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, failures []wire.Failure, list imalist.Certified, now time.Time) error {
-	if len(failures) == 0 {
+// addFailures records the failures of a result, those of entries with the entry's
+// bytes from list. The same one again is counted; one that is not about an entry
+// then stands again, if it was cleared, because it happened again. Failures of
+// entries are kept up to a limit and counted beyond it.
+func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imalist.Certified, now time.Time) error {
+	if len(r.Failures) == 0 {
 		return nil
 	}
 	var kept int
-	if err := tx.QueryRow(`SELECT count(*) FROM failure WHERE enrolment = ? AND epoch = ?`, e.ID, epoch).Scan(&kept); err != nil {
+	err := tx.QueryRow(`SELECT count(*) FROM failure WHERE enrolment = ? AND epoch = ? AND entry >= 0 AND cleared_at IS NULL`,
+		e.ID, epoch).Scan(&kept)
+	if err != nil {
 		return err
 	}
 	insert, err := tx.Prepare(`INSERT INTO failure (enrolment, epoch, entry, id, body, raw, first_at, last_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
-		ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at,
-			body = CASE WHEN entry = -1 THEN excluded.body ELSE body END,
+		ON CONFLICT DO UPDATE SET count = count + 1, last_at = excluded.last_at, body = excluded.body,
 			cleared_at = CASE WHEN entry = -1 THEN NULL ELSE cleared_at END`)
 	if err != nil {
 		return err
 	}
 	defer insert.Close()
-	room := max(0, wire.MaxKeptFailures-kept)
-	if more := len(failures) - room; more > 0 {
-		failures = failures[:room]
-		if err := one(tx, `UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, more, e.ID); err != nil {
-			return err
+	raw := entriesOf(r.Failures, list)
+	more := r.More
+	for _, f := range r.Failures {
+		entry := entryOf(f)
+		if entry >= 0 && kept >= wire.MaxKeptFailures {
+			more++
+			continue
 		}
-	}
-	raw := entriesOf(failures, list)
-	for _, f := range failures {
+		if entry >= 0 {
+			kept++
+		}
 		body, err := json.Marshal(f)
 		if err != nil {
 			return err
 		}
-		if _, err := insert.Exec(e.ID, epoch, entryOf(f), f.ID, body, raw[entryOf(f)], millis(now)); err != nil {
+		if _, err := insert.Exec(e.ID, epoch, entry, f.ID, body, raw[entry], millis(now)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if more == 0 {
+		return nil
+	}
+	return one(tx, `UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, more, e.ID)
 }
 
 // entriesOf returns the bytes of the entries that failed, by index.
@@ -112,19 +119,29 @@ func (s *Store) NewestFailure(ctx context.Context, e Enrolment) (id wire.Failure
 	return id, err
 }
 
-// Clear marks every standing failure of an agent as cleared by the operator, or
-// returns ErrNotFound.
-func (s *Store) Clear(ctx context.Context, agent string) error {
+// Clear marks every standing failure of an agent as cleared by the operator, who
+// has seen that there are so many. The error is ErrConflict if there are others by
+// now, ErrNotFound if the agent is not enrolled.
+func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
 		if err != nil {
 			return err
 		}
 		var id int64
-		row := tx.QueryRow(`UPDATE state SET rev = rev + 1, failures_unkept = 0, failures_lost = 0
-			WHERE enrolment = (SELECT id FROM enrolment WHERE agent = ?) RETURNING enrolment`, agent)
-		if err := row.Scan(&id); err != nil {
+		var standing int
+		row := tx.QueryRow(`SELECT state.enrolment, failures_unkept + failures_lost +
+				(SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
+			FROM state JOIN enrolment ON enrolment.id = state.enrolment WHERE agent = ?`, agent)
+		if err := row.Scan(&id, &standing); err != nil {
 			return notFound(err)
+		}
+		if standing != seen {
+			return ErrConflict
+		}
+		if err := one(tx, `UPDATE state SET rev = rev + 1, failures_unkept = 0, failures_lost = 0, cleared_entries = coalesce(entries, 0)
+			WHERE enrolment = ?`, id); err != nil {
+			return err
 		}
 		_, err = tx.Exec(`UPDATE failure SET cleared_at = ? WHERE enrolment = ? AND cleared_at IS NULL`, millis(now), id)
 		return err

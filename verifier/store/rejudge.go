@@ -134,5 +134,5 @@ func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.
 			return err
 		}
 	}
-	return addFailures(tx, e, st.EpochID, r.Result.Failures, r.List, now)
+	return addFailures(tx, e, st.EpochID, r.Result, r.List, now)
 }

@@ -14,7 +14,7 @@ import (
 
 const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesce(policy.name, ''), ` + inForce + `, judged,
 	epoch, reset_count, restart_count, entries, bank, epoch_at,
-	trusted_until, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
+	trusted_until, trusted_for, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
 	rejected_at, rejected_id, rejected_message, rejected_count,
 	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
 	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy`
@@ -59,7 +59,7 @@ type agentRow struct {
 	policy, inForce, judged                    string
 	epoch                                      []byte
 	reset, restart, entries, bank, epochAt     sql.NullInt64
-	until, attested, nonce                     sql.NullInt64
+	until, span, attested, nonce               sql.NullInt64
 	trigger, firmware, rejectedID, rejectedMsg sql.NullString
 	first, added, replay, clock, rejectedAt    sql.NullInt64
 	rejectedCount                              int64
@@ -70,7 +70,7 @@ func scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, 
 	var enrolled int64
 	err := row.Scan(&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
 		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
-		&r.until, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
+		&r.until, &r.span, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
 		&r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount, &r.FailureCount)
 	if err != nil {
 		return rest.Agent{}, err
@@ -117,6 +117,8 @@ func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
 		return wire.Pending, "no evidence was accepted yet"
 	case r.judged != r.inForce:
 		return wire.Pending, "the policy has changed and the list is being judged again"
+	case r.until.Int64 > now.UnixMilli()+r.span.Int64:
+		return wire.Stale, "the clock was set back since the last evidence"
 	case now.UnixMilli() >= r.until.Int64:
 		return wire.Stale, fmt.Sprintf("no evidence in time: the last one's nonce was issued at %s", fromMillis(r.nonce.Int64).Format(time.RFC3339))
 	case r.inForce == wire.NotEvaluated:

@@ -179,7 +179,10 @@ func TestAgentThroughItsStates(t *testing.T) {
 	if err != nil || len(failures) != 2 || failures[0].ID != wire.IMAWrongDigest || *failures[0].Entry != 2 || failures[1].ID != wire.IMANotInPolicy {
 		t.Errorf("%+v, %v", failures, err)
 	}
-	if err := s.Clear(t.Context(), verifiertest.AgentID); err != nil {
+	if err := s.Clear(t.Context(), verifiertest.AgentID, 1); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("cleared unseen: %v", err)
+	}
+	if err := s.Clear(t.Context(), verifiertest.AgentID, 2); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Trusted || a.FailureCount != 0 {
@@ -194,7 +197,8 @@ func TestI07_TrustRunsOut(t *testing.T) {
 	e := enrol(t, s, m, "web")
 	st := standing(t, s, e)
 	a := attest(t, s, m, st, p)
-	a.TrustedUntil = a.NonceIssued.Add(-time.Millisecond)
+	a.NonceIssued = a.NonceIssued.Add(-time.Hour)
+	a.TrustedUntil = a.NonceIssued.Add(time.Minute)
 	if _, err := s.Commit(t.Context(), e, st, a); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +209,8 @@ func TestI07_TrustRunsOut(t *testing.T) {
 	commit(t, s, m, e, p)
 	st = standing(t, s, e)
 	a = attest(t, s, m, st, p)
-	a.TrustedUntil = a.NonceIssued.Add(-time.Hour)
+	a.NonceIssued = a.NonceIssued.Add(-time.Hour)
+	a.TrustedUntil = a.NonceIssued.Add(time.Minute)
 	if _, err := s.Commit(t.Context(), e, st, a); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +294,7 @@ func TestI22_PolicyChangesRaceEvidence(t *testing.T) {
 		}
 	}
 	for _, c := range []change{
-		{"failures cleared", func() error { return s.Clear(t.Context(), verifiertest.AgentID) }},
+		{"failures cleared", func() error { return s.Clear(t.Context(), verifiertest.AgentID, 0) }},
 		{"a rejection in between", func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") }},
 		{"policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/b"); return s.UpdatePolicy(t.Context(), r) }},
 		{"judged by one that is not in force", func() error { return nil }},
@@ -410,7 +415,7 @@ func TestRejudge(t *testing.T) {
 	if err := s.UpdatePolicy(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Clear(t.Context(), verifiertest.AgentID); err != nil {
+	if err := s.Clear(t.Context(), verifiertest.AgentID, 3); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Pending {
@@ -601,5 +606,112 @@ func BenchmarkAddEntries(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/entries, "ns/entry")
 		})
+	}
+}
+
+// What an operator has cleared stays cleared, and what is beyond the limit of what
+// is kept is not forgotten: by a reboot, a policy change, or both.
+func TestFailuresBeyondTheLimit(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	want := func(when string, failures int) {
+		t.Helper()
+		if a := trust(t, s); a.FailureCount != failures {
+			t.Errorf("%s: %d failures, want %d", when, a.FailureCount, failures)
+		}
+	}
+	rejudge := func() {
+		t.Helper()
+		st := standing(t, s, e)
+		list, err := s.List(t.Context(), st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof, err := s.Proof(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := m.Standing()
+		fresh.Cleared = st.Cleared
+		b, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := b.Finish(list, nil, p)
+		if _, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, List: o.Certified}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad := func(n int) {
+		for range n {
+			m.File(fmt.Sprintf("/bad/%d", len(m.List)), bad)
+		}
+		commit(t, s, m, e, p)
+	}
+	bad(wire.MaxKeptFailures + 2)
+	want("at first", wire.MaxKeptFailures+2)
+	rejudge()
+	want("judged again", wire.MaxKeptFailures+2)
+	if err := s.Clear(t.Context(), verifiertest.AgentID, wire.MaxKeptFailures+2); err != nil {
+		t.Fatal(err)
+	}
+	rejudge()
+	want("cleared and judged again", 0)
+	bad(1)
+	want("one more", 1)
+	bad(wire.MaxKeptFailures)
+	want("many more", wire.MaxKeptFailures+1)
+	m.Reboot()
+	commit(t, s, m, e, p)
+	rejudge()
+	want("after a reboot", wire.MaxKeptFailures+1)
+}
+
+// Failures that are not about an entry are kept whatever else is.
+func TestRollbackIsOneFailure(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	for i := range wire.MaxKeptFailures {
+		m.File(fmt.Sprintf("/bad/%d", i), bad)
+	}
+	commit(t, s, m, e, p)
+	for i := range 3 {
+		m.Boot = bytes.Repeat([]byte{byte(i)}, 32) // the same boot with other contents
+		st := standing(t, s, e)
+		ev, _ := m.Evidence(0)
+		b, err := appraise.Begin(st.Standing, verifiertest.Question(), ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := b.Finish(ima.Replayed{}, nil, p)
+		if _, err := s.Fail(t.Context(), e, st, b, o.Result); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := trust(t, s); a.FailureCount != wire.MaxKeptFailures+1 {
+		t.Errorf("%d failures", a.FailureCount)
+	}
+}
+
+// I07: a nonce that was issued by a clock that was ahead brings no trust once the
+// clock is right.
+func TestI07_ClockSetBack(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	st := standing(t, s, e)
+	a := attest(t, s, m, st, p)
+	a.NonceIssued = a.NonceIssued.Add(24 * time.Hour)
+	a.TrustedUntil = a.TrustedUntil.Add(24 * time.Hour)
+	if _, err := s.Commit(t.Context(), e, st, a); err != nil {
+		t.Fatal(err)
+	}
+	if got := trust(t, s); got.TrustedUntil.After(time.Now().Add(2 * time.Minute)) {
+		t.Errorf("trusted until %v", got.TrustedUntil)
 	}
 }

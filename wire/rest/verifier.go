@@ -34,6 +34,12 @@ type AgentUpdate struct {
 	Policy *string `json:"policy,omitempty"`
 }
 
+// ClearRequest says how many failures the operator has seen, so that none is
+// cleared unseen: that of Agent.FailureCount.
+type ClearRequest struct {
+	Failures int `json:"failures"`
+}
+
 // Agent is an enrolled agent as the verifier sees it now. Trust is computed when
 // it is read.
 type Agent struct {

@@ -96,6 +96,13 @@ func (db *DB) Close() error {
 // ensureFile makes the file, because SQLite would make it readable by all, and
 // gives its write-ahead log the mode that the file has.
 func ensureFile(path string) error {
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if dir.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("database %s is in a directory with mode %04o, where others may replace it; run: chmod go-w %s", path, dir.Mode().Perm(), filepath.Dir(path))
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)

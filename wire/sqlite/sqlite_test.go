@@ -163,6 +163,16 @@ func TestFilesAreForTheOwnerAlone(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	lax, text := filepath.Join(dir, "lax.db"), filepath.Join(dir, "text.db")
+	open := filepath.Join(t.TempDir(), "open")
+	if err := os.Mkdir(open, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(filepath.Join(open, "x.db"), schema(kv)); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
+		t.Errorf("a directory that others may write: %v", err)
+	}
 	for file, mode := range map[string]os.FileMode{lax: 0o640, text: 0o600} {
 		if err := os.WriteFile(file, []byte(strings.Repeat("no database ", 100)), mode); err != nil {
 			t.Fatal(err)

@@ -110,7 +110,8 @@ func publicKey(area *tpm2.TPMTPublic) (crypto.PublicKey, error) {
 	return nil, fmt.Errorf("key type 0x%04x", uint16(area.Type))
 }
 
-// defaultExponent is what an exponent of 0 means (part 2, section 12.2.3.5).
+// defaultExponent is what an exponent of 0 means (part 2, section 12.2.3.5), as
+// every template has it: spelt out it would be the same key under another Name.
 const defaultExponent = 65537
 
 func rsaKey(area *tpm2.TPMTPublic) (crypto.PublicKey, error) {
@@ -128,7 +129,11 @@ func rsaKey(area *tpm2.TPMTPublic) (crypto.PublicKey, error) {
 	default:
 		return nil, fmt.Errorf("an RSA key of %d bits", parms.KeyBits)
 	}
-	if parms.Exponent != 0 && parms.Exponent != defaultExponent || n.BitLen() != int(parms.KeyBits) {
+	if len(unique.Buffer) != int(parms.KeyBits)/8 {
+		// A longer buffer with zeros in front is the same key under another Name (I01).
+		return nil, fmt.Errorf("an RSA modulus of %d bytes for a key of %d bits", len(unique.Buffer), parms.KeyBits)
+	}
+	if parms.Exponent != 0 || n.BitLen() != int(parms.KeyBits) || n.Bit(0) == 0 {
 		return nil, fmt.Errorf("an RSA modulus of %d bits for a key of %d, exponent %d", n.BitLen(), parms.KeyBits, parms.Exponent)
 	}
 	return &rsa.PublicKey{N: n, E: defaultExponent}, nil

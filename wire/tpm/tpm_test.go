@@ -187,6 +187,37 @@ func TestI01_NameAndIDAreDerived(t *testing.T) {
 	}
 }
 
+// I01: one key has one public area. Zeros in front of a modulus, or its exponent
+// spelt out, would be the same key under another Name and another agent id.
+func TestI01_OneKeyHasOnePublicArea(t *testing.T) {
+	area := public(t, "ek_rsa2048").Area()
+	modulus, err := area.Unique.RSA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range map[string][]byte{
+		"a zero in front":     append([]byte{0}, modulus.Buffer...),
+		"many":                append(make([]byte, 100), modulus.Buffer...),
+		"the first byte gone": modulus.Buffer[1:],
+		"even":                append(bytes.Clone(modulus.Buffer[:255]), modulus.Buffer[255]&^1),
+	} {
+		area.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{Buffer: n})
+		if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	area = public(t, "ek_rsa2048").Area()
+	parms, err := area.Parameters.RSADetail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parms.Exponent = 65537
+	area.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, parms)
+	if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
+		t.Errorf("the exponent spelt out: %v", err)
+	}
+}
+
 func FuzzParsePublic(f *testing.F) {
 	for _, name := range []string{"ak_ecc", "ak_rsa", "ek_rsa2048"} {
 		f.Add(capture(f, name+".pub.tpm2b_public.bin")[2:])

@@ -42,6 +42,7 @@ CREATE TABLE state (
     clock         INTEGER,
     evidence      BLOB,
     trusted_until INTEGER,
+    trusted_for   INTEGER, -- T: no trust reaches further ahead than this
     attested_at   INTEGER,
     nonce_at      INTEGER,
     trigger       TEXT,
@@ -50,6 +51,7 @@ CREATE TABLE state (
     replay_nanos  INTEGER,
     firmware      TEXT,
 
+    cleared_entries INTEGER NOT NULL DEFAULT 0, -- what failed of the epoch's first so many entries, an operator has cleared
     failures_unkept INTEGER NOT NULL DEFAULT 0, -- of the epoch, beyond the limit of kept ones
     failures_lost   INTEGER NOT NULL DEFAULT 0, -- the same of earlier epochs, which nobody can judge again
     rejected_at      INTEGER,
