@@ -170,7 +170,7 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(filepath.Join(open, "x.db"), schema(kv)); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
+	if _, err := Open(filepath.Join(open, "x.db"), kv); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
 		t.Errorf("a directory that others may write: %v", err)
 	}
 	for file, mode := range map[string]os.FileMode{lax: 0o640, text: 0o600} {
