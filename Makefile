@@ -39,4 +39,4 @@ deps: ## install what demo and tests need beyond git, make and Go (Debian)
 	@.ci/deps test
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin .demo

@@ -133,7 +133,7 @@ func quietly(ts *testscript.TestScript, args []string) ([]byte, error) {
 		}
 		cmd := exec.Command(path, args[1:]...)
 		cmd.Dir = ts.MkAbs(".")
-		cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME")}
+		cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "ETC=" + ts.Getenv("ETC")}
 		return cmd.CombinedOutput()
 	}
 	return nil, exec.ErrNotFound

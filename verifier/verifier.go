@@ -50,7 +50,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return d.sessions.RunJudge(ctx) })
 	g.Go(func() error { return d.agents.Serve(ctx, d.sessions.Handle) })
 	g.Go(func() error { return daemon.ServeTLS(ctx, d.rest, d.listener) })
-	log.Info("verifier is ready", "address", d.listener.Addr().String(), "database", cfg.database(), "trusted_for", cfg.timing().Trust())
+	log.Info("verifier is ready", "address", d.listener.Addr().String(), "database", cfg.database(), "trusted_for", cfg.timing().Trust().String())
 	if cfg.OnReady != nil {
 		cfg.OnReady(d.listener.Addr().String())
 	}

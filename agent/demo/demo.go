@@ -11,9 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -27,12 +29,16 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quicklime-demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	bin := flags.String("bin", "bin", "`DIR` with the programs")
-	dir := flags.String("dir", ".demo", "`DIR` for everything the demo makes; it must not exist")
+	dir := flags.String("dir", ".demo", "`DIR` for everything the demo makes")
 	capture := flags.String("capture", "testdata/captures/bench-20k-tpm", "`DIR` with the captured machine")
 	keep := flags.Bool("keep", false, "leave the folder, with every log, behind")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
+		return 2
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "quicklime-demo: it takes no argument %q\n", flags.Arg(0))
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,11 +57,11 @@ var chapters = []struct {
 	title string
 	tell  func(*stage) error
 }{
-	{"Registrar and verifier start on their defaults: SQLite, a CA of their own", (*stage).servers},
+	{"Registrar and verifier start: SQLite inside, a CA made at first start", (*stage).servers},
 	{"A machine boots: a software TPM in the state of a captured one", (*stage).boot},
 	{"The machine joins: its TPM proves itself to the registrar", (*stage).join},
 	{"A runtime policy from its own list; the machine is enrolled, and trusted", (*stage).enrol},
-	{"A file that is not in the policy is measured", (*stage).tamper},
+	{"Files that the policy does not allow are measured", (*stage).tamper},
 	{"The policy is extended: trusted again, without asking the machine", (*stage).extend},
 	{"The verifier is killed and started again: the agent goes on where it was", (*stage).crash},
 	{"The machine reboots: a new epoch, a full list, judged again", (*stage).reboot},
@@ -63,17 +69,21 @@ var chapters = []struct {
 
 // tell tells the story in a new folder, which it removes again.
 func tell(ctx context.Context, out io.Writer, bin, dir, capture string, keep bool) (err error) {
+	runtime.LockOSThread() // a program's Pdeathsig is of the thread that started it
 	s, err := newStage(ctx, out, bin, dir, capture)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		err = errors.Join(err, s.end())
-		if err != nil || keep {
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
+			err = errors.Join(errors.New("interrupted"), os.RemoveAll(s.dir))
+		case err != nil || keep:
 			fmt.Fprintf(out, "\nThe folder with all logs is %s\n", s.dir)
-			return
+		default:
+			err = os.RemoveAll(s.dir)
 		}
-		err = os.RemoveAll(s.dir)
 	}()
 	s.print("Quicklime: a machine's story, told by its programs\n")
 	s.print("The TPM is emulated (swtpm), for development and tests only: an emulator proves nothing about a machine.\n")
@@ -113,8 +123,8 @@ func newStage(ctx context.Context, out io.Writer, bin, dir, capture string) (*st
 		}
 		*p.to = abs
 	}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w; remove it, or name another with --dir", err)
+	if err := s.empty(); err != nil {
+		return nil, err
 	}
 	for _, sub := range []string{"etc", "files", "log"} {
 		if err := os.Mkdir(s.path(sub), 0o700); err != nil {
@@ -122,4 +132,24 @@ func newStage(ctx context.Context, out io.Writer, bin, dir, capture string) (*st
 		}
 	}
 	return s, nil
+}
+
+// marker is in every folder that the demo made.
+const marker = "made-by-quicklime-demo"
+
+// empty makes the folder, in the place of one that an earlier telling left.
+func (s *stage) empty() error {
+	if _, err := os.Stat(s.path(marker)); err == nil {
+		if err := os.RemoveAll(s.dir); err != nil {
+			return err
+		}
+	}
+	err := os.Mkdir(s.dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w, and the demo did not make it; name another with --dir", err)
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path(marker), nil, 0o600)
 }

@@ -61,6 +61,7 @@ func (s *stage) start(name string, args ...string) (*daemon, io.Reader, error) {
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Stderr = log
+	// ctrl-C is for the demo, which ends them in order; they end with it if it is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -111,17 +112,36 @@ func (s *stage) end() (err error) {
 }
 
 // run runs a program to its end, shows the command, and returns its output. An
-// exit code other than 0 is an error with what it said.
-func (s *stage) run(stdin io.Reader, name string, args ...string) ([]byte, error) {
-	s.print("   $ %s %s\n", name, s.short(args))
+// exit code other than 0 is an error with what it said. Standard input has a name
+// to show, unless it is empty.
+func (s *stage) run(stdin input, name string, args ...string) ([]byte, error) {
+	s.print("   $ %s %s%s\n", name, s.short(args), stdin.shown())
 	return s.quiet(stdin, name, args...)
 }
 
+// input is a file in the demo's folder as standard input; empty: none.
+type input string
+
+func (i input) shown() string {
+	if i == "" {
+		return ""
+	}
+	return " < " + filepath.Base(string(i))
+}
+
 // quiet is run without showing the command.
-func (s *stage) quiet(stdin io.Reader, name string, args ...string) ([]byte, error) {
+func (s *stage) quiet(stdin input, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(s.ctx, filepath.Join(s.bin, name), args...)
 	var out, said bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &said
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if stdin != "" {
+		f, err := os.Open(string(stdin))
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		cmd.Stdin = f
+	}
 	if err := cmd.Run(); err != nil {
 		return out.Bytes(), fmt.Errorf("%s %s: %w: %s%s", name, s.short(args), err, said.Bytes(), out.Bytes())
 	}
@@ -130,16 +150,21 @@ func (s *stage) quiet(stdin io.Reader, name string, args ...string) ([]byte, err
 
 // show runs a program and shows what it prints.
 func (s *stage) show(name string, args ...string) error {
-	out, err := s.run(nil, name, args...)
-	for line := range bytes.Lines(out) {
-		s.print("     %s", line)
-	}
+	out, err := s.run("", name, args...)
+	s.printLines(out)
 	return err
+}
+
+// printLines shows what a program printed.
+func (s *stage) printLines(out []byte) {
+	for line := range bytes.Lines(out) {
+		s.print("%s\n", strings.TrimRight("     "+string(line), " \n"))
+	}
 }
 
 // tenant runs a tenant command for its JSON.
 func (s *stage) tenant(into any, args ...string) error {
-	out, err := s.quiet(nil, "quicklime-tenant", append(args, "--json", "--config", s.path("etc"))...)
+	out, err := s.quiet("", "quicklime-tenant", append(args, "--json", "--config", s.path("etc"))...)
 	if err != nil {
 		return err
 	}

@@ -53,10 +53,10 @@ func afterOf(r *http.Request) (after int64, ok bool, err error) {
 // patience is how long a poll waits: LongPoll, or until just after the agent's
 // trust runs out, because then it is stale without a new revision.
 func patience(a rest.Agent, now time.Time) time.Duration {
-	if a.TrustedUntil == nil || !a.TrustedUntil.After(now) {
+	if a.FreshUntil == nil || !a.FreshUntil.After(now) {
 		return LongPoll
 	}
-	return min(LongPoll, a.TrustedUntil.Sub(now)+time.Millisecond)
+	return min(LongPoll, a.FreshUntil.Sub(now)+time.Millisecond)
 }
 
 func (a agents) enrol(w http.ResponseWriter, r *http.Request) error {

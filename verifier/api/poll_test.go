@@ -44,7 +44,7 @@ func TestGetAgentPolls(t *testing.T) {
 				m := newMemory()
 				a := rest.Agent{ID: id, Revision: 7}
 				if c.until != 0 {
-					a.TrustedUntil = at(c.until)
+					a.FreshUntil = at(c.until)
 				}
 				m.agents[id] = a
 				if c.change > 0 {

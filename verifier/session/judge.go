@@ -71,7 +71,7 @@ func (s *Server) judgeAll(ctx context.Context) (failed int64) {
 	}
 	g.Wait()
 	if len(all) > 0 {
-		s.log.Info("judged again by the policies in force", "agents", int64(len(all))-failures.Load(), "failed", failures.Load(), "took", time.Since(began))
+		s.log.Info("judged again by the policies in force", "agents", int64(len(all))-failures.Load(), "failed", failures.Load(), "took", time.Since(began).String())
 	}
 	return failures.Load()
 }

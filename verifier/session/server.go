@@ -10,6 +10,7 @@ package session
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -89,13 +90,16 @@ func codeOf(err error) channel.Code {
 		return channel.CodeNotEnrolled
 	case errors.Is(err, errProtocol):
 		return channel.CodeProtocol
+	case errors.Is(err, errSilent):
+		return channel.CodeSilent
 	}
 	return channel.CodeInternal
 }
 
 // enrolment returns the enrolment of a client, for which it may have to wait.
 func (s *Server) enrolment(ctx context.Context, c *channel.Conn) (store.Enrolment, error) {
-	e, err := s.store.BySPKI(ctx, c.Peer().SPKI)
+	spki := c.Peer().SPKI
+	e, err := s.store.BySPKI(ctx, spki)
 	if !errors.Is(err, store.ErrNotFound) {
 		return e, err
 	}
@@ -104,7 +108,7 @@ func (s *Server) enrolment(ctx context.Context, c *channel.Conn) (store.Enrolmen
 		return e, errFull
 	}
 	defer s.parked.Add(-1)
-	s.log.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String())
+	s.log.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String(), "transport_key", hex.EncodeToString(spki[:8]))
 	ctx, cancel := context.WithTimeout(ctx, maxParkedTime)
 	defer cancel()
 	for errors.Is(err, store.ErrNotFound) {

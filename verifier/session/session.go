@@ -16,8 +16,12 @@ import (
 	"quicklime/wire/pcr"
 )
 
-// errProtocol says that the agent broke the protocol.
-var errProtocol = errors.New("protocol violation")
+var (
+	// errProtocol says that the agent broke the protocol.
+	errProtocol = errors.New("protocol violation")
+	// errSilent says that the agent owes evidence and did not send it in time.
+	errSilent = errors.New("no evidence in time")
+)
 
 // nonce is a live nonce. Trust that it brings is dated from its issue.
 type nonce struct {
@@ -151,10 +155,10 @@ func chooseBank(active []pcr.Bank, lowest pcr.Bank) pcr.Bank {
 // answer. Ending the session takes no trust away; that runs out by itself.
 func (s *session) tick(ctx context.Context) error {
 	if s.challenge != nil {
-		return fmt.Errorf("%w: a challenge was not answered within %v", errProtocol, s.server.timing.Answer)
+		return fmt.Errorf("%w: a challenge was not answered within %v", errSilent, s.server.timing.Answer)
 	}
 	if s.trust == "" {
-		return fmt.Errorf("%w: no evidence within %v", errProtocol, startTimeout)
+		return fmt.Errorf("%w: none within %v of Welcome", errSilent, startTimeout)
 	}
 	n, err := s.server.newNonce(ctx)
 	if err != nil {

@@ -283,12 +283,12 @@ func TestI13_UnansweredChallengeEndsTheSession(t *testing.T) {
 	a.enrol(pcr.SHA256, "")
 	a.begin()
 	a.attest(0)
-	until := *v.status().TrustedUntil
+	until := *v.status().FreshUntil
 	receive[wire.Challenge](a)
-	if code := a.closed(); code != channel.CodeProtocol {
+	if code := a.closed(); code != channel.CodeSilent {
 		t.Errorf("%v", code)
 	}
-	if got := *v.status().TrustedUntil; !got.Equal(until) {
+	if got := *v.status().FreshUntil; !got.Equal(until) {
 		t.Errorf("trust runs until %v, before it was %v", got, until)
 	}
 }
@@ -314,7 +314,7 @@ func TestI13_TalkingIsNoAnswer(t *testing.T) {
 		}()
 	}
 	receive[wire.Challenge](a)
-	if code := a.closed(); code != channel.CodeProtocol {
+	if code := a.closed(); code != channel.CodeSilent {
 		t.Errorf("%v", code)
 	}
 	close(ended)

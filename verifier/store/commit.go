@@ -76,7 +76,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 
 // Fail records the failures of an evidence that was not accepted, under the epoch
 // in force if there is one, so that the same again is the same. The state stays
-// where it was but for its revision.
+// where it was but for its revision; trust that older evidence brought ends.
 func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.Begun, r wire.Result) (Standing, error) {
 	id := st.EpochID
 	if st.Epoch == nil {
@@ -90,6 +90,9 @@ func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.B
 			return err
 		}
 		if err := compareAndSwap(tx, e, st); err != nil {
+			return err
+		}
+		if err := one(tx, `UPDATE state SET trusted_until = 0 WHERE enrolment = ?`, e.ID); err != nil {
 			return err
 		}
 		if err := addFailures(tx, e, id, r, imalist.Certified{}, now); err != nil {

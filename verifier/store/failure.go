@@ -119,8 +119,9 @@ func (s *Store) NewestFailure(ctx context.Context, e Enrolment) (id wire.Failure
 	return id, err
 }
 
-// Clear marks every standing failure of an agent as cleared by the operator, who
-// has seen that there are so many. The error is ErrConflict if there are others by
+// Clear marks the standing failures of an agent as cleared by the operator, who
+// has seen that there are so many. What says that nothing ties the list to the
+// boot in force stays: it is no event that is over, but what the machine is. The error is ErrConflict if there are others by
 // now, ErrNotFound if the agent is not enrolled.
 func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
@@ -139,12 +140,18 @@ func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
 		if standing != seen {
 			return ErrConflict
 		}
-		if err := one(tx, `UPDATE state SET rev = rev + 1, failures_unkept = 0, failures_lost = 0, cleared_entries = coalesce(entries, 0)
-			WHERE enrolment = ?`, id); err != nil {
+		r, err := tx.Exec(`UPDATE failure SET cleared_at = ? WHERE enrolment = ? AND cleared_at IS NULL
+			AND NOT (id IN (?, ?) AND epoch = (SELECT epoch FROM state WHERE state.enrolment = failure.enrolment))`,
+			millis(now), id, wire.IMABootAggregate, wire.IMANotMeasuring)
+		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(`UPDATE failure SET cleared_at = ? WHERE enrolment = ? AND cleared_at IS NULL`, millis(now), id)
-		return err
+		cleared, err := r.RowsAffected()
+		if err != nil {
+			return err
+		}
+		return one(tx, `UPDATE state SET rev = rev + 1, cleared_count = cleared_count + ? + failures_unkept + failures_lost, cleared_at = ?,
+			failures_unkept = 0, failures_lost = 0, cleared_entries = coalesce(entries, 0) WHERE enrolment = ?`, cleared, millis(now), id)
 	})
 	if err == nil {
 		s.changes.announce(agent)

@@ -15,7 +15,7 @@ import (
 const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesce(policy.name, ''), ` + inForce + `, judged,
 	epoch, reset_count, restart_count, entries, bank, epoch_at,
 	trusted_until, trusted_for, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
-	rejected_at, rejected_id, rejected_message, rejected_count,
+	cleared_count, cleared_at, rejected_at, rejected_id, rejected_message, rejected_count,
 	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
 	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy`
 
@@ -62,16 +62,18 @@ type agentRow struct {
 	until, span, attested, nonce               sql.NullInt64
 	trigger, firmware, rejectedID, rejectedMsg sql.NullString
 	first, added, replay, clock, rejectedAt    sql.NullInt64
+	clearedAt                                  sql.NullInt64
 	rejectedCount                              int64
 }
 
 func scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, error) {
 	var r agentRow
 	var enrolled int64
+	var cleared int
 	err := row.Scan(&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
 		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
 		&r.until, &r.span, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
-		&r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount, &r.FailureCount)
+		&cleared, &r.clearedAt, &r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount, &r.FailureCount)
 	if err != nil {
 		return rest.Agent{}, err
 	}
@@ -83,6 +85,9 @@ func scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, 
 	r.attestation()
 	if r.rejectedAt.Valid {
 		r.Rejected = &rest.Rejection{At: fromMillis(r.rejectedAt.Int64), ID: wire.FailureID(r.rejectedID.String), Message: r.rejectedMsg.String, Count: r.rejectedCount}
+	}
+	if r.clearedAt.Valid {
+		r.Cleared = &rest.Cleared{Count: cleared, At: fromMillis(r.clearedAt.Int64)}
 	}
 	r.Trust, r.Reason = r.trust(now)
 	return r.Agent, nil
@@ -103,7 +108,7 @@ func (r *agentRow) attestation() {
 		Clock: uint64(r.clock.Int64), Firmware: r.firmware.String,
 	}
 	until := fromMillis(r.until.Int64)
-	r.TrustedUntil = &until
+	r.FreshUntil = &until
 }
 
 // trust computes the trust status at a moment, and why it is not "trusted". What
@@ -111,12 +116,16 @@ func (r *agentRow) attestation() {
 // policy in force (I07, I21).
 func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
 	switch {
+	case r.FailureCount > 0 && r.epoch != nil && r.judged != r.inForce:
+		return wire.Untrusted, standing(r.FailureCount) + ", found under the policy before; the list is being judged again"
 	case r.FailureCount > 0:
-		return wire.Untrusted, fmt.Sprintf("%d standing failure(s)", r.FailureCount)
+		return wire.Untrusted, standing(r.FailureCount)
 	case r.epoch == nil:
 		return wire.Pending, "no evidence was accepted yet"
 	case r.judged != r.inForce:
 		return wire.Pending, "the policy has changed and the list is being judged again"
+	case r.until.Int64 == 0:
+		return wire.Stale, "the last evidence was not accepted; trust waits for the next"
 	case r.until.Int64 > now.UnixMilli()+r.span.Int64:
 		return wire.Stale, "the clock was set back since the last evidence"
 	case now.UnixMilli() >= r.until.Int64:
@@ -125,4 +134,11 @@ func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
 		return wire.Unjudged, "the agent has no runtime policy, so nobody judged what it runs"
 	}
 	return wire.Trusted, ""
+}
+
+func standing(failures int) string {
+	if failures == 1 {
+		return "1 standing failure"
+	}
+	return fmt.Sprintf("%d standing failures", failures)
 }

@@ -711,7 +711,52 @@ func TestI07_ClockSetBack(t *testing.T) {
 	if _, err := s.Commit(t.Context(), e, st, a); err != nil {
 		t.Fatal(err)
 	}
-	if got := trust(t, s); got.TrustedUntil.After(time.Now().Add(2 * time.Minute)) {
-		t.Errorf("trusted until %v", got.TrustedUntil)
+	if got := trust(t, s); got.FreshUntil.After(time.Now().Add(2 * time.Minute)) {
+		t.Errorf("fresh until %v", got.FreshUntil)
+	}
+}
+
+// What says that the list is not of this boot cannot be cleared away; and after
+// evidence that fails as a whole, clearing brings back no trust that is older.
+func TestClearIsNoTrust(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	m.Boot = bytes.Repeat([]byte{6}, 32) // not what boot_aggregate says
+	m.File("/bin/b", bad)
+	commit(t, s, m, e, p)
+	if err := s.Clear(t.Context(), verifiertest.AgentID, 2); err != nil {
+		t.Fatal(err)
+	}
+	a := trust(t, s)
+	if a.Trust != wire.Untrusted || a.FailureCount != 1 || a.Cleared == nil || a.Cleared.Count != 1 {
+		t.Errorf("%+v, cleared %+v", a, a.Cleared)
+	}
+	m.Reboot()
+	commit(t, s, m, e, p)
+	if err := s.Clear(t.Context(), verifiertest.AgentID, 1); err != nil {
+		t.Fatal(err)
+	}
+	if a := trust(t, s); a.Trust != wire.Trusted || a.Cleared.Count != 2 {
+		t.Errorf("the next boot: %+v", a)
+	}
+
+	m.PCR.Extend(ima.NewFileEntry(pcr.SHA256, bad, "/foreign"))
+	st := standing(t, s, e)
+	ev, list := m.Evidence(1)
+	b, err := appraise.Begin(st.Standing, verifiertest.Question(), ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ima.Replay(b.From(), list)
+	if _, err := s.Fail(t.Context(), e, st, b, b.Finish(r, err, p).Result); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Clear(t.Context(), verifiertest.AgentID, 1); err != nil {
+		t.Fatal(err)
+	}
+	if a := trust(t, s); a.Trust != wire.Stale {
+		t.Errorf("after a mismatch that was cleared: %+v", a)
 	}
 }

@@ -14,6 +14,7 @@ const (
 	CodeShutdown    Code = 4 // the program stops; come back
 	CodeInternal    Code = 5 // a fault of the side that closed
 	CodeBusy        Code = 6 // too many peers; come back later
+	CodeSilent      Code = 7 // the peer did not answer in time: asleep, perhaps
 )
 
 var codeText = map[Code]string{
@@ -24,6 +25,7 @@ var codeText = map[Code]string{
 	CodeShutdown:    "shutting down",
 	CodeInternal:    "internal error",
 	CodeBusy:        "too many connections",
+	CodeSilent:      "no answer in time",
 }
 
 func (c Code) String() string {

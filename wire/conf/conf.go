@@ -39,7 +39,7 @@ const maxFile = 1 << 20 // bytes
 // Dirs says where the files are. An empty name leaves its layer out.
 type Dirs struct {
 	Vendor string // of the package
-	System string // of the administrator, with the drop-ins
+	System string // of the administrator, with the drop-ins; it must exist unless it is the default
 }
 
 // DefaultDirs is where an installed program looks.
@@ -66,6 +66,19 @@ func Load(component string, dirs Dirs, environ []string, into any) error {
 	return opts.loadEnviron(component, environ)
 }
 
+// checkSystem refuses a directory that somebody named and that is not there: a
+// slip of the pen must not start a program on its defaults.
+func (d Dirs) checkSystem() error {
+	if d.System == DefaultDirs.System {
+		return nil
+	}
+	st, err := os.Stat(d.System)
+	if err == nil && !st.IsDir() {
+		err = fmt.Errorf("%s is not a directory", d.System)
+	}
+	return err
+}
+
 // files lists the files that may exist, lowest first.
 func (d Dirs) files(name string) (files []string, err error) {
 	if d.Vendor != "" {
@@ -73,6 +86,9 @@ func (d Dirs) files(name string) (files []string, err error) {
 	}
 	if d.System == "" {
 		return files, nil
+	}
+	if err := d.checkSystem(); err != nil {
+		return nil, err
 	}
 	files = append(files, filepath.Join(d.System, name))
 	dropins := filepath.Join(d.System, name+".d")

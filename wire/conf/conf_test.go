@@ -46,6 +46,9 @@ func write(t *testing.T, files map[string]string) Dirs {
 			t.Fatal(err)
 		}
 	}
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	return Dirs{Vendor: filepath.Join(root, "usr"), System: filepath.Join(root, "etc")}
 }
 
@@ -283,6 +286,18 @@ func TestStructErrors(t *testing.T) {
 type word string
 
 func (*word) UnmarshalText([]byte) error { return nil }
+
+func TestNamedDirectoryMustExist(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{filepath.Join(t.TempDir(), "absent"), file} {
+		if err := Load("verifier", Dirs{System: dir}, nil, new(settings)); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
 
 func FuzzLoad(f *testing.F) {
 	for _, s := range []string{"listen = 'a'", "[tls]\ndir = 'a'\n", "tls = {dir = 'a'}", "hosts = [1, 'a', [2]]", "a.b.c = 1", "[[x]]\n", "\"\".x = 1", "x = {", "= 1"} {

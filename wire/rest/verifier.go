@@ -47,8 +47,8 @@ type Agent struct {
 	Label        string         `json:"label"`
 	Revision     int64          `json:"revision"` // grows with every change of the record (I22)
 	Trust        wire.Trust     `json:"trust"`
-	Reason       string         `json:"reason,omitempty"` // why it is not trusted, in words
-	TrustedUntil *time.Time     `json:"trusted_until,omitempty"`
+	Reason       string         `json:"reason,omitempty"`      // why it is not trusted, in words
+	FreshUntil   *time.Time     `json:"fresh_until,omitempty"` // when the last evidence stops counting
 	Connected    bool           `json:"connected"`
 	EnrolledAt   time.Time      `json:"enrolled_at"`
 	LowestBank   pcr.Bank       `json:"lowest_bank"`
@@ -58,6 +58,13 @@ type Agent struct {
 	Rejected     *Rejection     `json:"last_rejected,omitempty"`
 	Failures     []wire.Failure `json:"failures,omitempty"` // of GetAgent; the oldest wire.MaxKeptFailures
 	FailureCount int            `json:"failure_count"`
+	Cleared      *Cleared       `json:"cleared,omitempty"`
+}
+
+// Cleared says what operators have cleared since the agent was enrolled.
+type Cleared struct {
+	Count int       `json:"count"` // failures
+	At    time.Time `json:"at"`    // the last time
 }
 
 // Policies says which policy judges what: its name, or wire.NotEvaluated.

@@ -51,6 +51,8 @@ CREATE TABLE state (
     replay_nanos  INTEGER,
     firmware      TEXT,
 
+    cleared_count   INTEGER NOT NULL DEFAULT 0, -- failures that operators have cleared
+    cleared_at      INTEGER,
     cleared_entries INTEGER NOT NULL DEFAULT 0, -- what failed of the epoch's first so many entries, an operator has cleared
     failures_unkept INTEGER NOT NULL DEFAULT 0, -- of the epoch, beyond the limit of kept ones
     failures_lost   INTEGER NOT NULL DEFAULT 0, -- the same of earlier epochs, which nobody can judge again
