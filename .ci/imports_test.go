@@ -22,6 +22,7 @@ var rules = map[string]func(graph) []string{
 	"ima":    imaRule,
 	"daemon": daemonRule,
 	"tenant": tenantRule,
+	"test":   testRule,
 }
 
 func TestImports(t *testing.T) {
@@ -114,6 +115,8 @@ var clean = []string{
 	"verifier/store: database/sql quicklime/wire",
 	"verifier: quicklime/verifier/store quicklime/verifier/appraise",
 	"tenant: quicklime/verifier/policy quicklime/registrar/ekcert quicklime/wire/rest net/http",
+	"wire/tpm/softtpm: testing quicklime/wire/tpm",
+	"verifier/verifiertest: testing quicklime/wire/tpm/softtpm",
 }
 
 func TestRulesAcceptCleanTree(t *testing.T) {
@@ -131,6 +134,7 @@ func TestRulesReport(t *testing.T) {
 		{"pure", "wire/envelope: net", "wire/envelope is pure and imports net"},
 		{"pure", "wire/tpm: net/http", "wire/tpm is pure and imports net/http"},
 		{"pure", "wire/jointoken: database/sql", "wire/jointoken is pure and imports database/sql"},
+		{"pure", "wire/strictcbor: net", "wire/strictcbor is pure and imports net"},
 		{"pure", "ima: log", "ima is pure and imports log"},
 		{"pure", "ima/digsig: log/slog", "ima/digsig is pure and imports log/slog"},
 		{"pure", "registrar/credential: os", "registrar/credential is pure and imports os"},
@@ -154,6 +158,10 @@ func TestRulesReport(t *testing.T) {
 		{"daemon", "wire/pki: quicklime/verifier/store", "agent imports verifier/store"},                      // by way of wire
 		{"tenant", "tenant: quicklime/verifier/store", "tenant imports verifier/store, which is not pure"},
 		{"tenant", "tenant/client: quicklime/registrar", "tenant/client imports registrar, which is not pure"},
+		{"test", "wire/envelope: quicklime/wire/tpm/softtpm", "wire/envelope imports wire/tpm/softtpm, which is for tests"},
+		{"test", "verifier: quicklime/verifier/verifiertest", "verifier imports verifier/verifiertest, which is for tests"},
+		{"test", "registrar: quicklime/registrar/credentialtest", "registrar imports registrar/credentialtest, which is for tests"},
+		{"test", "agent/demo: quicklime/agent/swtpm/swtpmtest", "agent/demo imports agent/swtpm/swtpmtest, which is for tests"},
 		{"tenant", "tenant: quicklime/agent", "tenant imports agent, which is not pure"},
 	}
 	for _, tt := range tests {

@@ -39,7 +39,7 @@ func under(p, root string) bool { return p == root || strings.HasPrefix(p, root+
 // pure packages get time and randomness as arguments and touch nothing outside.
 // A package below ima is pure too.
 var pure = []string{
-	"wire", "wire/pcr", "wire/envelope", "wire/tpm", "wire/jointoken",
+	"wire", "wire/pcr", "wire/strictcbor", "wire/envelope", "wire/tpm", "wire/jointoken",
 	"ima",
 	"registrar/credential", "registrar/ekcert",
 	"verifier/quote", "verifier/imalist", "verifier/eventlog", "verifier/measuredboot",
@@ -110,6 +110,23 @@ func tenantRule(g graph) (broken []string) {
 		q, ok := ours(imp)
 		if ok && slices.Contains([]string{"agent", "registrar", "verifier"}, top(q)) && !isPure(q) {
 			broken = append(broken, fmt.Sprintf("%s imports %s, which is not pure", p, q))
+		}
+	}
+	return broken
+}
+
+// forTests reports whether p is for tests alone: a package of that name ending,
+// or the TPM that signs whatever a test wants.
+func forTests(p string) bool {
+	return p == "wire/tpm/softtpm" || strings.HasSuffix(path.Base(p), "test")
+}
+
+// testRule: what is for tests alone is imported by tests, and by its like; no
+// program has it in it.
+func testRule(g graph) (broken []string) {
+	for p, imp := range g.imports(func(p string) bool { return !forTests(p) }) {
+		if q, ok := ours(imp); ok && forTests(q) {
+			broken = append(broken, fmt.Sprintf("%s imports %s, which is for tests", p, q))
 		}
 	}
 	return broken

@@ -37,10 +37,6 @@ const (
 	// a device-mapper table; the largest of these that kernels write is a few
 	// pages.
 	MaxTemplateData = 64 << 10 // bytes
-
-	// MaxFields bounds the fields of an entry: evm-sig, the largest built-in
-	// template, has nine.
-	MaxFields = 16
 )
 
 var (

@@ -222,57 +222,6 @@ func TestNewFileEntryIsWhatTheKernelWrites(t *testing.T) {
 	}
 }
 
-func TestEventRefuses(t *testing.T) {
-	field := func(s string) string {
-		return string([]byte{byte(len(s)), byte(len(s) >> 8), 0, 0}) + s
-	}
-	digest := "sha256:\x00" + strings.Repeat("d", 32)
-	for name, data := range map[string]string{
-		"nothing":               "",
-		"one field":             field(digest),
-		"a trailing byte":       field(digest) + field("/a\x00") + "x",
-		"four fields":           field(digest) + field("/a\x00") + field("") + field(""),
-		"no NUL":                field(digest) + field("/a"),
-		"a NUL in the name":     field(digest) + field("/a\x00b\x00"),
-		"an empty name":         field(digest) + field("\x00"),
-		"a short digest":        field(digest[:39]) + field("/a\x00"),
-		"a long digest":         field(digest+"d") + field("/a\x00"),
-		"a digest of no hash":   field(strings.Repeat("d", 20)) + field("/a\x00"),
-		"a hash with no name":   field(":\x00"+strings.Repeat("d", 32)) + field("/a\x00"),
-		"a length past the end": field(digest) + "\xff\xff\xff\xff/a\x00",
-	} {
-		t.Run(name, func(t *testing.T) {
-			if ev, err := (ima.Entry{Template: []byte("ima-ng"), Data: []byte(data)}).Event(); !errors.Is(err, ima.ErrMalformed) {
-				t.Errorf("Event() = %+v, %v", ev, err)
-			}
-		})
-	}
-}
-
-// I17: what kind of event it is depends on the covered bytes, not on the name.
-func TestI17_EventKindIsReadFromTheBytes(t *testing.T) {
-	buffer := []byte("kernel command line")
-	entry := func(third []byte) ima.Entry {
-		e := ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum(buffer), "/name")
-		e.Data = append(e.Data, byte(len(third)), 0, 0, 0)
-		e.Data = append(e.Data, third...)
-		return e
-	}
-	for _, c := range []struct {
-		third  []byte
-		buffer bool
-	}{{buffer, true}, {nil, false}, {[]byte("\x03\x02a signature"), false}} {
-		for _, template := range []string{"ima-ng", "ima-sig", "ima-buf"} {
-			e := entry(c.third)
-			e.Template = []byte(template)
-			ev, err := e.Event()
-			if err != nil || (ev.Buffer != nil) != c.buffer {
-				t.Errorf("third field %q named %s: %+v, %v", c.third, template, ev, err)
-			}
-		}
-	}
-}
-
 func TestI04_LengthsAreBoundedBeforeTheyAreBelieved(t *testing.T) {
 	head := make([]byte, 24) // pcr, digest
 	for name, b := range map[string]string{

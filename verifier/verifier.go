@@ -110,6 +110,7 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() },
 		Admit:       d.sessions.Admit,
 		MaxPeers:    cfg.MaxAgents,
+		Log:         log,
 	})
 	if err != nil {
 		return errors.Join(err, d.listener.Close())

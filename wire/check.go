@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -78,10 +79,22 @@ func (m Hello) Check() error {
 	return check("hello",
 		rule{m.Version == ProtocolVersion, fmt.Sprintf("version %d, want %d", m.Version, ProtocolVersion)},
 		rule{Printable(m.Software, MaxVersion), "software"},
-		rule{len(m.Banks) <= len(pcr.Banks), "banks"})
+		rule{distinctBanks(m.Banks), "banks"},
+		rule{m.Aggregate == 0 || m.Aggregate.Known(), "bank of boot_aggregate"})
 }
 
-// Check implements Message.
+// distinctBanks reports whether each bank is one that the protocol knows, and
+// named once.
+func distinctBanks(banks []pcr.Bank) bool {
+	for i, b := range banks {
+		if !b.Known() || slices.Contains(banks[:i], b) {
+			return false
+		}
+	}
+	return true
+}
+
+// check reports whether the point is one: the list's beginning, or in an epoch.
 func (m Resume) check() bool { return len(m.Epoch) == 0 && m.Entries == 0 || len(m.Epoch) == 32 }
 
 // Check implements Message.
@@ -108,9 +121,13 @@ func (m Evidence) Check() error {
 func (m Verdict) Check() error {
 	return check("verdict",
 		rule{len(m.Nonce) == NonceSize, "nonce"},
-		rule{Printable(string(m.Trust), MaxVersion), "trust"},
+		rule{m.Trust.known(), "trust"},
 		rule{Printable(string(m.Reason), MaxLabel), "reason"},
 		rule{m.Resume.check(), "resume"})
+}
+
+func (t Trust) known() bool {
+	return slices.Contains([]Trust{Pending, Trusted, Untrusted, Stale, Unjudged}, t)
 }
 
 // Check implements Message.

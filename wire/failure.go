@@ -64,8 +64,8 @@ type Failure struct {
 type Result struct {
 	Failures []Failure // the first MaxKeptFailures of them
 	More     uint64    // how many failures there are beside them
-	Entries  uint64 // entries judged
-	Runtime  string // digest of the runtime policy it was judged under, or NotEvaluated
+	Entries  uint64    // entries judged
+	Runtime  string    // digest of the runtime policy it was judged under, or NotEvaluated
 }
 
 // Fail records a failure.

@@ -1,12 +1,11 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 
-	"github.com/fxamacker/cbor/v2"
+	"quicklime/wire/strictcbor"
 )
 
 // headerSize is the length of a frame's header: type u8 | length u32.
@@ -18,7 +17,7 @@ func AppendFrame(b []byte, m Message) ([]byte, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
-	body, err := encMode.Marshal(m)
+	body, err := strictcbor.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
@@ -80,52 +79,14 @@ func decode(t Type, body []byte) (Message, error) {
 	return nil, fmt.Errorf("%w: type 0x%02x", ErrMalformed, byte(t))
 }
 
-// decodeAs reads b as an M and insists that it is M's one encoding: a byte
-// string that reads as a message but is not what its sender would write is
-// somebody probing.
+// decodeAs reads b as an M.
 func decodeAs[M Message](b []byte) (Message, error) {
 	var m M
-	if err := decMode.Unmarshal(b, &m); err != nil {
+	if err := strictcbor.Unmarshal(b, &m); err != nil {
 		return nil, fmt.Errorf("%w: %T: %w", ErrMalformed, m, err)
-	}
-	again, err := encMode.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %T: %w", ErrMalformed, m, err)
-	}
-	if !bytes.Equal(again, b) {
-		return nil, fmt.Errorf("%w: %T is not in its deterministic encoding", ErrMalformed, m)
 	}
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
 	return m, nil
-}
-
-var (
-	// encMode is the core deterministic encoding (RFC 8949, section 4.2.1).
-	// Nothing may be null: an absent byte string is an empty one.
-	encMode = must(func() (cbor.EncMode, error) {
-		o := cbor.CoreDetEncOptions()
-		o.NilContainers = cbor.NilContainerAsEmpty
-		return o.EncMode()
-	}())
-
-	decMode = must(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxNestedLevels:   4,
-		MaxArrayElements:  128,
-		MaxMapPairs:       16,
-		UTF8:              cbor.UTF8RejectInvalid,
-		IntDec:            cbor.IntDecConvertNone,
-	}.DecMode())
-)
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // options are constants: this fails at the first start or never
-	}
-	return v
 }

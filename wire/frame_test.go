@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
 	"strings"
 	"testing"
@@ -59,9 +61,20 @@ func TestFramesRoundTrip(t *testing.T) {
 
 // The example of the package comment.
 func TestExample(t *testing.T) {
-	want := "0500000028" + "a2" + "015820" + strings.Repeat("11", 32) + "02191388"
+	f, err := parser.ParseFile(token.NewFileSet(), "wire.go", nil, parser.ParseComments|parser.PackageClauseOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(f.Doc.Text(), "# Example\n")
+	var want string
+	for line := range strings.Lines(example) {
+		if dump, ok := strings.CutPrefix(line, "\t"); ok {
+			dump, _, _ = strings.Cut(strings.TrimSpace(dump), "  ") // what it means stands right of the bytes
+			want += strings.ReplaceAll(dump, " ", "")
+		}
+	}
 	if got := hex.EncodeToString(frame(t, wire.Challenge{Nonce: nonce, Within: 5000})); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+		t.Errorf("got  %s\nwant %s, as the comment says", got, want)
 	}
 }
 
@@ -140,7 +153,13 @@ func TestAppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
 		"a boot log over its limit":   wire.Evidence{Envelope: []byte{1}, Boot: wire.MaxBootLog + 1},
 		"more entries than bytes":     wire.Evidence{Envelope: []byte{1}, IMA: wire.Span{Count: 2, Bytes: 1}},
 		"an envelope over its limit":  wire.Evidence{Envelope: make([]byte, wire.MaxEnvelope+1)},
-		"a resume without an epoch":   wire.Verdict{Nonce: nonce, Resume: wire.Resume{Entries: 1}},
+		"an unknown bank":             wire.Hello{Version: 1, Banks: []pcr.Bank{0x12}},
+		"no bank":                     wire.Hello{Version: 1, Banks: []pcr.Bank{0}},
+		"a bank twice":                wire.Hello{Version: 1, Banks: []pcr.Bank{pcr.SHA256, pcr.SHA1, pcr.SHA256}},
+		"an unknown aggregate":        wire.Hello{Version: 1, Aggregate: 0x12},
+		"no trust":                    wire.Verdict{Nonce: nonce},
+		"another word for trust":      wire.Verdict{Trust: "Trusted", Nonce: nonce},
+		"a resume without an epoch":   wire.Verdict{Trust: wire.Trusted, Nonce: nonce, Resume: wire.Resume{Entries: 1}},
 		"padding that says something": wire.Alive{Padding: [wire.AlivePadding]byte{1}},
 		"an empty selection":          wire.Welcome{Version: 1, Nonce: nonce, IMABank: pcr.SHA256},
 	} {
@@ -148,6 +167,14 @@ func TestAppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+func TestAppendFrameTakesEveryWord(t *testing.T) {
+	for _, trust := range []wire.Trust{wire.Pending, wire.Trusted, wire.Untrusted, wire.Stale, wire.Unjudged} {
+		frame(t, wire.Verdict{Trust: trust, Nonce: nonce})
+	}
+	frame(t, wire.Hello{Version: 1, Banks: pcr.Banks})
+	frame(t, wire.Hello{Version: 1}) // no bank is active, and there is no list
 }
 
 func TestI03_Grammars(t *testing.T) {

@@ -45,7 +45,7 @@ type Hello struct {
 	Software  string       `cbor:"2,keyasint"` // the agent's version
 	Boot      BootCounters `cbor:"3,keyasint"` // as the TPM tells them unsigned
 	Entries   uint64       `cbor:"4,keyasint"` // in the list now
-	Banks     []pcr.Bank   `cbor:"5,keyasint"` // active banks that the agent can replay
+	Banks     []pcr.Bank   `cbor:"5,keyasint"` // active, each once
 	Aggregate pcr.Bank     `cbor:"6,keyasint"` // bank of the list's boot_aggregate; 0: no list
 }
 
@@ -87,7 +87,7 @@ type Evidence struct {
 type Verdict struct {
 	Accepted bool      `cbor:"1,keyasint"` // the quote was verified and the state moved
 	Trust    Trust     `cbor:"2,keyasint"`
-	Reason   FailureID `cbor:"3,keyasint"` // the first failure or the rejection; empty: none
+	Reason   FailureID `cbor:"3,keyasint"` // the newest standing failure; empty: none
 	Failures uint64    `cbor:"4,keyasint"` // standing now
 	Nonce    []byte    `cbor:"5,keyasint"` // for the next evidence that the agent starts itself
 	Resume   Resume    `cbor:"6,keyasint"` // from where the next evidence starts

@@ -47,7 +47,7 @@
 //
 //	nonce     = bstr .size 32
 //	u32       = uint .size 4
-//	bank      = uint .size 2            ; TPM_ALG_ID: sha1 4, sha256 11, sha384 12, sha512 13
+//	bank      = 4 / 11 / 12 / 13        ; TPM_ALG_ID: sha1, sha256, sha384, sha512; a list names each once
 //	selection = [+ [bank, uint]]        ; bit i of the second is PCR i
 //	resume    = { 1: bstr, 2: uint }    ; epoch (32 bytes, or none yet), entries certified
 //	trust     = "pending" / "trusted" / "untrusted" / "stale" / "not evaluated"

@@ -27,7 +27,7 @@ func BenchmarkHandshake(b *testing.B) {
 func BenchmarkRoundTrip(b *testing.B) {
 	evidence := wire.Evidence{Envelope: make([]byte, 1<<10), IMA: wire.Span{Count: 10, Bytes: 1 << 10}}
 	verdict := wire.Verdict{
-		Nonce: make([]byte, wire.NonceSize), Reason: wire.IMANotInPolicy,
+		Trust: wire.Untrusted, Nonce: make([]byte, wire.NonceSize), Reason: wire.IMANotInPolicy,
 		Resume: wire.Resume{Epoch: make([]byte, 32), Entries: 4711},
 	}
 	a := newAuthority(b)

@@ -10,16 +10,28 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-var errFull = errors.New("too many connections")
+var (
+	errFull  = errors.New("too many connections")
+	errFault = errors.New("internal error")
+)
 
 // gate counts who is inside a listener, before anything is known of them.
 type gate struct {
-	maxPeers int
+	maxPeers     int
+	maxPeersFrom int // one origin; 0: no bound
 
 	mu         sync.Mutex
 	peers      int
+	peersFrom  map[netip.Prefix]int // by origin; no zero entries
 	handshakes int
 	from       map[netip.Prefix]int // handshakes by origin; no zero entries
+}
+
+func newGate(maxPeers, maxPeersFrom int) *gate {
+	return &gate{
+		maxPeers: maxPeers, maxPeersFrom: maxPeersFrom,
+		peersFrom: map[netip.Prefix]int{}, from: map[netip.Prefix]int{},
+	}
 }
 
 // ticket is one connection's place: among the handshakes first, among the peers
@@ -55,12 +67,18 @@ func (g *gate) suspicious(addr net.Addr) bool {
 func (g *gate) enter(from netip.Prefix) (*ticket, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.peers >= g.maxPeers || g.handshakes >= maxHandshakes || g.from[from] >= maxHandshakesFrom {
+	if g.full(from) || g.handshakes >= maxHandshakes || g.from[from] >= maxHandshakesFrom {
 		return nil, errFull
 	}
 	g.handshakes++
 	g.from[from]++
 	return &ticket{gate: g, origin: from}, nil
+}
+
+// full reports whether there is no place for a peer of the origin. Its caller
+// holds mu.
+func (g *gate) full(from netip.Prefix) bool {
+	return g.peers >= g.maxPeers || g.maxPeersFrom > 0 && g.peersFrom[from] >= g.maxPeersFrom
 }
 
 // admit makes a peer of a connection whose handshake is complete. It reports
@@ -69,11 +87,12 @@ func (t *ticket) admit() bool {
 	g := t.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t.left || g.peers >= g.maxPeers {
+	if t.left || g.full(t.origin) {
 		return false
 	}
 	t.admitted = true
 	g.peers++
+	g.peersFrom[t.origin]++
 	g.shaken(t.origin)
 	return true
 }
@@ -84,18 +103,24 @@ func (t *ticket) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.left = true
-	if t.admitted {
-		g.peers--
+	if !t.admitted {
+		g.shaken(t.origin)
 		return
 	}
-	g.shaken(t.origin)
+	g.peers--
+	decrement(g.peersFrom, t.origin)
 }
 
 // shaken counts the end of a handshake. Its caller holds mu.
 func (g *gate) shaken(from netip.Prefix) {
 	g.handshakes--
-	if g.from[from]--; g.from[from] == 0 {
-		delete(g.from, from)
+	decrement(g.from, from)
+}
+
+// decrement counts one down and keeps the map without zero entries.
+func decrement(count map[netip.Prefix]int, from netip.Prefix) {
+	if count[from]--; count[from] == 0 {
+		delete(count, from)
 	}
 }
 

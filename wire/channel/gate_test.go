@@ -9,7 +9,7 @@ import (
 func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 
 func TestGateBoundsHandshakes(t *testing.T) {
-	g := &gate{maxPeers: 10_000, from: map[netip.Prefix]int{}}
+	g := newGate(10_000, 0)
 	loud, quiet := origin(udpAddr("192.0.2.1:1000")), udpAddr("192.0.2.2:1000")
 	var tickets []*ticket
 	for i := range maxHandshakesFrom {
@@ -37,7 +37,7 @@ func TestGateBoundsHandshakes(t *testing.T) {
 }
 
 func TestGateBoundsAll(t *testing.T) {
-	g := &gate{maxPeers: 1, from: map[netip.Prefix]int{}}
+	g := newGate(1, 0)
 	var tickets []*ticket
 	for i := range maxHandshakes {
 		from := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
@@ -76,6 +76,45 @@ func TestGateBoundsAll(t *testing.T) {
 	tickets[1].leave()
 	if g.peers != 0 || g.handshakes != 0 || len(g.from) != 0 {
 		t.Errorf("all have left, and %d peers, %d handshakes, %d origins are counted", g.peers, g.handshakes, len(g.from))
+	}
+}
+
+func TestGateBoundsPeersOfOneOrigin(t *testing.T) {
+	g := newGate(10, 2)
+	loud, quiet := origin(udpAddr("[2001:db8::1]:1")), origin(udpAddr("[2001:db8:0:1::1]:1"))
+	enter := func(from netip.Prefix) *ticket {
+		t.Helper()
+		tk, err := g.enter(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tk
+	}
+	first, second, third := enter(loud), enter(loud), enter(loud)
+	if !first.admit() || !second.admit() {
+		t.Error("a peer within the bound was not admitted")
+	}
+	if third.admit() {
+		t.Error("a third peer of one origin was admitted, and two are the limit")
+	}
+	third.leave()
+	if _, err := g.enter(loud); err == nil {
+		t.Error("a handshake began from an origin whose places are taken")
+	}
+	other := enter(quiet)
+	if !other.admit() {
+		t.Error("another origin was not admitted")
+	}
+	first.leave()
+	again := enter(loud)
+	if !again.admit() {
+		t.Error("a place that was left cannot be taken")
+	}
+	for _, tk := range []*ticket{second, other, again} {
+		tk.leave()
+	}
+	if g.peers != 0 || len(g.peersFrom) != 0 || len(g.from) != 0 {
+		t.Errorf("all have left, and %d peers of %d origins are counted", g.peers, len(g.peersFrom))
 	}
 }
 

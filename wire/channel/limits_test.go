@@ -152,40 +152,51 @@ func TestMalformedFrames(t *testing.T) {
 	}
 }
 
-func TestMaxPeers(t *testing.T) {
-	a := newAuthority(t)
-	cfg := a.listenConfig()
-	cfg.MaxPeers = 2
-	addr, _ := start(t, cfg, echo)
-	talk := func() (*Conn, error) {
-		c, err := Dial(t.Context(), a.dialConfig(t, addr))
-		if err != nil {
-			return nil, err
-		}
-		t.Cleanup(func() { c.Close(CodeDone, "") })
-		if err := c.Send(challenge); err != nil {
-			return c, err
-		}
-		_, err = c.Receive(0)
+// talk dials and waits for one answer.
+func talk(t *testing.T, cfg DialConfig) (*Conn, error) {
+	t.Helper()
+	c, err := Dial(t.Context(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { c.Close(CodeDone, "") })
+	if err := c.Send(challenge); err != nil {
 		return c, err
 	}
-	first, err := talk()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := talk(); err != nil {
-		t.Fatal(err)
-	}
-	_, err = talk()
-	if closed, ok := errors.AsType[*CloseError](err); !ok || closed.Code != CodeBusy || !closed.Remote {
-		t.Errorf("one too many: %v, want %s by the peer", err, CodeBusy)
-	}
-	first.Close(CodeDone, "")
-	for err = errFull; err != nil; { // until the server has noticed
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
-		_, err = talk()
+	_, err = c.Receive(0)
+	return c, err
+}
+
+func TestMaxPeers(t *testing.T) {
+	for name, limit := range map[string]func(*ListenConfig){
+		"of all":        func(c *ListenConfig) { c.MaxPeers = 2 },
+		"of one origin": func(c *ListenConfig) { c.MaxPeersPerOrigin = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAuthority(t)
+			cfg := a.listenConfig()
+			limit(&cfg)
+			addr, _ := start(t, cfg, echo)
+			var last *Conn
+			for range 2 {
+				c, err := talk(t, a.dialConfig(t, addr))
+				if err != nil {
+					t.Fatal(err)
+				}
+				last = c
+			}
+			_, err := talk(t, a.dialConfig(t, addr))
+			if closed, ok := errors.AsType[*CloseError](err); !ok || closed.Code != CodeBusy || !closed.Remote {
+				t.Errorf("one too many: %v, want %s by the peer", err, CodeBusy)
+			}
+			last.Close(CodeDone, "")
+			for err = errFull; err != nil; { // until the server has noticed
+				if t.Context().Err() != nil {
+					t.Fatal(err)
+				}
+				_, err = talk(t, a.dialConfig(t, addr))
+			}
+		})
 	}
 }
 

@@ -8,8 +8,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
-	"net/netip"
+	"runtime/debug"
 	"sync"
 
 	"github.com/quic-go/quic-go"
@@ -32,6 +33,14 @@ type ListenConfig struct {
 
 	// MaxPeers bounds the connections at one time; 0 is a bound for any machine.
 	MaxPeers int
+
+	// MaxPeersPerOrigin bounds those of one IPv4 address or IPv6 /64, from where
+	// they began, for as long as they live; 0 is no bound. It is for a server
+	// that admits every key, where a host without rights could otherwise take
+	// all places.
+	MaxPeersPerOrigin int
+
+	Log *slog.Logger // of faults of this side; nil: slog.Default()
 
 	timing timing // zero: usual
 }
@@ -61,8 +70,10 @@ func Listen(cfg ListenConfig) (*Listener, error) {
 		cfg.MaxPeers = defaultPeers
 	}
 	quiet()
-	l := &Listener{cfg: cfg, timing: cfg.timing.orUsual(), udp: udp}
-	l.gate = &gate{maxPeers: cfg.MaxPeers, from: map[netip.Prefix]int{}}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	l := &Listener{cfg: cfg, timing: cfg.timing.orUsual(), udp: udp, gate: newGate(cfg.MaxPeers, cfg.MaxPeersPerOrigin)}
 	l.transport = &quic.Transport{
 		Conn:                udp,
 		ConnectionIDLength:  connectionIDLength,
@@ -88,9 +99,10 @@ func (l *Listener) Close() error {
 
 // Serve calls handle, in a goroutine of its own, for each client that connects
 // and opens its stream. When handle returns, the connection ends after the
-// client has what was sent to it. When ctx ends, so do all connections, with
-// CodeShutdown; Serve waits for every handle, closes the listener and returns
-// nil. It is called once.
+// client has what was sent to it; when it panics, at once with CodeInternal, and
+// the log has the stack. When ctx ends, so do all connections, with CodeShutdown;
+// Serve waits for every handle, closes the listener and returns nil. It is called
+// once.
 func (l *Listener) Serve(ctx context.Context, handle func(context.Context, *Conn)) error {
 	var handlers sync.WaitGroup
 	defer l.Close()
@@ -114,6 +126,12 @@ func (l *Listener) Serve(ctx context.Context, handle func(context.Context, *Conn
 func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.Context, *Conn)) {
 	stop := context.AfterFunc(ctx, func() { closeQUIC(q, CodeShutdown) })
 	defer stop()
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(q.RemoteAddr(), p)
+			closeQUIC(q, CodeInternal)
+		}
+	}()
 	if t, ok := q.Context().Value(ticketKey{}).(*ticket); !ok || !t.admit() {
 		closeQUIC(q, CodeBusy)
 		return
@@ -125,6 +143,12 @@ func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.
 	}
 	handle(ctx, c)
 	c.finish()
+}
+
+// panicked logs a panic, with the stack of its goroutine: what one client sent
+// must not end the service of all.
+func (l *Listener) panicked(remote net.Addr, p any) {
+	l.cfg.Log.Error("panic", "remote", remote, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 }
 
 // open waits for the client's stream. Without one it returns the code to close
@@ -184,7 +208,14 @@ func (l *Listener) tlsConfig() *tls.Config {
 	return base
 }
 
-func (l *Listener) verify(state tls.ConnectionState, addr net.Addr) error {
+// verify is called in the handshake's goroutine, which is quic-go's.
+func (l *Listener) verify(state tls.ConnectionState, addr net.Addr) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(addr, p)
+			err = errFault
+		}
+	}()
 	peer, err := clientPeer(state.PeerCertificates, addr)
 	if err != nil || l.cfg.Admit == nil {
 		return err

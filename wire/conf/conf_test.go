@@ -3,6 +3,7 @@ package conf
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,49 @@ expiry = "5s"
 	}
 	if diff := cmp.Diff(want, fromEnviron); diff != "" {
 		t.Error("environment:", diff)
+	}
+}
+
+// Not every cut of a file shows, but no option gets a value that nobody wrote.
+func TestEveryCutOfAFileGivesWholeValues(t *testing.T) {
+	const doc = `listen = "0.0.0.0:8881"
+challenge_gap = "1m30s"
+debug = true
+lowest_bank = "sha384"
+hosts = ["a.example", 'b',
+  "c"]
+banks = ["sha1", "sha256"]
+[tls]
+dir = "/var/lib"
+expiry = "5s"
+`
+	dirs := write(t, map[string]string{"etc/verifier.toml": doc})
+	var whole settings
+	if err := Load("verifier", dirs, nil, &whole); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dirs.System, "verifier.toml")
+	for n := range doc {
+		if err := os.WriteFile(file, []byte(doc[:n]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got settings
+		if Load("verifier", dirs, nil, &got) != nil {
+			continue
+		}
+		for name, ok := range map[string]bool{
+			"listen":        got.Listen == "" || got.Listen == whole.Listen,
+			"challenge_gap": got.Gap == 0 || got.Gap == whole.Gap,
+			"lowest_bank":   got.Bank == 0 || got.Bank == whole.Bank,
+			"hosts":         got.Hosts == nil || slices.Equal(got.Hosts, whole.Hosts),
+			"banks":         got.Banks == nil || slices.Equal(got.Banks, whole.Banks),
+			"tls.dir":       got.TLS.Dir == "" || got.TLS.Dir == whole.TLS.Dir,
+			"tls.expiry":    got.TLS.Expiry == 0 || got.TLS.Expiry == whole.TLS.Expiry,
+		} {
+			if !ok {
+				t.Errorf("%s has half a value in %q", name, doc[:n])
+			}
+		}
 	}
 }
 

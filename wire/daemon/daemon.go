@@ -1,5 +1,6 @@
-// Package daemon is what the programs' mains have in common: version, logger, and
-// for the two servers flags, configuration, signals, exit code and shutdown.
+// Package daemon is what the programs' mains have in common: version, logger, how
+// an error becomes words, a hint and an exit code, and for the two servers flags,
+// configuration, signals and shutdown.
 package daemon
 
 import (
@@ -11,15 +12,36 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
+	"quicklime/wire"
 	"quicklime/wire/conf"
 )
 
-// Version is what --version prints and what peers are told. The build sets it.
+// Version is what --version prints. The build sets it.
 var Version = "devel"
+
+// Software is what peers are told of Version: as much as they take
+// (wire.MaxVersion bytes), with question marks for what is not printable. A peer
+// refuses a message with anything else.
+func Software() string {
+	var b strings.Builder
+	for _, r := range Version {
+		if !unicode.IsPrint(r) {
+			r = '?'
+		}
+		if b.Len()+utf8.RuneLen(r) > wire.MaxVersion {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
 
 // Exit codes of every program.
 const (
@@ -71,7 +93,7 @@ func (s Server[C]) Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, usage, name, s.About, s.Component, conf.DefaultDirs.System)
 		return ExitDone
 	case err != nil:
-		fmt.Fprintf(stderr, "%s: %v\nhint: see \"%[1]s --help\"\n", name, err)
+		Complain(stderr, name, WithHint(err, "see \"%s --help\"", name))
 		return ExitUsage
 	case *version:
 		fmt.Fprintln(stdout, name, "version", Version)
@@ -80,7 +102,7 @@ func (s Server[C]) Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := s.run(ctx, dirs, stderr); err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		Complain(stderr, name, err)
 		return ExitFailed
 	}
 	return ExitDone

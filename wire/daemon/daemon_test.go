@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"quicklime/wire"
 )
 
 type config struct {
@@ -59,6 +61,32 @@ func TestServerMain(t *testing.T) {
 				t.Errorf("stdout %q, stderr %q", &stdout, &stderr)
 			}
 		})
+	}
+}
+
+func TestSoftwareIsWhatAPeerTakes(t *testing.T) {
+	defer func(v string) { Version = v }(Version)
+	full := strings.Repeat("v", wire.MaxVersion)
+	for version, want := range map[string]string{
+		"v1.2-3-gabcdef-dirty":         "v1.2-3-gabcdef-dirty",
+		"":                             "",
+		"a\nb\x1b[2J":                  "a?b?[2J",
+		"\xff":                         "\ufffd",
+		full:                           full,
+		full + "v":                     full,
+		full[1:] + "ü":                 full[1:],
+		full[2:] + "ü":                 full[2:] + "ü",
+		strings.Repeat("\xff", 64):     strings.Repeat("\ufffd", 21),
+		strings.Repeat("\u200b", 1000): strings.Repeat("?", 64),
+	} {
+		Version = version
+		got := Software()
+		if got != want {
+			t.Errorf("%q: %q, want %q", version, got, want)
+		}
+		if err := (wire.Hello{Version: wire.ProtocolVersion, Software: got}).Check(); err != nil {
+			t.Errorf("%q: %v", version, err)
+		}
 	}
 }
 

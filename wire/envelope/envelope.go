@@ -40,10 +40,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 
 	"quicklime/wire"
+	"quicklime/wire/strictcbor"
 	"quicklime/wire/tpm"
 )
 
@@ -95,12 +95,12 @@ func (p Payload) encode() ([]byte, error) {
 	if err != nil || len(id) != sha256.Size {
 		return nil, fmt.Errorf("agent id %q is not a SHA-256", p.AgentID)
 	}
-	return encMode.Marshal(claims{p.Nonce, append([]byte{ueidRandom}, id...), profile, p.Trigger})
+	return strictcbor.Marshal(claims{p.Nonce, append([]byte{ueidRandom}, id...), profile, p.Trigger})
 }
 
 func decodePayload(b []byte) (Payload, error) {
 	var c claims
-	if err := strict(b, &c); err != nil {
+	if err := strictcbor.Unmarshal(b, &c); err != nil {
 		return Payload{}, fmt.Errorf("payload: %w", err)
 	}
 	switch {
@@ -129,7 +129,7 @@ func encodeAAD(exporter []byte) ([]byte, error) {
 	if len(exporter) != wire.ExporterSize {
 		return nil, fmt.Errorf("TLS exporter of %d bytes, want %d", len(exporter), wire.ExporterSize)
 	}
-	return encMode.Marshal(externalAAD{Protocol: wire.ALPNAttest, Exporter: exporter})
+	return strictcbor.Marshal(externalAAD{Protocol: wire.ALPNAttest, Exporter: exporter})
 }
 
 // supported refuses an AK for which there is no algorithm.
@@ -138,24 +138,4 @@ func supported(ak tpm.Public) error {
 		return errors.New("the AK is not of this protocol's template")
 	}
 	return nil
-}
-
-var (
-	encMode = must(cbor.CoreDetEncOptions().EncMode())
-	decMode = must(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxNestedLevels:   4,
-		MaxArrayElements:  16,
-		MaxMapPairs:       16,
-	}.DecMode())
-)
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // options are constants: this fails at the first start or never
-	}
-	return v
 }

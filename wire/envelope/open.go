@@ -9,6 +9,7 @@ import (
 	"github.com/veraison/go-cose"
 
 	"quicklime/wire"
+	"quicklime/wire/strictcbor"
 	"quicklime/wire/tpm"
 )
 
@@ -99,7 +100,7 @@ func (*quoteVerifier) Algorithm() cose.Algorithm { return AlgorithmES256 }
 
 func (v *quoteVerifier) Verify(content, signature []byte) error {
 	var q quoted
-	if err := strict(signature, &q); err != nil {
+	if err := strictcbor.Unmarshal(signature, &q); err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
 	a, err := tpm.ParseAttest(q.Attest)
@@ -119,20 +120,5 @@ func (v *quoteVerifier) Verify(content, signature []byte) error {
 		return err
 	}
 	v.attest = a
-	return nil
-}
-
-// strict decodes b into v and insists that b is v's one encoding.
-func strict(b []byte, v any) error {
-	if err := decMode.Unmarshal(b, v); err != nil {
-		return err
-	}
-	again, err := encMode.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, b) {
-		return errors.New("not in deterministic encoding")
-	}
 	return nil
 }

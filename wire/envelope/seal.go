@@ -7,6 +7,7 @@ import (
 
 	"github.com/veraison/go-cose"
 
+	"quicklime/wire/strictcbor"
 	"quicklime/wire/tpm"
 )
 
@@ -46,5 +47,5 @@ func (q quoteSigner) Sign(_ io.Reader, content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encMode.Marshal(quoted{Attest: attest, Signature: signature})
+	return strictcbor.Marshal(quoted{Attest: attest, Signature: signature})
 }

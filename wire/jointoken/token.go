@@ -36,9 +36,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"quicklime/wire"
+	"quicklime/wire/strictcbor"
 )
 
 // Prefix starts every token: a person recognises it, and a search for leaked
@@ -88,7 +87,7 @@ func (t Token) Format() (string, error) {
 	if err := t.check(); err != nil {
 		return "", err
 	}
-	b, err := encMode.Marshal(body{
+	b, err := strictcbor.Marshal(body{
 		ID: t.ID, Secret: t.Secret, Expires: uint64(t.Expires.Unix()),
 		CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier,
 	})
@@ -121,20 +120,17 @@ func Parse(text string) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	// Beyond deterministic CBOR this catches line breaks inside the text, which
-	// base64 skips.
+	// This catches line breaks inside the text, which base64 skips.
 	if again != text {
 		return Token{}, fmt.Errorf("%w: it is not written as a token is", ErrMalformed)
 	}
 	return t, nil
 }
 
-// decode reads the CBOR of a token. It leaves it to its caller to see that it
-// was the deterministic encoding, and so that no byte string was longer or
-// shorter than its field, which the decoder cuts or fills.
+// decode reads the CBOR of a token.
 func decode(raw []byte) (Token, error) {
 	var b body
-	if err := decMode.Unmarshal(raw, &b); err != nil {
+	if err := strictcbor.Unmarshal(raw, &b); err != nil {
 		return Token{}, fmt.Errorf("%w: it is not complete, was changed, or is of a later version", ErrMalformed)
 	}
 	return Token{
@@ -157,25 +153,4 @@ func (t Token) check() error {
 		return fmt.Errorf("%w: verifier: %w", ErrMalformed, err)
 	}
 	return nil
-}
-
-var (
-	encMode = must(cbor.CoreDetEncOptions().EncMode())
-	decMode = must(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxNestedLevels:   4,
-		MaxArrayElements:  16, // the least the decoder can be told; a token has no arrays
-		MaxMapPairs:       16,
-		UTF8:              cbor.UTF8RejectInvalid,
-	}.DecMode())
-)
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // options are constants: this fails at the first start or never
-	}
-	return v
 }

@@ -117,7 +117,7 @@ func writeKey(file string, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(file, 0o600, pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}))
+	return conf.ReplaceFile(file, 0o600, pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}))
 }
 
 func writeCerts(file string, chain ...[]byte) error {
@@ -125,37 +125,5 @@ func writeCerts(file string, chain ...[]byte) error {
 	for _, der := range chain {
 		b = append(b, pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der})...)
 	}
-	return writeFile(file, 0o644, b)
-}
-
-// writeFile replaces file as a whole: after a crash it has the old contents or
-// the new ones.
-func writeFile(file string, perm os.FileMode, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(perm), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), file); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(file))
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return conf.ReplaceFile(file, 0o644, b)
 }

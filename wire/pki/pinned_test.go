@@ -2,6 +2,7 @@ package pki
 
 import (
 	"crypto/x509"
+	"slices"
 	"testing"
 	"time"
 )
@@ -61,6 +62,20 @@ func TestVerifyPinned(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestVerifyPinnedRefusesEveryCut(t *testing.T) {
+	a, c := newAuthority(t)
+	good := certificate(t, newServer(t, a, hosts...)).Certificate
+	for i, name := range []string{"leaf", "authority"} {
+		for n := range good[i] {
+			chain := slices.Clone(good)
+			chain[i] = good[i][:n]
+			if VerifyPinned(chain, a.Pin(), "localhost", c.t) == nil {
+				t.Errorf("the first %d of the %d bytes of the %s are accepted", n, len(good[i]), name)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,11 @@
 package rest
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"time"
+)
 
 // Machine is a TPM that the registrar knows. Public areas are TPMT_PUBLIC in
 // base64; whoever reads them derives key, Name and id itself (I01).
@@ -36,10 +41,17 @@ type MachineList struct {
 	Unreadable int       `json:"unreadable,omitempty"`
 }
 
-// AcceptKeysRequest names the offered keys by the SHA-256 of their AK and
-// transport public areas (‖), so that an operator accepts what he looked at.
+// AcceptKeysRequest names the offered keys by their KeysHash, so that an operator
+// accepts what he looked at.
 type AcceptKeysRequest struct {
 	KeysHash string `json:"keys_hash"`
+}
+
+// KeysHash names a pair of keys: the hexadecimal SHA-256 of their public areas,
+// AK ‖ transport key.
+func KeysHash(ak, transport []byte) string {
+	h := sha256.Sum256(slices.Concat(ak, transport))
+	return hex.EncodeToString(h[:])
 }
 
 // JoinTokenRequest asks for a registration secret.
@@ -66,5 +78,6 @@ type JoinToken struct {
 
 // JoinTokenList answers ListJoinTokens.
 type JoinTokenList struct {
-	Tokens []JoinToken `json:"tokens"`
+	Tokens     []JoinToken `json:"tokens"`
+	Unreadable int         `json:"unreadable,omitempty"` // rows that could not be read (I10)
 }

@@ -25,10 +25,14 @@ var (
 	AcceptKeys      = Route{"POST", "/v1/agents/{id}/accept-keys", RoleOperator, "make the keys that a known TPM last offered its keys"}
 	CreateJoinToken = Route{"POST", "/v1/join-tokens", RoleOperator, "make a one-use registration secret"}
 	ListJoinTokens  = Route{"GET", "/v1/join-tokens", RoleOperator, "registration secrets and what became of them"}
+	DeleteJoinToken = Route{"DELETE", "/v1/join-tokens/{id}", RoleOperator, "make a registration secret worthless that was not used"}
 )
 
 // RegistrarRoutes is the whole API of the registrar.
-var RegistrarRoutes = []Route{ListMachines, GetMachine, DeleteMachine, AcceptKeys, CreateJoinToken, ListJoinTokens}
+var RegistrarRoutes = []Route{
+	ListMachines, GetMachine, DeleteMachine, AcceptKeys,
+	CreateJoinToken, ListJoinTokens, DeleteJoinToken,
+}
 
 // The calls of the verifier's API.
 var (

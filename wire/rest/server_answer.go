@@ -1,9 +1,11 @@
 package rest
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -90,7 +92,7 @@ func (s *server) finish(a *answer, r *http.Request, log *slog.Logger) {
 	switch {
 	case a.err == nil:
 	case r.Context().Err() != nil:
-		log.Debug("the client left", "err", a.err)
+		log.Debug(whyEnded(r), "err", a.err)
 		panic(http.ErrAbortHandler) // else an empty success could still reach it
 	case a.status != 0:
 		// Half an answer is on its way: the client must not take it for one.
@@ -107,6 +109,14 @@ func (s *server) finish(a *answer, r *http.Request, log *slog.Logger) {
 		level = slog.LevelDebug
 	}
 	log.Log(r.Context(), level, "request", "status", a.status)
+}
+
+// whyEnded says why the context of r has ended.
+func whyEnded(r *http.Request) string {
+	if errors.Is(context.Cause(r.Context()), http.ErrServerClosed) {
+		return "the server stops"
+	}
+	return "the client left"
 }
 
 func newRequestID() string {

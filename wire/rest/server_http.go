@@ -1,8 +1,10 @@
 package rest
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -28,9 +30,12 @@ const (
 )
 
 // NewServer returns a server of h over TLS with every deadline set. Its owner
-// calls ServeTLS with empty file names, and Shutdown.
+// calls ServeTLS with empty file names, and Shutdown, with which the context of
+// every request ends: a call that waits for a change answers at once.
 func NewServer(h http.Handler, config *tls.Config, log *slog.Logger) *http.Server {
-	return &http.Server{
+	requests, end := context.WithCancelCause(context.Background())
+	s := &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		Handler:           h,
 		TLSConfig:         config,
 		ReadHeaderTimeout: HeaderTimeout,
@@ -40,4 +45,6 @@ func NewServer(h http.Handler, config *tls.Config, log *slog.Logger) *http.Serve
 		MaxHeaderBytes:    MaxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // handshakes that strangers fail
 	}
+	s.RegisterOnShutdown(func() { end(http.ErrServerClosed) })
+	return s
 }

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -48,6 +50,49 @@ func TestReadJSON(t *testing.T) {
 			}
 		})
 	}
+}
+
+// read reads a body as a JoinTokenRequest.
+func read(body []byte) (got JoinTokenRequest, err error) {
+	return got, ReadJSON(httptest.NewRequest("POST", "/", bytes.NewReader(body)), MaxSmallBody, &got)
+}
+
+func TestReadJSONRefusesEveryCut(t *testing.T) {
+	body := []byte(`{"label": "wéb \u00e9", "expires_in": 60}`)
+	if _, err := read(body); err != nil {
+		t.Fatal(err)
+	}
+	for n := range body {
+		_, err := read(body[:n])
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != CodeBadRequest {
+			t.Errorf("%q: error is %v, want code %s", body[:n], err, CodeBadRequest)
+		}
+	}
+}
+
+func FuzzReadJSON(f *testing.F) {
+	f.Add([]byte(`{"label": "web", "expires_in": 60}`))
+	f.Add([]byte(`{"label": null} `))
+	f.Add([]byte(`{} {}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := read(body)
+		if err != nil {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Code != CodeBadRequest && e.Code != CodeTooLarge {
+				t.Errorf("error %v has no code that says whose fault it is", err)
+			}
+			return
+		}
+		if !json.Valid(body) {
+			t.Errorf("%q is not one JSON value", body)
+		}
+		again, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := read(again); err != nil || same != got {
+			t.Errorf("%+v reads as %+v, %v", got, same, err)
+		}
+	})
 }
 
 // endless is a body that never ends.

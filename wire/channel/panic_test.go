@@ -1,0 +1,89 @@
+package channel
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// record keeps what was logged.
+type record struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.String()
+}
+
+func wantStack(t *testing.T, log *record) {
+	t.Helper()
+	for _, part := range []string{"level=ERROR", "remote=127.0.0.1:", `panic="index 7"`, "panic_test.go"} {
+		if !strings.Contains(log.String(), part) {
+			t.Errorf("the log lacks %s: %s", part, log)
+		}
+	}
+}
+
+func TestI10_APanicEndsOneConnection(t *testing.T) {
+	a := newAuthority(t)
+	var log record
+	cfg := a.listenConfig()
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	addr, _ := start(t, cfg, func(ctx context.Context, c *Conn) {
+		if m, err := c.Receive(0); err != nil || m.Type() == proof.Type() {
+			panic("index 7")
+		}
+		c.Send(challenge)
+		echo(ctx, c)
+	})
+	good, bad := dialTest(t, a.dialConfig(t, addr)), dialTest(t, a.dialConfig(t, addr))
+	good.Send(challenge)
+	bad.Send(proof)
+	wantClosed(t, bad, CloseError{Code: CodeInternal, Remote: true})
+	wantStack(t, &log)
+	if _, err := good.Receive(0); err != nil {
+		t.Errorf("another's connection: %v", err)
+	}
+}
+
+// Admit is asked in a goroutine that is not ours.
+func TestI10_APanicInAdmitEndsOneHandshake(t *testing.T) {
+	a := newAuthority(t)
+	var log record
+	cfg := a.listenConfig()
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	var sound atomic.Bool
+	cfg.Admit = func(Peer) error {
+		if !sound.Load() {
+			panic("index 7")
+		}
+		return nil
+	}
+	addr, _ := start(t, cfg, echo)
+	refused := dialTest(t, a.dialConfig(t, addr))
+	refused.Send(challenge)
+	if m, err := refused.Receive(0); err == nil {
+		t.Errorf("a client that could not be judged was admitted, and heard %v", m)
+	}
+	wantStack(t, &log)
+	sound.Store(true)
+	c := dialTest(t, a.dialConfig(t, addr))
+	c.Send(challenge)
+	if _, err := c.Receive(0); err != nil {
+		t.Errorf("the next client: %v", err)
+	}
+}
