@@ -12,10 +12,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"math/rand/v2"
 
 	"golang.org/x/sync/errgroup"
 
+	"quicklime/agent/backoff"
 	"quicklime/agent/imalog"
 	"quicklime/agent/push"
 	"quicklime/agent/tpmdev"
@@ -25,13 +26,6 @@ import (
 	"quicklime/wire/jointoken"
 	"quicklime/wire/tpm"
 )
-
-// reopenPause is how long a TPM that failed is left alone. A fault that lasts
-// fills no log, and one that passes loses no heartbeat.
-const reopenPause = time.Second
-
-// errTPM says that the TPM failed while it was in use.
-var errTPM = errors.New("the TPM failed")
 
 // Run attests until ctx is done, and then returns nil. It returns an error if the
 // machine has not joined, its TPM or its measurement list cannot be used from the
@@ -46,37 +40,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	for {
-		err := errors.Join(m.attest(ctx), m.close())
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !errors.Is(err, errTPM) {
-			return err
-		}
-		cfg.logger().Error("opening the TPM anew", "error", err)
-		if m, err = reopen(ctx, cfg, member); err != nil {
-			return nil
-		}
+	p := persistence{
+		open:  func() (attester, error) { return open(cfg, member) },
+		pause: backoff.Pauses{First: firstReopen, Last: lastReopen, Random: rand.Float64},
+		log:   cfg.logger(),
 	}
-}
-
-// reopen opens the machine as soon as it can be. The error is that ctx is done.
-func reopen(ctx context.Context, cfg Config, member jointoken.Membership) (*machine, error) {
-	tick := time.NewTicker(reopenPause)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-tick.C:
-		}
-		m, err := open(cfg, member)
-		if err == nil {
-			return m, nil
-		}
-		cfg.logger().Error("the TPM is still not usable", "error", err)
-	}
+	return p.run(ctx, m)
 }
 
 // machine is what the agent speaks for: an open TPM and the measurement list.
@@ -126,7 +95,7 @@ func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
 			ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest, Certificate: certificate,
 		},
 		AgentID: member.ID, AK: ak, TPM: m.device, List: list, Grew: m.watcher.Grew(),
-		BootLog: cfg.BootLog, Software: daemon.Version, Log: cfg.logger(),
+		BootLog: cfg.BootLog, Software: daemon.Software(), Log: cfg.logger(),
 	}
 	cfg.logger().Info("quicklime-agent", "version", daemon.Version, "agent", member.ID, "verifier", member.Verifier.Address,
 		"tpm", cfg.TPMDevice, "list", cfg.IMAList, "watch", m.watcher.String())

@@ -36,7 +36,7 @@ only its owner may read, never from the command line, which every user sees.
 Joining again is harmless. It is what to do after the TPM was cleared.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return withHint(errors.New("a token does not belong on the command line, where every user sees it"),
+				return daemon.WithHint(errors.New("a token does not belong on the command line, where every user sees it"),
 					"run \"%s join < FILE\", with a new token if others use this machine", name)
 			}
 			return nil
@@ -61,7 +61,7 @@ func (p *program) readToken(file string) (jointoken.Token, error) {
 	}
 	token, err := jointoken.Parse(string(text))
 	if err != nil {
-		return jointoken.Token{}, withHint(err, "give the whole line that \"quicklime-tenant join-token create\" printed")
+		return jointoken.Token{}, daemon.WithHint(err, "give the whole line that \"quicklime-tenant join-token create\" printed")
 	}
 	return token, nil
 }
@@ -85,12 +85,12 @@ func (p *program) join(ctx context.Context, cfg Config, token jointoken.Token) e
 		return err
 	}
 	if !wire.Printable(label, wire.MaxLabel) {
-		return withHint(fmt.Errorf("label %q is not printable or too long", label), "set another label in agent.toml")
+		return daemon.WithHint(fmt.Errorf("label %q is not printable or too long", label), "set another label in agent.toml")
 	}
 	if err := prepareStateDir(cfg.StateDir); err != nil { // before the token is used up
 		return err
 	}
-	registered, err := register(ctx, cfg.TPMDevice, token, registration.Machine{Label: label, Software: daemon.Version})
+	registered, err := register(ctx, cfg.TPMDevice, token, registration.Machine{Label: label, Software: daemon.Software()})
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func prepareStateDir(dir string) error {
 		}
 	}
 	if err != nil {
-		return withHint(fmt.Errorf("state directory: %w", err), "run as root, or set another state_dir in agent.toml")
+		return daemon.WithHint(fmt.Errorf("state directory: %w", err), "run as root, or set another state_dir in agent.toml")
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func register(ctx context.Context, name string, token jointoken.Token, m registr
 	defer func() { err = errors.Join(err, device.Close()) }()
 	r, err = registration.Register(ctx, device, token, m)
 	if e, ok := errors.AsType[*registration.Error](err); ok {
-		return r, withHint(err, "%s", e.Hint)
+		return r, daemon.WithHint(err, "%s", e.Hint)
 	}
 	return r, err
 }
@@ -136,9 +136,9 @@ func writeJoined(w io.Writer, r registration.Registered, label string) error {
 	m := r.Membership
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, joinedText[r.Outcome])
-	fmt.Fprintf(t, "  agent id\t%s\n  label\t%s\n  registrar\t%s\n  verifier\t%s\n", m.ID, label, m.Registrar.Address, m.Verifier.Address)
+	fmt.Fprintf(t, "  agent id\t%s\n  label\t%s (what this machine calls itself; the join token may say otherwise)\n  registrar\t%s\n  verifier\t%s\n", m.ID, label, m.Registrar.Address, m.Verifier.Address)
 	fmt.Fprintf(t, "next: an operator runs \"quicklime-tenant agent %s %s\"\n", nextVerb[r.Outcome], m.ID[:12])
-	fmt.Fprintf(t, "      this machine runs \"systemctl enable --now %s\", or \"%[1]s run\"\n", name)
+	fmt.Fprintf(t, "      this machine runs \"%s run\"\n", name)
 	return t.Flush()
 }
 

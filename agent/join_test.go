@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,12 +64,15 @@ func TestJoin(t *testing.T) {
 		t.Error(d)
 	}
 	for _, want := range []string{
-		"This machine is registered.", member.ID, "web-1", j.token.Registrar.Address, "verifier.test:8882",
+		"This machine is registered.", member.ID, "web-1 (what this machine calls itself;", j.token.Registrar.Address, "verifier.test:8882",
 		`"quicklime-tenant agent add ` + member.ID[:12] + `"`, `"quicklime-agent run"`,
 	} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("%q does not say %q", got.stdout, want)
 		}
+	}
+	if strings.Contains(got.stdout, "systemctl") {
+		t.Errorf("%q names a service that nobody has installed", got.stdout)
 	}
 	for path, want := range map[string]os.FileMode{file: 0o600, j.state: 0o700 | os.ModeDir} {
 		if st, err := os.Stat(path); err != nil || st.Mode() != want {
@@ -86,6 +90,19 @@ func TestJoin(t *testing.T) {
 	}
 	if json := call(j.config, "", "id", "--json"); !strings.HasPrefix(json.stdout, `{"id":"`+member.ID+`","ek_certificates":["`) {
 		t.Errorf("%+v", json)
+	}
+}
+
+// A build may set any version; a peer refuses what it cannot print.
+func TestAnyVersionJoins(t *testing.T) {
+	defer func(v string) { daemon.Version = v }(daemon.Version)
+	daemon.Version = "v1.0\n-" + strings.Repeat("long", 30)
+	j := newJoining(t, wire.OutcomeNew, "")
+	if got := call(j.config, j.text, "join"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	if told := <-j.registered; !strings.HasPrefix(told.Software, "v1.0?-long") {
+		t.Errorf("the registrar was told %q", told.Software)
 	}
 }
 
@@ -176,7 +193,17 @@ func TestI05_AMembershipThatOthersMayWriteIsRefused(t *testing.T) {
 			t.Errorf("mode %04o: %v", mode, err)
 		}
 	}
-	if _, err := readMembership(t.TempDir()); err == nil {
-		t.Error("a directory is read")
+}
+
+func TestI05_AMembershipThatIsNoFileIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, fifo} { // to open a FIFO can take for ever
+		if _, err := readMembership(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,34 +43,10 @@ func (p *program) run(ctx context.Context, args []string) int {
 
 // finish turns a command's error into words and an exit code.
 func (p *program) finish(err error) int {
-	if err == nil {
-		return 0
+	if err != nil {
+		daemon.Complain(p.stderr, name, err)
 	}
-	fmt.Fprintf(p.stderr, "%s: %v\n", name, err)
-	if h, ok := errors.AsType[hinted](err); ok {
-		fmt.Fprintf(p.stderr, "hint: %s\n", h.hint)
-	}
-	if _, ok := errors.AsType[failure](err); ok {
-		return 1
-	}
-	return 2
-}
-
-// failure marks an error of a command that was understood.
-type failure struct{ error }
-
-func (f failure) Unwrap() error { return f.error }
-
-// hinted is an error with what to do about it.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h hinted) Unwrap() error { return h.error }
-
-func withHint(err error, format string, args ...any) error {
-	return hinted{err, fmt.Sprintf(format, args...)}
+	return daemon.ExitCode(err)
 }
 
 // root returns the program's commands.
@@ -103,7 +78,7 @@ Exit codes: 0 done, 1 failed, 2 usage.`,
 }
 
 func usage(format string, args ...any) error {
-	return withHint(fmt.Errorf(format, args...), "see \"%s --help\"", name)
+	return daemon.WithHint(fmt.Errorf(format, args...), "see \"%s --help\"", name)
 }
 
 // noArgs refuses arguments.
@@ -121,15 +96,12 @@ func (p *program) configured(do func(context.Context, Config) error) func(*cobra
 		cfg := DefaultConfig()
 		dirs := conf.Dirs{Vendor: conf.DefaultDirs.Vendor, System: p.configDir}
 		if err := conf.Load("agent", dirs, os.Environ(), &cfg); err != nil {
-			return failure{err}
+			return daemon.Failed(err)
 		}
 		if cfg.Log == nil {
 			cfg.Log = daemon.Logger(p.stderr)
 		}
-		if err := do(c.Context(), cfg); err != nil {
-			return failure{err}
-		}
-		return nil
+		return daemon.Failed(do(c.Context(), cfg))
 	}
 }
 

@@ -120,10 +120,12 @@ func (h *host) run() (stop func() error) {
 }
 
 func TestRunAttestsUntilItIsStopped(t *testing.T) {
+	defer func(v string) { daemon.Version = v }(daemon.Version)
+	daemon.Version = "v1.0\n" // a build may set any; a verifier refuses what it cannot print
 	h := newHost(t)
 	stop := h.run()
 	a := h.await(1)
-	if a.hello.Software != daemon.Version || a.hello.Aggregate != pcr.SHA256 {
+	if a.hello.Software != "v1.0?" || a.hello.Aggregate != pcr.SHA256 {
 		t.Errorf("%+v", a.hello)
 	}
 	h.measure("/a")

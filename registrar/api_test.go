@@ -87,6 +87,9 @@ func TestAPIRefuses(t *testing.T) {
 		"expired before it began":    {rest.CreateJoinToken, "", rest.JoinTokenRequest{ExpiresIn: -1}, http.StatusUnprocessableEntity},
 		"a token for a year":         {rest.CreateJoinToken, "", rest.JoinTokenRequest{ExpiresIn: 365 * 86400}, http.StatusUnprocessableEntity},
 		"a token that overflows":     {rest.CreateJoinToken, "", rest.JoinTokenRequest{ExpiresIn: 1 << 62}, http.StatusUnprocessableEntity},
+		"delete no token":            {rest.DeleteJoinToken, strings.Repeat("0", 16), nil, http.StatusNotFound},
+		"delete a machine's token":   {rest.DeleteJoinToken, zeros, nil, http.StatusBadRequest},
+		"delete a path":              {rest.DeleteJoinToken, "..%2f..%2fagents", nil, http.StatusNotFound},
 		"a token for a month":        {rest.CreateJoinToken, "", rest.JoinTokenRequest{ExpiresIn: 30 * 86400}, http.StatusCreated},
 	} {
 		t.Run(name, func(t *testing.T) { in.forSubtest(t).call(c.route, c.id, c.body, nil, c.want) })

@@ -91,7 +91,7 @@ func (in *installation) start() {
 	ready := make(chan registrar.Addresses, 1)
 	ended := make(chan error, 1)
 	in.log = new(record)
-	in.cfg.Log = slog.New(slog.NewTextHandler(in.log, nil))
+	in.cfg.Log = slog.New(slog.NewJSONHandler(in.log, nil))
 	in.cfg.OnReady = func(a registrar.Addresses) { ready <- a }
 	go func() { ended <- registrar.Run(ctx, in.cfg) }()
 	in.stop = sync.OnceFunc(func() {

@@ -50,7 +50,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	cfg.logger().Info("registrar is ready",
-		"rest", s.operators.Addr(), "registration", s.agents.Addr(), "ek_trust_anchors", anchors.Len(),
+		"rest", s.operators.Addr().String(), "registration", s.agents.Addr().String(), "ek_trust_anchors", anchors.Len(),
 		"ca", filepath.Join(cfg.PKIDir, "ca.crt"),
 		"tenant_certificate", filepath.Join(cfg.PKIDir, tenant+".crt"), "tenant_key", filepath.Join(cfg.PKIDir, tenant+".key"))
 	return serve(ctx, cfg, db, s)

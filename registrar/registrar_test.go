@@ -11,7 +11,6 @@ import (
 
 	"quicklime/agent/registration"
 	"quicklime/registrar"
-	"quicklime/registrar/store"
 	"quicklime/wire"
 	"quicklime/wire/jointoken"
 	"quicklime/wire/rest"
@@ -111,9 +110,9 @@ func TestI11_ClearedTPMIsNotLetInAgain(t *testing.T) {
 		t.Fatalf("after TPM2_Clear the machine is %+v", got)
 	}
 
-	in.call(rest.AcceptKeys, id, rest.AcceptKeysRequest{KeysHash: store.KeysHash(before.AKPublic, got.Offered.Transport[1:])}, nil, http.StatusConflict)
+	in.call(rest.AcceptKeys, id, rest.AcceptKeysRequest{KeysHash: rest.KeysHash(before.AKPublic, got.Offered.Transport[1:])}, nil, http.StatusConflict)
 	var accepted rest.Machine
-	in.call(rest.AcceptKeys, id, rest.AcceptKeysRequest{KeysHash: store.KeysHash(got.Offered.AKPublic, got.Offered.Transport)}, &accepted, http.StatusOK)
+	in.call(rest.AcceptKeys, id, rest.AcceptKeysRequest{KeysHash: rest.KeysHash(got.Offered.AKPublic, got.Offered.Transport)}, &accepted, http.StatusOK)
 	if !bytes.Equal(accepted.Transport, got.Offered.Transport) || accepted.Offered != nil {
 		t.Errorf("after they were accepted the machine is %+v", accepted)
 	}

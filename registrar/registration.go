@@ -50,7 +50,7 @@ func (r refused) Unwrap() error { return r.err }
 // serve has the whole conversation. What went wrong goes to the log; the agent
 // hears a word of wire.Refusal at most.
 func (d *desk) serve(ctx context.Context, c conversation) {
-	log := d.log.With("remote", c.Peer().Addr)
+	log := d.log.With("remote", c.Peer().Addr.String())
 	register, err := receive[wire.Register](c, wire.FrameTimeout)
 	if err != nil {
 		log.Debug("no registration", "err", err)

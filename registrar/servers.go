@@ -21,6 +21,12 @@ const (
 	// maxPeers bounds the agents that register at one time: each costs the
 	// database one write, and a fleet that is rolled out comes in waves.
 	maxPeers = 1000
+
+	// maxPeersPerOrigin bounds those of one IPv4 address or IPv6 /64. Nobody is
+	// known here yet, and each may take proofTimeout: one host, with as many keys
+	// as it likes, leaves nine places of ten to others, and a site behind one
+	// address registers a hundred machines at a time.
+	maxPeersPerOrigin = maxPeers / 10
 )
 
 // servers are the registrar's two: REST for operators, registration for agents.
@@ -44,7 +50,7 @@ func listen(cfg Config, ca *pki.Authority, certificate *pki.Server, d *desk) (*s
 	}
 	s.agents, err = channel.Listen(channel.ListenConfig{
 		Addr: cfg.Listen, ALPN: wire.ALPNRegister, Exporter: wire.ExporterRegister,
-		Certificate: certificate.TLSCertificate, MaxPeers: maxPeers,
+		Certificate: certificate.TLSCertificate, MaxPeers: maxPeers, MaxPeersPerOrigin: maxPeersPerOrigin, Log: d.log,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listen for agents: %w", err), s.operators.Close())

@@ -136,7 +136,7 @@ func TestAgentAddWaitsInVain(t *testing.T) {
 	f := start(t)
 	m := f.register(machine(t, "web-1"))
 	o := f.run(t, "agent", "add", m.ID, "--policy", "web", "--wait", "trusted", "--timeout", "20ms")
-	o.want(t, exitFailed, "", "waiting for trusted: pending\n"+
+	o.want(t, exitOtherState, "", "waiting for trusted: pending\n"+
 		"quicklime-tenant: agent "+m.ID[:12]+" is pending and not trusted after 20ms\n"+
 		"hint: the agent is not connected to the verifier: is quicklime-agent running there?\n")
 }

@@ -14,8 +14,9 @@ func (p *program) agent() *cobra.Command {
 	}, p.agentList(), p.agentAdd(), p.agentStatus(), p.agentUpdate(), p.agentDelete(), p.agentRebind(), p.agentClear())
 }
 
-// onAgent makes c a command about the one agent that its argument names.
-func (p *program) onAgent(c *cobra.Command, run func(ctx context.Context, s servers, id string) error) *cobra.Command {
+// onAgent makes c a command about the one agent that its argument names. What it
+// needs may depend on c's flags.
+func (p *program) onAgent(c *cobra.Command, needs *reach, run func(ctx context.Context, s servers, id string) error) *cobra.Command {
 	if c.Long != "" {
 		c.Long += "\n\n"
 	}
@@ -26,7 +27,7 @@ func (p *program) onAgent(c *cobra.Command, run func(ctx context.Context, s serv
 		if err != nil {
 			return err
 		}
-		id, err := s.resolve(c.Context(), args[0])
+		id, err := s.resolve(c.Context(), args[0], *needs)
 		if err != nil {
 			return err
 		}

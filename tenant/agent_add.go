@@ -9,6 +9,7 @@ import (
 
 	"quicklime/verifier/identity"
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
 )
@@ -29,8 +30,11 @@ func (p *program) agentAdd() *cobra.Command {
 The machine's identity is fetched from the registrar and checked once more here:
 the id is the hash of the EK, and AK and transport key are of the templates that
 Quicklime makes. An EK without a trusted certificate could be a TPM emulator's and
-needs --accept-ek with the agent's whole id.`,
-	}, func(ctx context.Context, s servers, id string) error { return p.add(ctx, s, id, a) })
+needs --accept-ek with the agent's whole id.
+
+Exit codes: 0 done, 1 failed, 2 usage; 3 the machine is enrolled and with --wait not
+in the state waited for in time.`,
+	}, &reach{registrar: true, verifier: true}, func(ctx context.Context, s servers, id string) error { return p.add(ctx, s, id, a) })
 	f := c.Flags()
 	f.StringVar(&a.policy, "policy", "", "judge it under the runtime policy `NAME`")
 	f.StringVar(&a.label, "label", "", "call it `LABEL`, not what the registrar calls it")
@@ -45,7 +49,7 @@ needs --accept-ek with the agent's whole id.`,
 func (p *program) add(ctx context.Context, s servers, id string, a addition) error {
 	m, err := s.registrar.Machine(ctx, id)
 	if isCode(err, rest.CodeNotFound) {
-		return withHint(err, `the machine registers with "quicklime-agent join"; "%s join-token create" makes the token for that`, name)
+		return daemon.WithHint(err, `the machine registers with "quicklime-agent join"; "%s join-token create" makes the token for that`, name)
 	}
 	if err != nil {
 		return err
@@ -74,10 +78,10 @@ func (p *program) add(ctx context.Context, s servers, id string, a addition) err
 func (a addition) enrolment(m rest.Machine, id string) (rest.Enrolment, error) {
 	bank, err := pcr.ParseBank(a.lowestBank)
 	if err != nil {
-		return rest.Enrolment{}, withHint(err, "sha256 is the usual --lowest-bank")
+		return rest.Enrolment{}, daemon.WithHint(err, "sha256 is the usual --lowest-bank")
 	}
 	if _, err := identity.Check(id, m.EKPublic, m.AKPublic, m.Transport); err != nil {
-		return rest.Enrolment{}, withHint(fmt.Errorf("what the registrar says of %s does not hold: %w", short(id), err),
+		return rest.Enrolment{}, daemon.WithHint(fmt.Errorf("what the registrar says of %s does not hold: %w", short(id), err),
 			"do not enrol it; let the machine register again, and look at the registrar if that does not help")
 	}
 	if err := acceptEK(m, id, a.acceptEK); err != nil {
@@ -97,13 +101,13 @@ func (a addition) enrolment(m rest.Machine, id string) (rest.Enrolment, error) {
 // (I23). An --accept-ek that names another EK is a mistake in any case.
 func acceptEK(m rest.Machine, id, accepted string) error {
 	if accepted != "" && accepted != id {
-		return withHint(fmt.Errorf("--accept-ek names %s, and the EK of %s is %s", accepted, short(id), id),
+		return daemon.WithHint(fmt.Errorf("--accept-ek names %s, and the EK of %s is %s", accepted, short(id), id),
 			"read the EK's hash on the machine itself and repeat it whole")
 	}
 	if m.EKTrusted || accepted == id {
 		return nil
 	}
-	return withHint(fmt.Errorf("nothing vouches for the EK of %s: its certificate is missing or chains to no anchor of the registrar", short(id)),
+	return daemon.WithHint(fmt.Errorf("nothing vouches for the EK of %s: its certificate is missing or chains to no anchor of the registrar", short(id)),
 		"if the machine itself shows this hash, accept it with --accept-ek %s", id)
 }
 

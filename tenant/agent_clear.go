@@ -14,7 +14,7 @@ func (p *program) agentClear() *cobra.Command {
 		Short: "Record that you looked into a machine's failures",
 		Long: `Record that you looked into a machine's failures. They no longer count against it;
 what is found from now on does. "agent status" shows them first.`,
-	}, p.clear)
+	}, &reach{verifier: true}, p.clear)
 }
 
 func (p *program) clear(ctx context.Context, s servers, id string) error {
@@ -27,7 +27,7 @@ func (p *program) clear(ctx context.Context, s servers, id string) error {
 		return err
 	}
 	return p.show(a, func(w io.Writer) {
-		fmt.Fprintf(w, "cleared %d failures of %s  %s: %s\n",
-			before.FailureCount, short(a.ID), printable(a.Label), printable(stateWords(a)))
+		fmt.Fprintf(w, "cleared %s of %s  %s: %s\n",
+			counted(before.FailureCount, "failure", "failures"), short(a.ID), printable(a.Label), printable(stateWords(a)))
 	})
 }

@@ -18,24 +18,22 @@ type deleted struct {
 }
 
 func (p *program) agentDelete() *cobra.Command {
-	var (
-		consent   confirmation
-		registrar bool
-	)
+	var consent confirmation
+	needs := &reach{verifier: true}
 	c := p.onAgent(&cobra.Command{
 		Use:   "delete AGENT",
 		Short: "End a machine's enrolment",
 		Long: `End a machine's enrolment: the verifier forgets it and what it attested. With
 --registrar the registrar forgets it too, and it needs a new join token to come
 back.`,
-	}, func(ctx context.Context, s servers, id string) error {
+	}, needs, func(ctx context.Context, s servers, id string) error {
 		if err := consent.ask(p, "deleting agent "+short(id)); err != nil {
 			return err
 		}
-		return p.delete(ctx, s, id, registrar)
+		return p.delete(ctx, s, id, needs.registrar)
 	})
 	consent.flag(c)
-	c.Flags().BoolVar(&registrar, "registrar", false, "make the registrar forget the machine as well")
+	c.Flags().BoolVar(&needs.registrar, "registrar", false, "make the registrar forget the machine as well")
 	return c
 }
 
@@ -46,7 +44,10 @@ func (p *program) delete(ctx context.Context, s servers, id string, registrar bo
 	d := deleted{ID: id}
 	err := s.verifier.Delete(ctx, id)
 	d.Enrolment = err == nil
-	if err != nil && !(registrar && isCode(err, rest.CodeNotFound)) {
+	switch absent := isCode(err, rest.CodeNotFound); {
+	case absent && !registrar:
+		return s.notEnrolled(ctx, id)
+	case err != nil && !absent:
 		return err
 	}
 	if registrar {

@@ -33,7 +33,9 @@ type listed struct {
 	OfferedKeys int            `json:"offered_keys,omitempty"` // registrations with other keys than those in force
 	Policies    *rest.Policies `json:"policies,omitempty"`
 	Entries     uint64         `json:"entries"`
-	LastSeen    time.Time      `json:"last_seen,omitzero"`
+	Cleared     *rest.Cleared  `json:"cleared,omitempty"`
+	SeenAt      time.Time      `json:"last_registration,omitzero"`
+	LastSeen    time.Time      `json:"last_seen,omitzero"` // its last attestation
 }
 
 // listing is the JSON of "agent list".
@@ -74,7 +76,8 @@ func (p *program) showInventory(all inventory) error {
 		}
 	}
 	if all.unreadable > 0 {
-		p.warn("%d machines are left out because their records cannot be read; the servers' logs name them", all.unreadable)
+		p.warn("%s left out, of which the records cannot be read; the servers' logs name them",
+			counted(all.unreadable, "machine is", "machines are"))
 	}
 	return p.show(out, func(w io.Writer) {
 		if len(out.Agents) == 0 {
@@ -95,17 +98,17 @@ func list(k known, verifierAnswered bool) listed {
 		l.State = stateRegistered
 	}
 	if m := k.machine; m != nil {
-		l.Registered, l.EKVendor, l.EKTrusted, l.LastSeen = true, m.EKVendor, m.EKTrusted, m.SeenAt
+		l.Registered, l.EKVendor, l.EKTrusted, l.SeenAt = true, m.EKVendor, m.EKTrusted, m.SeenAt
 		if m.Offered != nil {
 			l.OfferedKeys = m.Offered.Count
 		}
 	}
 	if a := k.agent; a != nil {
-		l.Enrolled, l.State, l.Reason, l.Policies = true, string(a.Trust), a.Reason, &a.Policies
+		l.Enrolled, l.State, l.Reason, l.Policies, l.Cleared = true, string(a.Trust), a.Reason, &a.Policies, a.Cleared
 		if a.Epoch != nil {
 			l.Entries = a.Epoch.Entries
 		}
-		if a.Last != nil && a.Last.At.After(l.LastSeen) {
+		if a.Last != nil {
 			l.LastSeen = a.Last.At
 		}
 	}
@@ -116,11 +119,14 @@ func list(k known, verifierAnswered bool) listed {
 func (p *program) agentTable(agents []listed, registrarAnswered bool) *table {
 	t := &table{heading: []string{"ID", "LABEL", "EK", "STATE", "POLICY", "ENTRIES", "LAST SEEN", "NOTE"}}
 	for _, l := range agents {
-		policy, entries := "-", "-"
+		policy, entries, seen := "-", "-", "-"
 		if l.Policies != nil {
 			policy, entries = l.Policies.Runtime, fmt.Sprint(l.Entries)
 		}
-		row := plain(short(l.ID), l.Label, ekWords(l, registrarAnswered), l.State, policy, entries, p.ago(l.LastSeen), note(l, registrarAnswered))
+		if !l.LastSeen.IsZero() {
+			seen = p.ago(l.LastSeen)
+		}
+		row := plain(short(l.ID), l.Label, ekWords(l, registrarAnswered), l.State, policy, entries, seen, notes(l, registrarAnswered))
 		row[3] = stateCell(l.State)
 		t.add(row...)
 	}
@@ -156,13 +162,17 @@ func vendor(id string) string {
 	return id
 }
 
-// note is what needs the operator's attention.
-func note(l listed, registrarAnswered bool) string {
-	switch {
-	case l.OfferedKeys > 0:
-		return fmt.Sprintf("came with other keys %d times: agent rebind", l.OfferedKeys)
-	case !l.Registered && registrarAnswered:
-		return "not at the registrar"
+// notes are what needs the operator's attention.
+func notes(l listed, registrarAnswered bool) string {
+	var all []string
+	if l.OfferedKeys > 0 {
+		all = append(all, "came with other keys "+counted(l.OfferedKeys, "time", "times")+": agent rebind")
 	}
-	return ""
+	if !l.Registered && registrarAnswered {
+		all = append(all, "not at the registrar")
+	}
+	if l.Cleared != nil {
+		all = append(all, counted(l.Cleared.Count, "failure", "failures")+" cleared")
+	}
+	return strings.Join(all, "; ")
 }

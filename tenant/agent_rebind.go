@@ -13,6 +13,7 @@ import (
 
 	"quicklime/verifier/identity"
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/rest"
 )
 
@@ -30,7 +31,7 @@ func (p *program) agentRebind() *cobra.Command {
 cleared, or for a new generation of keys. The same TPM made them, but whether it is
 still your machine is for you to know. Label, policy and lowest bank stay; what was
 attested under the old keys is forgotten.`,
-	}, func(ctx context.Context, s servers, id string) error { return p.rebind(ctx, s, id, r) })
+	}, &reach{registrar: true, verifier: true}, func(ctx context.Context, s servers, id string) error { return p.rebind(ctx, s, id, r) })
 	r.consent.flag(c)
 	return c
 }
@@ -52,6 +53,9 @@ func (p *program) rebind(ctx context.Context, s servers, id string, r rebinding)
 		return err
 	}
 	p.showKeys(m, next)
+	if n := agent.FailureCount; n > 0 {
+		p.warn("%s forgotten with the old enrolment", counted(n, "standing failure is", "standing failures are"))
+	}
 	if err := r.consent.ask(p, "rebinding agent "+short(id)+" to these keys"); err != nil {
 		return err
 	}
@@ -59,6 +63,10 @@ func (p *program) rebind(ctx context.Context, s servers, id string, r rebinding)
 		return err
 	}
 	again, err := s.verifier.Rebind(ctx, next.enrolment(agent))
+	if m.Offered == nil && isCode(err, rest.CodeConflict) {
+		return daemon.WithHint(fmt.Errorf("nothing to rebind: the machine offered no other keys: %w", err),
+			"let it join again first, with a token from \"%s join-token create\"", name)
+	}
 	if err != nil {
 		return err
 	}
@@ -81,17 +89,17 @@ func newKeys(m rest.Machine, id string) (keys, error) {
 		k.ak, k.transport = m.Offered.AKPublic, m.Offered.Transport
 	}
 	if _, err := identity.Check(id, k.ek, k.ak, k.transport); err != nil {
-		return keys{}, withHint(fmt.Errorf("what the registrar says of %s does not hold: %w", short(id), err),
+		return keys{}, daemon.WithHint(fmt.Errorf("what the registrar says of %s does not hold: %w", short(id), err),
 			"do not rebind it; let the machine register again")
 	}
 	return k, nil
 }
 
 // hash names AK and transport key as rest.AcceptKeysRequest does.
-func (k keys) hash() string { return hashOf(k.ak, k.transport) }
+func (k keys) hash() string { return rest.KeysHash(k.ak, k.transport) }
 
-func hashOf(parts ...[]byte) string {
-	h := sha256.Sum256(bytes.Join(parts, nil))
+func hashOf(area []byte) string {
+	h := sha256.Sum256(area)
 	return hex.EncodeToString(h[:])
 }
 
@@ -112,7 +120,7 @@ func (p *program) showKeys(m rest.Machine, next keys) {
 	if m.Offered == nil {
 		p.say("%s came with no other keys than those in force at the registrar:", short(m.ID))
 	} else {
-		p.say("%s came with other keys %d times, last %s:", short(m.ID), m.Offered.Count, p.moment(m.Offered.SeenAt))
+		p.say("%s came with other keys %s, last %s:", short(m.ID), counted(m.Offered.Count, "time", "times"), p.moment(m.Offered.SeenAt))
 	}
 	t := &table{heading: []string{"SHA-256 OF", "IN FORCE", "NEW"}}
 	t.add(plain("AK", hashOf(m.AKPublic), changed(m.AKPublic, next.ak))...)
@@ -138,7 +146,7 @@ func (s servers) accept(ctx context.Context, m rest.Machine, next keys) error {
 	if err != nil {
 		return err
 	}
-	if hashOf(now.AKPublic, now.Transport) != next.hash() {
+	if rest.KeysHash(now.AKPublic, now.Transport) != next.hash() {
 		return errors.New("the registrar accepted other keys than those it was told to")
 	}
 	return nil

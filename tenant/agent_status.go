@@ -2,10 +2,7 @@ package tenant
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,10 +20,12 @@ func (p *program) agentStatus() *cobra.Command {
 		Short: "Show whether a machine can be trusted, and why not",
 		Long: `Show whether a machine can be trusted, and why not.
 
-The exit code is 0 if the agent is trusted, else 1. With --wait it is 0 once the
-agent is in the state waited for, and 1 if the time runs out first. --watch shows
-every change until it is interrupted.`,
-	}, func(ctx context.Context, s servers, id string) error {
+--wait waits for a state; --watch shows every change until it is interrupted.
+
+Exit codes: 0 the agent is trusted, or with --wait in the state waited for;
+1 it could not be found out: no such agent, no answer, no key; 2 usage; 3 the agent
+is known and not trusted, or with --wait not in that state in time.`,
+	}, &reach{verifier: true}, func(ctx context.Context, s servers, id string) error {
 		if watch {
 			return p.watch(ctx, s, id)
 		}
@@ -57,7 +56,7 @@ func (p *program) status(ctx context.Context, s servers, id string, w waiting) e
 		return err
 	}
 	if w.state == "" && a.Trust != wire.Trusted {
-		return errSaid
+		return errOtherState
 	}
 	return late
 }
@@ -66,54 +65,23 @@ func (p *program) status(ctx context.Context, s servers, id string, w waiting) e
 func (s servers) enrolled(ctx context.Context, id string) (rest.Agent, error) {
 	a, err := s.verifier.Agent(ctx, id)
 	if isCode(err, rest.CodeNotFound) {
-		return a, withHint(fmt.Errorf("agent %s is not enrolled: %w", short(id), err), `enrol it with "%s agent add"`, name)
+		return a, s.notEnrolled(ctx, id)
 	}
 	return a, err
 }
 
-// watch shows the agent and then a line for every change that a person would
-// call one. A heartbeat is none.
-func (p *program) watch(ctx context.Context, s servers, id string) error {
-	a, err := s.enrolled(ctx, id)
-	if err != nil {
-		return err
+// notEnrolled is the error about a machine that the verifier does not know. It
+// says what the registrar knows of it.
+func (s servers) notEnrolled(ctx context.Context, id string) error {
+	_, err := s.registrar.Machine(ctx, id)
+	switch {
+	case err == nil:
+		return rest.Errorf(rest.CodeNotFound, "agent %s is registered but not enrolled", short(id)).
+			WithHint(`enrol it with "%s agent add %s"`, name, short(id))
+	case isCode(err, rest.CodeNotFound):
+		return rest.Errorf(rest.CodeNotFound, "agent %s is neither enrolled nor registered", short(id)).
+			WithHint(`"%s agent list" shows every agent`, name)
 	}
-	p.writeStatus(p.stdout, a)
-	for seen := changeLine(a); ; {
-		next, err := s.verifier.PollAgent(ctx, id, a.Revision)
-		if errors.Is(err, context.Canceled) {
-			return verdictOf(a)
-		}
-		if err != nil {
-			return err
-		}
-		a = next
-		if now := changeLine(a); now != seen {
-			fmt.Fprintf(p.stdout, "%s  %s\n", p.now().UTC().Format(time.TimeOnly), now)
-			seen = now
-		}
-	}
-}
-
-// verdictOf is the exit code of a status as an error.
-func verdictOf(a rest.Agent) error {
-	if a.Trust == wire.Trusted {
-		return nil
-	}
-	return errSaid
-}
-
-// changeLine is what --watch compares and shows of an agent.
-func changeLine(a rest.Agent) string {
-	line := stateWords(a)
-	if a.Epoch != nil {
-		line += fmt.Sprintf("; %d entries of boot %d.%d", a.Epoch.Entries, a.Epoch.ResetCount, a.Epoch.RestartCount)
-	}
-	if a.FailureCount > 0 {
-		line += fmt.Sprintf("; %d failures", a.FailureCount)
-	}
-	if !a.Connected {
-		line += "; not connected"
-	}
-	return printable(line)
+	return rest.Errorf(rest.CodeNotFound, "agent %s is not enrolled, and whether it is registered cannot be told: %v", short(id), err).
+		WithHint(`if it is registered, enrol it with "%s agent add %s"`, name, short(id))
 }

@@ -21,7 +21,7 @@ func (p *program) agentUpdate() *cobra.Command {
 		Short: "Give a machine another policy or label",
 		Long: `Give a machine another policy or label. Under another policy everything that the
 machine measured since it booted is judged again.`,
-	}, func(ctx context.Context, s servers, id string) error {
+	}, &reach{verifier: true}, func(ctx context.Context, s servers, id string) error {
 		u := rest.AgentUpdate{}
 		if policy != "" || noPolicy {
 			u.Policy = &policy
@@ -47,6 +47,9 @@ machine measured since it booted is judged again.`,
 }
 
 func (p *program) update(ctx context.Context, s servers, id string, u rest.AgentUpdate) error {
+	if _, err := s.enrolled(ctx, id); err != nil { // else "not found" could be of the policy
+		return err
+	}
 	a, err := s.verifier.Update(ctx, id, u)
 	if err != nil {
 		return err

@@ -41,10 +41,36 @@ func TestAgentClear(t *testing.T) {
 	f := start(t)
 	f.set(bad())
 	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 3 failures of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
-	o := f.run(t, "agent", "clear", strings.Repeat("b", 64))
-	if o.code != 1 || !strings.Contains(o.stderr, "agent bbbbbbbbbbbb is not enrolled") || !strings.Contains(o.stderr, `hint: enrol it with "quicklime-tenant agent add"`) {
-		t.Errorf("%+v", o)
+	one := bad()
+	one.FailureCount = 1
+	f.set(one)
+	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 1 failure of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
+}
+
+// Whatever is to be done with an agent that is not enrolled, what the registrar
+// knows of it decides what the operator is told.
+func TestAgentThatIsNotEnrolled(t *testing.T) {
+	id := strings.Repeat("b", 64)
+	const enrol = "\nhint: enrol it with \"quicklime-tenant agent add bbbbbbbbbbbb\"\n"
+	for _, args := range [][]string{{"status"}, {"clear"}, {"update", "--policy", "web"}, {"delete", "--yes"}, {"rebind", "--yes"}} {
+		args = append([]string{"agent"}, append(args, id)...)
+		f := start(t)
+		f.run(t, args...).want(t, exitFailed, "", "quicklime-tenant: agent bbbbbbbbbbbb is neither enrolled nor registered\n"+
+			"hint: \"quicklime-tenant agent list\" shows every agent\n")
+		f.register(rest.Machine{ID: id, Label: "web"})
+		f.run(t, args...).want(t, exitFailed, "", "quicklime-tenant: agent bbbbbbbbbbbb is registered but not enrolled"+enrol)
+		f.failures[rest.GetMachine] = rest.Errorf(rest.CodeInternal, "no disk")
+		f.run(t, args...).want(t, exitFailed, "", "quicklime-tenant: agent bbbbbbbbbbbb is not enrolled, and whether it is registered cannot be told: internal error\n"+
+			"hint: if it is registered, enrol it with \"quicklime-tenant agent add bbbbbbbbbbbb\"\n")
 	}
+}
+
+// A policy that is not there is not mistaken for an agent that is not.
+func TestAgentUpdateToAPolicyThatIsNotThere(t *testing.T) {
+	f := start(t)
+	f.set(bad())
+	f.failures[rest.UpdateAgent] = rest.Errorf(rest.CodeNotFound, "there is no policy db").WithHint("add it")
+	f.run(t, "agent", "update", "aaaaaa", "--policy", "db").want(t, exitFailed, "", "quicklime-tenant: there is no policy db\nhint: add it\n")
 }
 
 func TestAgentDelete(t *testing.T) {
@@ -64,7 +90,7 @@ func TestAgentDelete(t *testing.T) {
 		{"both of one that is not enrolled", false, true, []string{"--yes", "--registrar"}, 0, forgot, "", [2]int{0, 0}},
 		{"both of one that is not registered", true, false, []string{"--yes", "--registrar"}, 0, ended, "", [2]int{0, 0}},
 		{"both of nothing", false, false, []string{"--yes", "--registrar"}, 1, "", "no machine " + id, [2]int{0, 0}},
-		{"the enrolment of nothing", false, true, []string{"--yes"}, 1, "", "no agent " + id, [2]int{0, 1}},
+		{"the enrolment of nothing", false, true, []string{"--yes"}, 1, "", "is registered but not enrolled", [2]int{0, 1}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -130,11 +156,42 @@ func TestAgentRebindToKeysInForce(t *testing.T) {
 	m := f.register(machine(t, "web-1"))
 	f.set(rest.Agent{ID: m.ID, Policies: rest.Policies{Runtime: wire.NotEvaluated}})
 	o := f.run(t, "agent", "rebind", m.ID, "--yes")
-	if o.code != 0 || !strings.Contains(o.stderr, "came with no other keys") {
+	if o.code != 0 || !strings.Contains(o.stderr, "came with no other keys") || strings.Contains(o.stderr, "warning") {
 		t.Errorf("%+v", o)
 	}
 	if e := f.enrolled[0]; string(e.Transport) != string(m.Transport) || e.Policy != "" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A machine that came with no other keys than the verifier pins has to join again.
+func TestAgentRebindToNothing(t *testing.T) {
+	f := start(t)
+	m := f.register(machine(t, "web-1"))
+	f.run(t, "agent", "add", m.ID, "--policy", "web")
+	o := f.run(t, "agent", "rebind", m.ID, "--yes")
+	if o.code != exitFailed || !strings.Contains(o.stderr, "quicklime-tenant: nothing to rebind: the machine offered no other keys: ") ||
+		!strings.Contains(o.stderr, "\nhint: let it join again first") || len(f.enrolled) != 1 {
+		t.Errorf("%+v", o)
+	}
+	// A conflict over keys that were offered is another matter.
+	f.register(offer(t, m))
+	f.failures[rest.RebindAgent] = rest.Errorf(rest.CodeConflict, "another agent has this key")
+	if o := f.run(t, "agent", "rebind", m.ID, "--yes"); o.code != exitFailed || strings.Contains(o.stderr, "nothing to rebind") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// Standing failures are gone after a rebind, so the operator hears of them before.
+func TestAgentRebindTellsOfStandingFailures(t *testing.T) {
+	for n, want := range map[int]string{0: "", 1: "warning: 1 standing failure is forgotten", 2: "warning: 2 standing failures are forgotten"} {
+		f := start(t)
+		m := f.register(offer(t, machine(t, "web-1")))
+		f.set(rest.Agent{ID: m.ID, FailureCount: n})
+		o := f.run(t, "agent", "rebind", m.ID)
+		if o.code != exitUsage || !strings.Contains(o.stderr, want) || strings.Contains(o.stderr, "warning") != (n > 0) {
+			t.Errorf("%d failures: %+v", n, o)
+		}
 	}
 }
 
@@ -149,7 +206,7 @@ func TestAgentRebindRefuses(t *testing.T) {
 		flags    []string
 		message  string
 	}{
-		{"not enrolled", good, false, []string{"--yes"}, "is not enrolled"},
+		{"not enrolled", good, false, []string{"--yes"}, "but not enrolled"},
 		{"another kind of key", wrong, true, []string{"--yes"}, "the AK is not of"},
 	} {
 		f := start(t)

@@ -1,8 +1,16 @@
 package tenant
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+
 	"quicklime/tenant/client"
 	"quicklime/wire/conf"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pki"
 )
 
@@ -34,15 +42,24 @@ func DefaultConfig() Config {
 	}
 }
 
-// vendorDir holds the configuration that a package ships.
-const vendorDir = "/usr/lib/quicklime"
-
 // load reads the configuration.
 func (p *program) load() (Config, error) {
 	c := DefaultConfig()
-	dirs := conf.Dirs{Vendor: vendorDir, System: p.configDir}
+	dirs := conf.Dirs{Vendor: conf.DefaultDirs.Vendor, System: p.configDir}
 	err := conf.Load("tenant", dirs, p.environ, &c)
-	return c, withHint(err, "the options of tenant.toml are those of %s/tenant.toml", vendorDir)
+	if errors.Is(err, fs.ErrPermission) {
+		return c, daemon.WithHint(err, "run %s as a user who may read it", name)
+	}
+	return c, daemon.WithHint(err, "the options of tenant.toml are %s", strings.Join(options(), ", "))
+}
+
+// options are the names of all options.
+func options() (names []string) {
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Tag.Get("toml"))
+	}
+	return names
 }
 
 // servers are the registrar and the verifier of the configuration.
@@ -60,15 +77,28 @@ func (p *program) connect() (servers, error) {
 	}
 	t, err := pki.ClientTLS(c.CA, c.Certificate, c.Key)
 	if err != nil {
-		return servers{}, withHint(err, "registrar and verifier make these files when they first start; "+
-			"run %s as a user who may read them, or name others with ca, certificate and key in %s/tenant.toml", name, p.configDir)
+		return servers{}, daemon.WithHint(err, "%s, or name others with ca, certificate and key in %s/tenant.toml", c.credentialHint(err), p.configDir)
 	}
 	s := servers{config: c}
 	if s.registrar, err = client.NewRegistrar(c.RegistrarURL, t); err != nil {
-		return servers{}, withHint(err, "set registrar_url in %s/tenant.toml", p.configDir)
+		return servers{}, daemon.WithHint(err, "set registrar_url in %s/tenant.toml", p.configDir)
 	}
 	if s.verifier, err = client.NewVerifier(c.VerifierURL, t); err != nil {
-		return servers{}, withHint(err, "set verifier_url in %s/tenant.toml", p.configDir)
+		return servers{}, daemon.WithHint(err, "set verifier_url in %s/tenant.toml", p.configDir)
 	}
 	return s, nil
+}
+
+// credentialHint says what can be done about files that pki.ClientTLS refuses.
+func (c Config) credentialHint(err error) string {
+	key, failure := os.Stat(c.Key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "registrar and verifier make these files when they first start: start them, or bring the files here"
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("run %s as a user who may read these files", name)
+	case failure == nil && key.Mode().Perm()&0o077 != 0:
+		return fmt.Sprintf("chmod 600 %s, with a new key in it if others could have read this one", c.Key)
+	}
+	return "take all three from the pki_dir of one installation"
 }

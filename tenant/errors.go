@@ -10,14 +10,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/tenant/client"
+	"quicklime/wire/daemon"
 	"quicklime/wire/rest"
 )
 
 // The exit codes.
 const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitDone       = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitOtherState = 3 // the agent is known and not in the state hoped for
 )
 
 // The codes of errors that are not a server's, beside those of package rest.
@@ -27,9 +29,9 @@ const (
 	codeUnreachable rest.Code = "unreachable"
 )
 
-// errSaid ends a command with exit code 1 and no more words: what it printed
-// says why.
-var errSaid = errors.New("not as hoped for")
+// errOtherState says that the agent is not in the state hoped for. Alone it needs
+// no words: what the command printed says why.
+var errOtherState = errors.New("not in the state hoped for")
 
 // usageError is a mistake in how the program was called.
 type usageError struct{ what, hint string }
@@ -41,29 +43,13 @@ func usage(c *cobra.Command, format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...), fmt.Sprintf("see %q", c.CommandPath()+" --help")}
 }
 
-// hintedError is an error of this program with what to do about it.
-type hintedError struct {
-	error
-	hint string
-}
-
-func (h *hintedError) Unwrap() error { return h.error }
-
-// withHint says what to do about err. A nil err stays nil.
-func withHint(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	return &hintedError{err, fmt.Sprintf(format, args...)}
-}
-
 // finish turns a command's error into words and an exit code.
 func (p *program) finish(err error) int {
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		return exitDone
-	case errors.Is(err, errSaid):
-		return exitFailed
+	case errOtherState:
+		return exitOtherState
 	}
 	e := describe(err)
 	if p.json {
@@ -74,19 +60,21 @@ func (p *program) finish(err error) int {
 			fmt.Fprintf(p.stderr, "hint: %s\n", printableLines(e.Hint))
 		}
 	}
-	if e.Code == codeUsage {
+	switch {
+	case e.Code == codeUsage:
 		return exitUsage
+	case errors.Is(err, errOtherState):
+		return exitOtherState
 	}
 	return exitFailed
 }
 
-// describe finds code, words and hint of an error. The outermost hint counts: it
-// knows most about what was being done.
+// describe finds code, words and hint of an error. A hint of this program counts
+// more than a server's: it knows what was being done.
 func describe(err error) *rest.Error {
 	e := &rest.Error{Code: codeFailed, Message: err.Error()}
 	var (
 		answer  *rest.Error
-		hinted  *hintedError
 		wrong   *usageError
 		nowhere *client.Unreachable
 	)
@@ -100,8 +88,8 @@ func describe(err error) *rest.Error {
 	case errors.Is(err, context.Canceled):
 		e.Message = "interrupted"
 	}
-	if errors.As(err, &hinted) {
-		e.Hint = hinted.hint
+	if hint := daemon.Hint(err); hint != "" {
+		e.Hint = hint
 	}
 	return e
 }

@@ -3,6 +3,7 @@ package tenant
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"time"
 
 	"quicklime/wire/rest"
@@ -10,6 +11,11 @@ import (
 
 func (f *fake) registrarHandlers() map[rest.Route]rest.Handler {
 	return map[rest.Route]rest.Handler{
+		rest.DeleteJoinToken: func(w http.ResponseWriter, r *http.Request) error {
+			f.tokens = slices.DeleteFunc(f.tokens, func(t rest.JoinToken) bool { return t.ID == r.PathValue("id") })
+			w.WriteHeader(204)
+			return nil
+		},
 		rest.ListMachines: func(w http.ResponseWriter, r *http.Request) error {
 			var l rest.MachineList
 			for _, m := range f.machines {
@@ -38,7 +44,7 @@ func (f *fake) registrarHandlers() map[rest.Route]rest.Handler {
 				return err
 			}
 			m := f.machines[r.PathValue("id")]
-			if m.Offered == nil || hashOf(m.Offered.AKPublic, m.Offered.Transport) != in.KeysHash {
+			if m.Offered == nil || rest.KeysHash(m.Offered.AKPublic, m.Offered.Transport) != in.KeysHash {
 				return rest.Errorf(rest.CodeConflict, "the keys offered are others")
 			}
 			if !f.liar {
@@ -57,7 +63,7 @@ func (f *fake) registrarHandlers() map[rest.Route]rest.Handler {
 			return rest.WriteJSON(w, 201, rest.JoinTokenSecret{JoinToken: t, Secret: bytes.Repeat([]byte{7}, 32)})
 		},
 		rest.ListJoinTokens: func(w http.ResponseWriter, r *http.Request) error {
-			return rest.WriteJSON(w, 200, rest.JoinTokenList{Tokens: f.tokens})
+			return rest.WriteJSON(w, 200, rest.JoinTokenList{Tokens: f.tokens, Unreadable: f.unreadable})
 		},
 	}
 }

@@ -34,17 +34,24 @@ type fake struct {
 	moved    chan struct{} // closed and replaced when an agent changes
 	polls    int           // calls that waited for an agent's change
 
+	unreadable int // join tokens
+
 	failures  map[rest.Route]error // what a route answers instead
 	liar      bool                 // the registrar says it accepted keys and did not
 	dir       string               // configuration and keys
-	registrar down
-	verifier  down
+	registrar *down
+	verifier  *down
 }
 
-// down takes a server down; when Close returns nothing listens any more.
-type down struct{ close func() }
+// down takes a server down; when Close returns nothing listens any more. Open
+// takes it up again at the same address.
+type down struct {
+	close func()
+	open  func()
+}
 
-func (d down) Close() { d.close() }
+func (d *down) Close() { d.close() }
+func (d *down) Open()  { d.open() }
 
 // start serves a new fake and writes a tenant's configuration for it.
 func start(t *testing.T) *fake {
@@ -85,7 +92,7 @@ func (f *fake) write(t *testing.T, name, text string) string {
 
 func (f *fake) configure(t *testing.T, toml string) { f.write(t, "tenant.toml", toml) }
 
-func (f *fake) serve(t *testing.T, ca *pki.Authority, s *pki.Server, routes []rest.Route, handlers map[rest.Route]rest.Handler) (down, string) {
+func (f *fake) serve(t *testing.T, ca *pki.Authority, s *pki.Server, routes []rest.Route, handlers map[rest.Route]rest.Handler) (*down, string) {
 	t.Helper()
 	for route, h := range handlers {
 		handlers[route] = f.locked(route, h)
@@ -95,16 +102,21 @@ func (f *fake) serve(t *testing.T, ca *pki.Authority, s *pki.Server, routes []re
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	d, address := &down{}, "127.0.0.1:0"
+	d.open = func() {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address = l.Addr().String()
+		server := rest.NewServer(mux, pki.ServerTLS(ca, s), log)
+		gone := make(chan struct{})
+		go func() { defer close(gone); server.ServeTLS(l, "", "") }()
+		d.close = func() { server.Close(); l.Close(); <-gone }
 	}
-	server := rest.NewServer(mux, pki.ServerTLS(ca, s), log)
-	gone := make(chan struct{})
-	go func() { defer close(gone); server.ServeTLS(l, "", "") }()
-	d := down{func() { server.Close(); l.Close(); <-gone }}
+	d.Open()
 	t.Cleanup(d.Close)
-	return d, "https://" + l.Addr().String()
+	return d, "https://" + address
 }
 
 // locked makes one call at a time, and those fail that should.
@@ -150,7 +162,7 @@ func (f *fake) run(t *testing.T, args ...string) outcome {
 func (f *fake) runWith(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	p := &program{stdin: stdin, stdout: &stdout, stderr: &stderr, now: func() time.Time { return now }}
+	p := &program{stdin: stdin, stdout: &stdout, stderr: &stderr, now: func() time.Time { return now }, pause: time.Millisecond}
 	code := p.run(ctx, append([]string{"--config", f.dir}, args...))
 	return outcome{code, stdout.String(), stderr.String()}
 }

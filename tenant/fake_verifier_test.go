@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -35,6 +36,9 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			var e rest.Enrolment
 			if err := rest.ReadJSON(r, rest.MaxSmallBody, &e); err != nil {
 				return err
+			}
+			if n := len(f.enrolled); n > 0 && bytes.Equal(f.enrolled[n-1].Transport, e.Transport) {
+				return rest.Errorf(rest.CodeConflict, "agent %s is enrolled with these keys", e.ID)
 			}
 			return f.enrol(w, e)
 		},

@@ -41,8 +41,23 @@ type inventory struct {
 	unreadable int // rows that the servers could not read (I10)
 }
 
+// A reach is which servers a command cannot do without.
+type reach struct{ registrar, verifier bool }
+
+// missing is why servers that are needed did not answer, nil if all of those did.
+func (i inventory) missing(needs reach) error {
+	var errs []error
+	if needs.registrar {
+		errs = append(errs, i.registrar)
+	}
+	if needs.verifier {
+		errs = append(errs, i.verifier)
+	}
+	return errors.Join(errs...)
+}
+
 // err is what went wrong, nil if both answered.
-func (i inventory) err() error { return errors.Join(i.registrar, i.verifier) }
+func (i inventory) err() error { return i.missing(reach{registrar: true, verifier: true}) }
 
 // inventory asks both servers at the same time.
 func (s servers) inventory(ctx context.Context) inventory {

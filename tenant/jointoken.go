@@ -11,5 +11,5 @@ func (p *program) joinToken() *cobra.Command {
 file or through a pipe, never on a command line.
 
   quicklime-tenant join-token create --label web-1 | ssh web-1 quicklime-agent join`,
-	}, p.joinTokenCreate(), p.joinTokenList())
+	}, p.joinTokenCreate(), p.joinTokenList(), p.joinTokenDelete())
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
 )
 
@@ -30,7 +31,7 @@ func (c Config) tokenFrame() (t jointoken.Token, err error) {
 	trial := t
 	trial.ID, trial.Expires = strings.Repeat("0", 16), time.Unix(0, 0)
 	_, err = trial.Format()
-	return t, withHint(err, "correct registrar_address, verifier_address and the server names in tenant.toml")
+	return t, daemon.WithHint(err, "correct registrar_address, verifier_address and the server names in tenant.toml")
 }
 
 // pinOf returns the SHA-256 of the SubjectPublicKeyInfo of a CA certificate in
@@ -73,7 +74,7 @@ func server(which, base, address, serverName string) (jointoken.Server, error) {
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return jointoken.Server{}, withHint(fmt.Errorf("%s address for agents: %w", which, err),
+		return jointoken.Server{}, daemon.WithHint(fmt.Errorf("%s address for agents: %w", which, err),
 			"set %s_address to host:port in tenant.toml", which)
 	}
 	if serverName == "" {

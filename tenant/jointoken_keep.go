@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"quicklime/wire/daemon"
 )
 
 // A tokenKeeper is where the token goes: a new file, or standard output.
@@ -18,7 +20,7 @@ func (p *program) keepToken(out string) (tokenKeeper, error) {
 	}
 	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		err = withHint(err, "remove %s, or name another file", out)
+		err = daemon.WithHint(err, "remove %s, or name another file", out)
 	}
 	return tokenKeeper{f}, err
 }

@@ -1,6 +1,8 @@
 package tenant
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"quicklime/wire/rest"
@@ -20,11 +22,16 @@ func (p *program) joinTokenList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			l.Tokens = orEmpty(l.Tokens)
+			if l.Unreadable > 0 {
+				p.warn("%s left out, of which the records cannot be read; the registrar's log names them",
+					counted(l.Unreadable, "join token is", "join tokens are"))
+			}
 			t := &table{heading: []string{"ID", "LABEL", "CREATED", "STATE", "AGENT"}}
 			for _, token := range l.Tokens {
 				t.add(plain(token.ID, token.Label, p.ago(token.CreatedAt), p.tokenState(token), short(token.UsedBy))...)
 			}
-			return p.showTable(l, t)
+			return p.showTable(l, t, fmt.Sprintf("there is no join token; %q makes one", name+" join-token create"))
 		},
 	}
 }

@@ -130,6 +130,26 @@ func TestJoinTokenNeedsSoundConfiguration(t *testing.T) {
 	}
 }
 
+func TestJoinTokenDelete(t *testing.T) {
+	f := start(t)
+	f.tokens = []rest.JoinToken{{ID: "0000000000000001"}, {ID: "0000000000000002"}}
+	f.run(t, "join-token", "delete", "0000000000000001").want(t, 0, "deleted join token 0000000000000001\n", "")
+	if len(f.tokens) != 1 || f.tokens[0].ID != "0000000000000002" {
+		t.Errorf("left %+v", f.tokens)
+	}
+	f.failures[rest.DeleteJoinToken] = rest.Errorf(rest.CodeConflict, "it was used").WithHint("keep it")
+	f.run(t, "join-token", "delete", "0000000000000002").want(t, exitFailed, "", "quicklime-tenant: it was used\nhint: keep it\n")
+}
+
+func TestJoinTokenListOfNothing(t *testing.T) {
+	f := start(t)
+	f.run(t, "join-token", "list").want(t, 0, "", "there is no join token; \"quicklime-tenant join-token create\" makes one\n")
+	f.run(t, "join-token", "list", "--json").want(t, 0, "{\n  \"tokens\": []\n}\n", "")
+	f.unreadable = 1
+	f.run(t, "join-token", "list", "--json").want(t, 0, "{\n  \"tokens\": [],\n  \"unreadable\": 1\n}\n",
+		"warning: 1 join token is left out, of which the records cannot be read; the registrar's log names them\n")
+}
+
 func TestJoinTokenList(t *testing.T) {
 	f := start(t)
 	used := now.Add(-time.Minute)

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -13,25 +14,25 @@ import (
 // fleet fills f with a machine in every state that the list tells apart.
 func fleet(f *fake) {
 	id := func(digit string) string { return strings.Repeat(digit, 64) }
-	f.register(rest.Machine{ID: id("1"), Label: "db-1", EKVendor: "id:49465800", EKTrusted: true, SeenAt: now.Add(-3 * time.Hour)})
+	f.register(rest.Machine{ID: id("1"), Label: "db-1", EKVendor: "id:49465800", EKTrusted: true, SeenAt: now.Add(-time.Hour)})
 	f.register(rest.Machine{ID: id("2"), Label: "new-1", EKVendor: "id:00001014", SeenAt: now.Add(-30 * time.Second)})
 	f.register(rest.Machine{ID: id("3"), Label: "odd\x1b[31m\u202e", SeenAt: now.Add(-72 * time.Hour), Offered: &rest.Offered{Count: 4}})
 	f.set(rest.Agent{
 		ID: id("1"), Label: "database", Trust: wire.Trusted, Policies: rest.Policies{Runtime: "db", Boot: wire.NotEvaluated},
-		Epoch: &rest.Epoch{Entries: 1407, IMABank: pcr.SHA256}, Last: &rest.Attestation{At: now.Add(-2 * time.Second)},
+		Epoch: &rest.Epoch{Entries: 1407, IMABank: pcr.SHA256}, Last: &rest.Attestation{At: now.Add(-2 * time.Hour)},
 	})
-	f.set(rest.Agent{ID: id("4"), Label: "gone", Trust: wire.Stale, Policies: rest.Policies{Runtime: wire.NotEvaluated, Boot: wire.NotEvaluated}})
+	f.set(rest.Agent{ID: id("4"), Label: "gone", Trust: wire.Stale, Cleared: &rest.Cleared{Count: 1, At: now}, Policies: rest.Policies{Runtime: wire.NotEvaluated, Boot: wire.NotEvaluated}})
 }
 
 func TestAgentListTable(t *testing.T) {
 	f := start(t)
 	fleet(f)
 	f.run(t, "agent", "list").want(t, 0, `
-ID            LABEL              EK                        STATE       POLICY         ENTRIES  LAST SEEN   NOTE
-111111111111  database           IFX, trusted              trusted     db             1407     2 s ago
-444444444444  gone               -                         stale       not evaluated  0        never       not at the registrar
-222222222222  new-1              id:00001014, not trusted  registered  -              -        30 s ago
-333333333333  odd\x1b[31m\u202e  no trusted certificate    registered  -              -        3 days ago  came with other keys 4 times: agent rebind
+ID            LABEL              EK                        STATE       POLICY         ENTRIES  LAST SEEN  NOTE
+111111111111  database           IFX, trusted              trusted     db             1407     2 h ago
+444444444444  gone               -                         stale       not evaluated  0        -          not at the registrar; 1 failure cleared
+222222222222  new-1              id:00001014, not trusted  registered  -              -        -
+333333333333  odd\x1b[31m\u202e  no trusted certificate    registered  -              -        -          came with other keys 4 times: agent rebind
 `[1:], "")
 }
 
@@ -42,7 +43,7 @@ func TestAgentListWithHalfTheServers(t *testing.T) {
 		fleet(f)
 		f.verifier.Close()
 		o := f.run(t, "agent", "list")
-		if o.code != exitFailed || !strings.Contains(o.stdout, "db-1") || strings.Contains(o.stdout, "registered") || strings.Contains(o.stdout, "gone") {
+		if o.code != exitFailed || !strings.Contains(o.stdout, "db-1") || strings.Contains(o.stdout, "registered") || strings.Contains(o.stdout, "gone") || strings.Contains(o.stdout, "ago") {
 			t.Errorf("%+v", o)
 		}
 		if !strings.Contains(o.stderr, "cannot reach verifier at https://127.0.0.1:") || !strings.Contains(o.stderr, "hint: is quicklime-verifier running there?") {
@@ -71,6 +72,22 @@ func TestAgentListWithHalfTheServers(t *testing.T) {
 	})
 }
 
+// A registration is no attestation.
+func TestAgentListJSONTellsRegistrationFromAttestation(t *testing.T) {
+	f := start(t)
+	fleet(f)
+	var l listing
+	if err := json.Unmarshal([]byte(f.run(t, "agent", "list", "--json").stdout), &l); err != nil || len(l.Agents) != 4 {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	if a := l.Agents[0]; !a.LastSeen.Equal(now.Add(-2*time.Hour)) || !a.SeenAt.Equal(now.Add(-time.Hour)) {
+		t.Errorf("attested %v, registered %v", a.LastSeen, a.SeenAt)
+	}
+	if a := l.Agents[2]; !a.LastSeen.IsZero() || !a.SeenAt.Equal(now.Add(-30*time.Second)) {
+		t.Errorf("attested %v, registered %v", a.LastSeen, a.SeenAt)
+	}
+}
+
 func TestAgentListOfNothing(t *testing.T) {
 	start(t).run(t, "agent", "list").want(t, 0, "",
 		"no machine has registered yet; \"quicklime-tenant join-token create\" makes a token for one\n")
@@ -82,7 +99,7 @@ func TestUnreadableRecordsAreReported(t *testing.T) {
 	if e := p.showInventory(inventory{unreadable: 2, machines: []known{{id: strings.Repeat("1", 64), machine: &rest.Machine{}}}}); e != nil {
 		t.Fatal(e)
 	}
-	if !strings.Contains(err.String(), "2 machines are left out") || !strings.Contains(out.String(), "111111111111") {
+	if !strings.Contains(err.String(), "2 machines are left out, of which") || !strings.Contains(out.String(), "111111111111") {
 		t.Errorf("%s%s", out.String(), err.String())
 	}
 }

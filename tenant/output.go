@@ -29,9 +29,24 @@ func (p *program) show(v any, human func(w io.Writer)) error {
 	return err
 }
 
-// showTable is show with a table for people.
-func (p *program) showTable(v any, t *table) error {
-	return p.show(v, func(w io.Writer) { t.write(w, p.coloured(w)) })
+// showTable is show with a table for people, or for a table without rows with what
+// that means on standard error.
+func (p *program) showTable(v any, t *table, empty string) error {
+	return p.show(v, func(w io.Writer) {
+		if len(t.rows) == 0 {
+			p.say("%s", empty)
+			return
+		}
+		t.write(w, p.coloured(w))
+	})
+}
+
+// orEmpty makes an empty list [] in JSON, not null.
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
 }
 
 // coloured reports whether w understands and may be sent colours
@@ -56,6 +71,14 @@ func short(id string) string {
 		return id
 	}
 	return id[:12]
+}
+
+// counted is n and the word for so many.
+func counted[N int | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
 }
 
 // stateCell is a trust state in its colour.

@@ -9,6 +9,7 @@ import (
 
 	"quicklime/verifier/policy"
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/rest"
 )
 
@@ -60,14 +61,19 @@ func compile(file string, text []byte) (*policy.Policy, error) {
 	compiled, err := policy.Parse(text)
 	var problems *policy.Error
 	if errors.As(err, &problems) {
-		return nil, withHint(fmt.Errorf("%s is not a policy that can be used:\n%w", file, problems), "correct it at the places named")
+		return nil, daemon.WithHint(fmt.Errorf("%s is not a policy that can be used:\n%w", file, problems), "correct it at the places named")
 	}
 	return compiled, err
+}
+
+// extent is how much a policy says.
+func extent(paths, excludes int) string {
+	return counted(paths, "path", "paths") + ", " + counted(excludes, "exclusion", "exclusions")
 }
 
 // showPolicy answers with a policy that was stored.
 func (p *program) showPolicy(done string, r rest.RuntimePolicy) error {
 	return p.show(r, func(w io.Writer) {
-		fmt.Fprintf(w, "%s %s: %d paths, %d exclusions, sha256:%s\n", done, printable(r.Name), r.Paths, r.Excludes, printable(r.Digest))
+		fmt.Fprintf(w, "%s %s: %s, sha256:%s\n", done, printable(r.Name), extent(r.Paths, r.Excludes), printable(r.Digest))
 	})
 }

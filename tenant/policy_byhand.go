@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"quicklime/tenant/refvalues"
+	"quicklime/verifier/policy"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 )
 
@@ -18,6 +21,7 @@ import (
 func (p *program) byHand(r recipe) (*refvalues.Values, error) {
 	v := new(refvalues.Values)
 	v.Exclude(r.excludes...)
+	v.SetViolations(policy.Violations(r.accept))
 	for _, d := range r.digests {
 		if err := addDigest(v, d); err != nil {
 			return nil, err
@@ -37,11 +41,44 @@ func addDigest(v *refvalues.Values, arg string) error {
 	if i < 1 {
 		return &usageError{fmt.Sprintf("--add-file %q is not PATH=DIGEST", arg), "for example --add-file /usr/bin/tool=sha256:9f86…"}
 	}
+	path, err := measuredPath(arg[:i])
+	if err != nil {
+		return err
+	}
 	bank, digest, err := parseDigest(arg[i+1:])
 	if err != nil {
-		return withHint(fmt.Errorf("--add-file %s: %w", arg[:i], err), "write the digest as sha256:hex, or as hex alone")
+		return daemon.WithHint(fmt.Errorf("--add-file %s: %w", arg[:i], err), "write the digest as sha256:hex, or as hex alone")
 	}
-	return v.Allow(arg[:i], bank, digest)
+	return unlistable("--add-file", path, v.Allow(path, bank, digest))
+}
+
+// measuredPath reads a path as a measurement list has it: absolute, or that of
+// the boot aggregate. One in Go's quoting, as a path is shown that a terminal
+// would not print, is what it stands for.
+func measuredPath(s string) (string, error) {
+	path := s
+	if strings.HasPrefix(s, `"`) {
+		unquoted, err := strconv.Unquote(s)
+		if err != nil {
+			return "", &usageError{fmt.Sprintf("--add-file %s: the path begins with a double quote and is not quoted as Go does it", s),
+				"give the path as \"agent status\" shows it, in single quotes for the shell"}
+		}
+		path = unquoted
+	}
+	if !strings.HasPrefix(path, "/") && path != policy.BootAggregate {
+		return "", &usageError{fmt.Sprintf("--add-file %q: the path does not begin with \"/\"", path),
+			"the kernel measures a file under its absolute path"}
+	}
+	return path, nil
+}
+
+// unlistable says which file it is that no policy can list, and what can be done
+// about it. A nil err stays nil.
+func unlistable(option, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return daemon.WithHint(fmt.Errorf("%s %q: %w", option, path, err), "an exclusion can let it pass unjudged: --exclude")
 }
 
 // parseDigest reads "sha256:hex", or hex whose length tells the algorithm.
@@ -81,5 +118,5 @@ func addFile(v *refvalues.Values, file string) error {
 	if _, err := io.Copy(h, f); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return v.Allow(path, pcr.SHA256, h.Sum(nil))
+	return unlistable("--add", path, v.Allow(path, pcr.SHA256, h.Sum(nil)))
 }

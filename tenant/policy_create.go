@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"quicklime/tenant/refvalues"
 	"quicklime/verifier/policy"
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 )
 
 // A recipe says what a policy is made of.
@@ -19,6 +21,7 @@ type recipe struct {
 	excludes []string
 	digests  []string // PATH=DIGEST
 	files    []string // to hash
+	accept   string   // what violations mean; empty: what they mean in the base
 	out      string   // empty: standard output
 }
 
@@ -47,13 +50,17 @@ file. Nothing is sent to the verifier; "policy add" and "policy update" do that.
 	f := c.Flags()
 	f.StringArrayVar(&r.lists, "from-list", nil, "allow what the measurement list in `FILE` holds, plain or gzip; repeatable")
 	f.StringArrayVar(&r.excludes, "exclude", nil, "do not judge paths that `RE` matches as a whole; repeatable")
-	f.StringArrayVar(&r.digests, "add-file", nil, "allow `PATH=DIGEST`, the digest as sha256:hex or hex; repeatable")
+	f.StringArrayVar(&r.digests, "add-file", nil, "allow `PATH=DIGEST`, PATH as \"agent status\" shows it, the digest as sha256:hex or hex; repeatable")
 	f.StringArrayVar(&r.files, "add", nil, "allow the file at `PATH` as it is on this machine; repeatable")
+	f.StringVar(&r.accept, "violations", "", "`WHAT` a violation in a list means: fail, warn or ignore; fail if nobody says")
 	f.StringVar(&r.base, "base", "", "extend the policy in `FILE`")
 	f.StringVarP(&r.out, "output", "o", "", "write to `FILE`, not to standard output")
 	c.PreRunE = func(c *cobra.Command, _ []string) error {
-		if len(r.lists)+len(r.excludes)+len(r.digests)+len(r.files) == 0 {
-			return usage(c, "nothing to make a policy of: name --from-list, --add, --add-file or --exclude")
+		switch violations := policy.Violations(r.accept); {
+		case len(r.lists)+len(r.excludes)+len(r.digests)+len(r.files) == 0 && violations == "":
+			return usage(c, "nothing to make a policy of: name --from-list, --add, --add-file, --exclude or --violations")
+		case !slices.Contains([]policy.Violations{"", policy.ViolationsFail, policy.ViolationsWarn, policy.ViolationsIgnore}, violations):
+			return usage(c, "--violations %q is none of fail, warn, ignore", r.accept)
 		}
 		return nil
 	}
@@ -62,7 +69,7 @@ file. Nothing is sent to the verifier; "policy add" and "policy update" do that.
 
 // create makes the policy and puts it where the operator wants it.
 func (p *program) create(r recipe) error {
-	text, err := p.cook(r)
+	text, violations, err := p.cook(r)
 	if err != nil {
 		return err
 	}
@@ -70,7 +77,11 @@ func (p *program) create(r recipe) error {
 	if err != nil {
 		return err
 	}
-	p.say("policy: %d paths, %d exclusions", made.Paths(), made.Excludes())
+	p.say("policy: %s", extent(made.Paths(), made.Excludes()))
+	if violations > 0 && made.Violations() == policy.ViolationsFail {
+		p.warn("%s: a machine that has any is untrusted under this policy; --violations warn makes one that accepts them",
+			counted(violations, "violation", "violations"))
+	}
 	if r.out == "" {
 		_, err := p.stdout.Write(text)
 		return err
@@ -82,26 +93,27 @@ func (p *program) create(r recipe) error {
 	return p.show(c, func(io.Writer) { p.say("wrote %s", r.out) })
 }
 
-// cook adds each ingredient to the base.
-func (p *program) cook(r recipe) ([]byte, error) {
-	text, err := p.base(r.base)
-	if err != nil {
-		return nil, err
+// cook adds each ingredient to the base, and counts the violations in the lists.
+func (p *program) cook(r recipe) (text []byte, violations int, err error) {
+	if text, err = p.base(r.base); err != nil {
+		return nil, 0, err
 	}
 	for _, file := range r.lists {
-		v, err := p.fromList(file, r.excludes)
+		v, report, err := p.fromList(file, r.excludes)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if text, err = refvalues.Merge(text, v, p.now()); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
+		violations += report.Violations
 	}
 	v, err := p.byHand(r)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return refvalues.Merge(text, v, p.now())
+	text, err = refvalues.Merge(text, v, p.now())
+	return text, violations, err
 }
 
 // base is the policy to start with.
@@ -119,32 +131,33 @@ func (p *program) base(file string) ([]byte, error) {
 
 // fromList makes values from a measurement list and says what became of its
 // entries.
-func (p *program) fromList(file string, excludes []string) (*refvalues.Values, error) {
+func (p *program) fromList(file string, excludes []string) (*refvalues.Values, refvalues.Report, error) {
 	b, err := p.readFile(file, wire.MaxList)
 	if err != nil {
-		return nil, err
+		return nil, refvalues.Report{}, err
 	}
 	list, err := gunzip(b, file, wire.MaxList)
 	if err != nil {
-		return nil, err
+		return nil, refvalues.Report{}, err
 	}
 	v, report, err := refvalues.FromList(list, excludes)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("%s: %w", file, err),
+		return nil, report, daemon.WithHint(fmt.Errorf("%s: %w", file, err),
 			"--from-list takes the binary list, /sys/kernel/security/ima/binary_runtime_measurements, of a machine of this byte order")
 	}
 	p.report(file, v, report)
-	return v, nil
+	return v, report, nil
 }
 
 // report tells what the values do not hold.
 func (p *program) report(file string, v *refvalues.Values, r refvalues.Report) {
-	p.say("%s: %d entries: %d files of %d paths, %d excluded, %d violations, %d boot aggregates, %d buffers",
-		file, r.Entries, r.Files, v.Paths(), r.Excluded, r.Violations, r.BootAggregates, r.Buffers)
+	p.say("%s: %s: %s of %s, %d excluded, %s, %s, %s", file, counted(r.Entries, "entry", "entries"),
+		counted(r.Files, "file", "files"), counted(v.Paths(), "path", "paths"), r.Excluded, counted(r.Violations, "violation", "violations"),
+		counted(r.BootAggregates, "boot aggregate", "boot aggregates"), counted(r.Buffers, "buffer", "buffers"))
 	for _, u := range r.Unlisted {
 		p.warn("%s: entry %d is not allowed by the policy: %s %s", file, u.Entry, u.Path, u.Why)
 	}
 	if more := r.UnlistedCount - len(r.Unlisted); more > 0 {
-		p.warn("%s: and %d entries more are not allowed", file, more)
+		p.warn("%s: and %s not allowed", file, counted(more, "entry more is", "entries more are"))
 	}
 }

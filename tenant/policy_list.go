@@ -20,11 +20,12 @@ func (p *program) policyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			l.Policies = orEmpty(l.Policies)
 			t := &table{heading: []string{"NAME", "PATHS", "EXCLUSIONS", "AGENTS", "UPDATED", "SHA-256"}}
 			for _, r := range l.Policies {
 				t.add(plain(r.Name, fmt.Sprint(r.Paths), fmt.Sprint(r.Excludes), fmt.Sprint(r.Agents), p.ago(r.UpdatedAt), short(r.Digest))...)
 			}
-			return p.showTable(l, t)
+			return p.showTable(l, t, fmt.Sprintf("the verifier has no policy yet; %q makes one, and %q brings it there", name+" policy create", name+" policy add"))
 		},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quicklime/ima"
+	"quicklime/verifier/appraise"
 	"quicklime/verifier/policy"
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
@@ -85,8 +86,8 @@ func TestPolicyCreate(t *testing.T) {
 		t.Errorf("%+v, %v", rest, err)
 	}
 	for _, words := range []string{
-		plain + ": 3 entries: 1 files of 1 paths, 1 excluded, 0 violations, 1 boot aggregates, 0 buffers\n",
-		packed + ": 2 entries: 1 files of 1 paths, 0 excluded, 0 violations, 1 boot aggregates, 0 buffers\n",
+		plain + ": 3 entries: 1 file of 1 path, 1 excluded, 0 violations, 1 boot aggregate, 0 buffers\n",
+		packed + ": 2 entries: 1 file of 1 path, 0 excluded, 0 violations, 1 boot aggregate, 0 buffers\n",
 		"policy: 5 paths, 2 exclusions\n",
 	} {
 		if !strings.Contains(o.stderr, words) {
@@ -130,6 +131,65 @@ func TestPolicyCreateFromACapture(t *testing.T) {
 	}
 }
 
+// What "agent status" shows of a file can be pasted back, whatever the path is.
+func TestPolicyCreateTakesPathsAsTheyAreShown(t *testing.T) {
+	f := start(t)
+	want := map[string][]string{}
+	args := []string{"policy", "create"}
+	for _, path := range []string{"/plain=x", "/größe", `/a"b`, "/esc\x1b[2J", "/line\nbreak", "/bidi\u202e", `/back\slash`, "boot_aggregate"} {
+		args = append(args, "--add-file", printable(appraise.Path([]byte(path)))+"="+hexSum(path))
+		want[path] = []string{hexSum(path)}
+	}
+	o := f.run(t, args...)
+	if diff := cmp.Diff(want, digestsOf(t, o.stdout)); o.code != 0 || diff != "" {
+		t.Errorf("%+v, digests (-want +got):\n%s", o, diff)
+	}
+}
+
+// A list with violations makes a policy under which its machine is untrusted,
+// unless the operator accepts them; he hears of it.
+func TestPolicyCreateFromAListWithViolations(t *testing.T) {
+	f := start(t)
+	violation := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/log")
+	violation.Digest = make([]byte, len(violation.Digest)) // as the kernel writes it
+	one := f.write(t, "one", string(violation.AppendTo(listOf("/usr/bin/a"))))
+	none := f.write(t, "none", string(listOf("/usr/bin/b")))
+	lax := f.write(t, "lax.json", `{"meta":{"version":1},"ima":{"violations":"ignore","mine":1}}`)
+	const warning = ": a machine that has any is untrusted under this policy; --violations warn"
+	for _, c := range []struct {
+		args []string
+		want policy.Violations
+		says string
+	}{
+		{[]string{"--from-list", none}, policy.ViolationsFail, ""},
+		{[]string{"--from-list", one}, policy.ViolationsFail, "1 violation" + warning},
+		{[]string{"--from-list", one, "--from-list", one}, policy.ViolationsFail, "2 violations" + warning},
+		{[]string{"--from-list", one, "--violations", "fail"}, policy.ViolationsFail, warning},
+		{[]string{"--from-list", one, "--violations", "warn"}, policy.ViolationsWarn, ""},
+		{[]string{"--from-list", one, "--violations", "ignore"}, policy.ViolationsIgnore, ""},
+		{[]string{"--from-list", one, "--base", lax}, policy.ViolationsIgnore, ""},
+		{[]string{"--base", lax, "--violations", "warn"}, policy.ViolationsWarn, ""},
+	} {
+		o := f.run(t, append([]string{"policy", "create"}, c.args...)...)
+		p, err := policy.Parse([]byte(o.stdout))
+		if err != nil || p.Violations() != c.want {
+			t.Errorf("%v: %v, %+v", c.args, err, o)
+		}
+		if warned := strings.Contains(o.stderr, "warning"); warned != (c.says != "") || !strings.Contains(o.stderr, c.says) {
+			t.Errorf("%v: %+v", c.args, o)
+		}
+		if strings.Contains(strings.Join(c.args, " "), "lax") && !strings.Contains(o.stdout, `"mine": 1`) {
+			t.Errorf("%v: a member is lost: %s", c.args, o.stdout)
+		}
+	}
+}
+
+func TestPolicyListOfNothing(t *testing.T) {
+	f := start(t)
+	f.run(t, "policy", "list").want(t, 0, "", "the verifier has no policy yet; \"quicklime-tenant policy create\" makes one, and \"quicklime-tenant policy add\" brings it there\n")
+	f.run(t, "policy", "list", "--json").want(t, 0, "{\n  \"policies\": []\n}\n", "")
+}
+
 func TestPolicyCreateRefuses(t *testing.T) {
 	f := start(t)
 	bad := f.write(t, "bad", "no list")
@@ -148,6 +208,12 @@ func TestPolicyCreateRefuses(t *testing.T) {
 		{[]string{"--add-file", "/a=xyz"}, 1, `"xyz" is not hexadecimal`, "write the digest"},
 		{[]string{"--add-file", "/a=abcd"}, 1, `"abcd" is no digest of`, "write the digest"},
 		{[]string{"--add-file", "/a=sha1:" + hexSum("a")}, 1, "is no digest of", "write the digest"},
+		{[]string{"--add-file", "bin/a=" + hexSum("a")}, 2, `--add-file "bin/a": the path does not begin with "/"`, "absolute path"},
+		{[]string{"--add-file", `"bin/a"=` + hexSum("a")}, 2, `--add-file "bin/a": the path does not begin with "/"`, "absolute path"},
+		{[]string{"--add-file", `"/a\q"=` + hexSum("a")}, 2, "is not quoted as Go does it", "single quotes"},
+		{[]string{"--add-file", `"/a=` + hexSum("a")}, 2, "is not quoted as Go does it", "single quotes"},
+		{[]string{"--add-file", `"/a\xff"=` + hexSum("a")}, 1, `--add-file "/a\xff": no policy can list this file`, "--exclude"},
+		{[]string{"--add", f.write(t, "b\xff", "x")}, 1, `/b\xff": no policy can list this file`, "--exclude"},
 		{[]string{"--add", f.file("none")}, 1, "no such file", ""},
 		{[]string{"--base", bad, "--exclude", "/tmp"}, 1, bad + " is not a policy", "correct it"},
 		{[]string{"--base", bad}, 2, "nothing to make a policy of", ""},
@@ -164,14 +230,14 @@ func TestPolicyAddKeepsTheTextToTheByte(t *testing.T) {
 	text := "{ \"meta\":{\"version\":1},\n\t\"digests\":{\"/a<b>&\":[\"" + hexSum("a") + "\"]}, \"mine\": 1 }"
 	file := f.write(t, "web.json", text)
 	sum := hexSum(text)
-	f.run(t, "policy", "add", "web", file).want(t, 0, "added web: 1 paths, 0 exclusions, sha256:"+sum+"\n",
+	f.run(t, "policy", "add", "web", file).want(t, 0, "added web: 1 path, 0 exclusions, sha256:"+sum+"\n",
 		"warning: "+file+": mine is no part of the format; it is kept and means nothing\n")
 	if got := string(f.policies["web"].Text); got != text {
 		t.Errorf("the verifier got %q, want %q", got, text)
 	}
 	f.run(t, "policy", "show", "web").want(t, 0, text+"\n", "")
 	o := f.runWith(t, t.Context(), strings.NewReader(text), "policy", "update", "web", "-")
-	if o.code != 0 || !strings.Contains(o.stderr, "2 agents are judged again\n") || o.stdout != "updated web: 1 paths, 0 exclusions, sha256:"+sum+"\n" {
+	if o.code != 0 || !strings.Contains(o.stderr, "2 agents are judged again\n") || o.stdout != "updated web: 1 path, 0 exclusions, sha256:"+sum+"\n" {
 		t.Errorf("%+v", o)
 	}
 	f.run(t, "policy", "list").want(t, 0, fmt.Sprintf(`

@@ -23,7 +23,7 @@ func (p *program) policyUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p.say("%d agents are judged again", stored.Agents)
+			p.say("%s judged again", counted(stored.Agents, "agent is", "agents are"))
 			return p.showPolicy("updated", stored)
 		},
 	}

@@ -33,6 +33,7 @@ var commandLines = map[string]string{
 	"policy delete":     "web",
 	"join-token create": "",
 	"join-token list":   "",
+	"join-token delete": "0123456789abcdef",
 }
 
 // leaves returns every command that does something: "agent list".
@@ -106,7 +107,7 @@ func TestErrorsAsJSON(t *testing.T) {
 	if o := f.run(t, "policy", "list", "--json"); strings.Contains(o.stderr, "\u009b") {
 		t.Errorf("a control character came through: %q", o.stderr)
 	}
-	if e := errorIn(t, f.run(t, "agent", "status", id, "--json")); e.Code != rest.CodeNotFound || !strings.Contains(e.Hint, "agent add") {
+	if e := errorIn(t, f.run(t, "agent", "status", id, "--json")); e.Code != rest.CodeNotFound || !strings.Contains(e.Hint, "agent list") {
 		t.Errorf("not enrolled: %+v", e)
 	}
 	if e := errorIn(t, f.run(t, "policy", "add", "web", f.file("none"), "--json")); e.Code != codeFailed {
@@ -136,6 +137,9 @@ func TestUsageErrors(t *testing.T) {
 		{"agent", "update", id}, {"agent", "update", id, "--policy", "web", "--no-policy"},
 		{"agent", "delete", id}, {"policy", "create"}, {"policy", "add", "web"}, {"policy", "add", "../web", "f"},
 		{"policy", "update", ".", "f"}, {"policy", "show", ".."}, {"policy", "delete", "a/b"},
+		{"join-token", "delete"}, {"join-token", "delete", "0123"}, {"join-token", "delete", "../../agents/0123"},
+		{"policy", "create", "--violations", "maybe"}, {"--help", "nothing"}, {"agent", "lits", "--help"}, {"policy", "-h", "lits"},
+		{"join-token", "--json", "lits", "--help"}, {"agent", "lits", "x", "--help"},
 		{"join-token", "create", "--expires", "0s"}, {"join-token", "create", "--expires", "soon"},
 	} {
 		f := start(t)
@@ -153,16 +157,47 @@ func TestConfigurationErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	open := strings.Replace(string(good), "tenant.key", "open.key", 1)
+	if err := os.Chmod(f.write(t, "open.key", ""), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(f.file("ca.crt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ name, toml, message, hint string }{
-		{"unknown option", "registrar = 1\n", "tenant.toml:1", "/usr/lib/quicklime/tenant.toml"},
+		{"unknown option", "registrar = 1\n", "tenant.toml:1", "hint: the options of tenant.toml are registrar_url, verifier_url, ca, certificate, key, registrar_address,"},
 		{"a URL that is none", strings.Replace(string(good), "https://", "http://", 1), "is not of the form https://host:port", "set registrar_url"},
 		{"no key", strings.Replace(string(good), "tenant.key", "none.key", 1), "none.key", "registrar and verifier make these files"},
+		{"an open key", open, "has mode 0640", "hint: chmod 600 " + f.file("open.key") + ","},
+		{"a file that is no key", strings.Replace(string(good), "tenant.key", "ca.crt", 1), "want one PEM block", "hint: take all three from the pki_dir"},
 	} {
 		f.configure(t, c.toml)
 		o := f.run(t, "agent", "list")
 		if o.code != exitFailed || !strings.Contains(o.stderr, c.message) || !strings.Contains(o.stderr, c.hint) {
 			t.Errorf("%s: %+v", c.name, o)
 		}
+	}
+}
+
+// A URL of the one server that is set to the other's is found out when a path is
+// missing there.
+func TestConfusedServers(t *testing.T) {
+	f := start(t)
+	good, err := os.ReadFile(f.file("tenant.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	swap := strings.NewReplacer("registrar_url", "verifier_url", "verifier_url", "registrar_url")
+	f.configure(t, swap.Replace(string(good)))
+	for _, args := range [][]string{{"join-token", "list"}, {"policy", "list"}, {"policy", "delete", "web"}} {
+		o := f.run(t, args...)
+		if o.code != exitFailed || !strings.Contains(o.stderr, "in this API\nhint: that is perhaps the other server: see registrar_url and verifier_url in tenant.toml\n") {
+			t.Errorf("%v: %+v", args, o)
+		}
+	}
+	f.configure(t, string(good))
+	if o := f.run(t, "policy", "show", "web"); strings.Contains(o.stderr, "the other server") {
+		t.Errorf("a policy that is not there: %+v", o)
 	}
 }
 
@@ -184,6 +219,11 @@ func TestInterrupt(t *testing.T) {
 }
 
 func TestHelpGoesToStandardOutput(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"agent", "--help"}, {"join-token", "-h"}} {
+		if o := start(t).run(t, args...); o.code != 0 || !strings.Contains(o.stdout, "Usage:") || o.stderr != "" {
+			t.Errorf("%v: %+v", args, o)
+		}
+	}
 	o := start(t).run(t, "agent", "add", "--help")
 	if o.code != 0 || !strings.Contains(o.stdout, "--accept-ek HASH") || !strings.Contains(o.stdout, "at least 6 digits") || o.stderr != "" {
 		t.Errorf("%+v", o)

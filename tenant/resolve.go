@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 )
 
 // minPrefix is the fewest digits of an id that name an agent: fewer are met by
@@ -19,14 +20,15 @@ agent's id begins with, or a label that no other agent has.`
 // resolve returns the id of the agent that arg names: an id, a unique prefix of
 // one, or a unique label. What both servers know counts, so that a name means
 // the same in every command; a machine chooses its label itself, so one that two
-// share, or that looks like another's id, names nobody.
-func (s servers) resolve(ctx context.Context, arg string) (string, error) {
+// share, or that looks like another's id, names nobody. While a server is down
+// that the command does not need, what the other knows is enough.
+func (s servers) resolve(ctx context.Context, arg string, needs reach) (string, error) {
 	if wire.ValidID(arg) {
 		return arg, nil
 	}
 	all := s.inventory(ctx)
-	if all.registrar != nil && all.verifier != nil {
-		return "", all.err()
+	if err := all.missing(needs); err != nil {
+		return "", err
 	}
 	var found []known
 	for _, k := range all.machines {
@@ -35,15 +37,18 @@ func (s servers) resolve(ctx context.Context, arg string) (string, error) {
 		}
 	}
 	switch {
+	case len(found) == 1:
+		return found[0].id, nil
 	case len(found) > 1:
 		return "", ambiguous(arg, found)
 	case all.err() != nil:
-		// The server that did not answer may know another of this name.
-		return "", withHint(fmt.Errorf("cannot tell which agent %q is: %w", arg, all.err()), "name the agent by its whole id")
-	case len(found) == 0:
-		return "", withHint(fmt.Errorf("no agent %q", arg), `"%s agent list" shows every agent; an id may be shortened to %d digits`, name, minPrefix)
+		hint := "name the agent by its whole id"
+		if reach := describe(all.err()).Hint; reach != "" {
+			hint += "; or: " + reach
+		}
+		return "", daemon.WithHint(fmt.Errorf("cannot tell which agent %q is: %w", arg, all.err()), "%s", hint)
 	}
-	return found[0].id, nil
+	return "", daemon.WithHint(fmt.Errorf("no agent %q", arg), `"%s agent list" shows every agent; an id may be shortened to %d digits`, name, minPrefix)
 }
 
 func isPrefix(arg, id string) bool {
@@ -61,6 +66,6 @@ func ambiguous(arg string, found []known) error {
 		}
 		fmt.Fprintf(&lines, "\n  %s  %s", k.id, printable(k.label()))
 	}
-	return withHint(fmt.Errorf("%q is the name of %d agents:%s", arg, len(found), lines.String()),
+	return daemon.WithHint(fmt.Errorf("%q is the name of %d agents:%s", arg, len(found), lines.String()),
 		"use the whole id, or more digits of it")
 }

@@ -34,7 +34,7 @@ func TestResolve(t *testing.T) {
 		{"ccccc", "", `no agent "ccccc"`},
 		{"", "", `no agent ""`},
 		{"fron", "", `no agent "fron"`},
-		{strings.Repeat("d", 64), "", "agent dddddddddddd is not enrolled"},
+		{strings.Repeat("d", 64), "", "agent dddddddddddd is neither enrolled nor registered"},
 	}
 	for _, c := range cases {
 		o := f.run(t, "agent", "status", "--json", c.arg)
@@ -48,19 +48,49 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// Half of what is known is not enough to say that a name is unique, but a whole
-// id needs nobody's word.
+// A command works if the servers that it needs know the name. Else it says which
+// server is missing, and how to do without it if that can be done.
 func TestResolveWithHalfTheServers(t *testing.T) {
-	f := start(t)
 	id := strings.Repeat("a", 64)
-	f.set(rest.Agent{ID: id, Label: "web", Trust: wire.Trusted})
-	f.registrar.Close()
-	o := f.run(t, "agent", "status", "web")
-	if o.code != exitFailed || !strings.Contains(o.stderr, "cannot tell which agent") || !strings.Contains(o.stderr, "hint: name the agent by its whole id") {
-		t.Errorf("%+v", o)
-	}
-	if o := f.run(t, "agent", "status", id); o.code != 0 {
-		t.Errorf("%+v", o)
+	const registrarHint, verifierHint = "is quicklime-registrar running there?", "is quicklime-verifier running there?"
+	for _, c := range []struct {
+		down    string
+		args    []string
+		code    int
+		message string
+		hint    string
+	}{
+		{"registrar", []string{"status", "web"}, 0, "", ""},
+		{"registrar", []string{"status", "aaaaaa"}, 0, "", ""},
+		{"registrar", []string{"update", "web", "--policy", "db"}, 0, "", ""},
+		{"registrar", []string{"delete", "web", "--yes"}, 0, "", ""},
+		{"registrar", []string{"status", id}, 0, "", ""},
+		{"registrar", []string{"status", "new"}, 1, `cannot tell which agent "new" is: cannot reach registrar at https://`, "hint: name the agent by its whole id; or: " + registrarHint},
+		{"registrar", []string{"delete", "web", "--yes", "--registrar"}, 1, "quicklime-tenant: cannot reach registrar at https://", "hint: " + registrarHint},
+		{"registrar", []string{"rebind", "web", "--yes"}, 1, "quicklime-tenant: cannot reach registrar at https://", "hint: " + registrarHint},
+		{"registrar", []string{"rebind", "new", "--yes"}, 1, "quicklime-tenant: cannot reach registrar at https://", "hint: " + registrarHint},
+		{"registrar", []string{"add", "web"}, 1, "quicklime-tenant: cannot reach registrar at https://", "hint: " + registrarHint},
+		{"verifier", []string{"status", "web"}, 1, "quicklime-tenant: cannot reach verifier at https://", "hint: " + verifierHint},
+		{"verifier", []string{"status", id}, 1, "quicklime-tenant: cannot reach verifier at https://", "hint: " + verifierHint},
+		{"verifier", []string{"add", "web"}, 1, "quicklime-tenant: cannot reach verifier at https://", "hint: " + verifierHint},
+		{"both", []string{"status", "web"}, 1, "quicklime-tenant: cannot reach verifier at https://", "hint: " + verifierHint},
+	} {
+		f := start(t)
+		f.register(rest.Machine{ID: id, Label: "web"})
+		f.set(rest.Agent{ID: id, Label: "web", Trust: wire.Trusted})
+		if c.down != "verifier" {
+			f.registrar.Close()
+		}
+		if c.down != "registrar" {
+			f.verifier.Close()
+		}
+		o := f.run(t, append([]string{"agent"}, c.args...)...)
+		if o.code != c.code || !strings.Contains(o.stderr, c.message) || !strings.Contains(o.stderr, c.hint) {
+			t.Errorf("no %s, %v: %+v", c.down, c.args, o)
+		}
+		if wholeID := strings.Contains(o.stderr, "whole id"); wholeID != strings.Contains(c.hint, "whole id") {
+			t.Errorf("no %s, %v: stderr %q", c.down, c.args, o.stderr)
+		}
 	}
 }
 

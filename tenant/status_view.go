@@ -31,11 +31,14 @@ func (p *program) enrolmentFields(a rest.Agent) *fields {
 	f.add("id", "%s", a.ID)
 	f.add("enrolled", "%s", p.moment(a.EnrolledAt))
 	f.add("connected", "%s", yesNo(a.Connected))
-	if a.TrustedUntil != nil {
-		f.add("trusted until", "%s", a.TrustedUntil.UTC().Format(time.RFC3339))
+	if a.FreshUntil != nil && (a.Trust == wire.Trusted || a.Trust == wire.Unjudged) {
+		f.add("evidence fresh until", "%s", a.FreshUntil.UTC().Format(time.RFC3339))
 	}
 	f.add("runtime policy", "%s", policyWords(a.Policies.Runtime))
 	f.add("boot policy", "%s", policyWords(a.Policies.Boot))
+	if c := a.Cleared; c != nil {
+		f.add("cleared", "%s at %s", counted(c.Count, "failure", "failures"), p.moment(c.At))
+	}
 	return f
 }
 
@@ -68,7 +71,7 @@ func (p *program) lastFields(a rest.Agent) *fields {
 	f.add("at", "%s", p.moment(l.At))
 	f.add("nonce issued", "%s", p.moment(l.NonceIssued))
 	f.add("because of", "%s", l.Trigger)
-	f.add("carried", "%d entries from entry %d", l.Entries, l.First)
+	f.add("carried", "%s from entry %d", counted(l.Entries, "entry", "entries"), l.First)
 	f.add("replayed in", "%s", took(time.Duration(l.ReplayNanos)))
 	f.add("TPM clock", "%v", (time.Duration(l.Clock) * time.Millisecond).Round(time.Second))
 	f.add("TPM firmware", "%s", l.Firmware)

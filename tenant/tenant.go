@@ -8,9 +8,17 @@
 // that come from machines never reach a terminal with control characters in
 // them.
 //
-// Exit codes: 0 done, 1 failed, 2 usage. "agent status" also exits 1 when the
-// agent is not trusted (or, with --wait, not in the state waited for), and
-// "agent list" when one of the two servers did not answer.
+// Exit codes: 0 done, 1 failed, 2 usage, 3 an agent is not in the state hoped for.
+// "agent list" fails when one of the two servers did not answer. "agent status"
+// exits
+//
+//	0  the agent is trusted; with --wait, in the state waited for; with --watch,
+//	   the operator has seen enough
+//	1  it could not be found out: no such agent, no answer, no key
+//	3  the agent is known and not trusted; with --wait, not in that state in time
+//
+// and "agent add --wait" exits 3 when the agent is enrolled and does not come into
+// the state waited for in time.
 package tenant
 
 import (
@@ -34,7 +42,7 @@ const name = "quicklime-tenant"
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ(), now: time.Now}
+	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ(), now: time.Now, pause: watchPause}
 	return p.run(ctx, args)
 }
 
@@ -44,6 +52,7 @@ type program struct {
 	stdout, stderr io.Writer
 	environ        []string // as os.Environ gives it
 	now            func() time.Time
+	pause          time.Duration // before a server that does not answer is asked again
 
 	configDir string // --config
 	json      bool   // --json
@@ -56,7 +65,11 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
+	misread := refuseHelp(root)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = *misread
+	}
 	// A usage error may come before the flag was read.
 	p.json = p.json || slices.Contains(args, "--json")
 	return p.finish(err)
@@ -70,7 +83,7 @@ func (p *program) root() *cobra.Command {
 		Long: `quicklime-tenant enrols machines, shows whether they can be trusted and why not,
 and keeps the policies they are judged under.
 
-Exit codes: 0 done, 1 failed, 2 usage.`,
+Exit codes: 0 done, 1 failed, 2 usage, 3 an agent is not in the state hoped for.`,
 		Version: daemon.Version,
 	}, p.agent(), p.policy(), p.joinToken())
 	root.SilenceErrors = true
@@ -90,11 +103,30 @@ func (p *program) noun(c *cobra.Command, verbs ...*cobra.Command) *cobra.Command
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usage(c, "%s has no command %q", c.CommandPath(), args[0])
+			return noCommand(c, args[0])
 		}
 		return usage(c, "%s needs a command", c.CommandPath())
 	}
 	return c
+}
+
+func noCommand(c *cobra.Command, verb string) error {
+	return usage(c, "%s has no command %q", c.CommandPath(), verb)
+}
+
+// refuseHelp makes asking for help with a verb that there is not an error, which
+// it puts where it returns: cobra shows the noun's help and is content.
+func refuseHelp(root *cobra.Command) *error {
+	var misread error
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		if c.HasSubCommands() && c.Flags().NArg() > 0 {
+			misread = noCommand(c, c.Flags().Arg(0))
+			return
+		}
+		help(c, args)
+	})
+	return &misread
 }
 
 // exactly makes n arguments, described by what, a condition of running c.

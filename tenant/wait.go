@@ -2,7 +2,6 @@ package tenant
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/rest"
 )
 
@@ -50,7 +50,7 @@ func (p *program) await(ctx context.Context, s servers, a rest.Agent, w waiting)
 			said = now
 		}
 		next, err := s.verifier.PollAgent(ctx, a.ID, a.Revision)
-		if errors.Is(err, context.DeadlineExceeded) {
+		if err != nil && ctx.Err() == context.DeadlineExceeded {
 			return a, late(a, w)
 		}
 		if err != nil {
@@ -69,14 +69,20 @@ func stateWords(a rest.Agent) string {
 	return string(a.Trust) + ", " + a.Reason
 }
 
+// notInTime is an errOtherState with words.
+type notInTime string
+
+func (n notInTime) Error() string { return string(n) }
+func (n notInTime) Unwrap() error { return errOtherState }
+
 // late explains why the agent is not where the operator wants it.
 func late(a rest.Agent, w waiting) error {
-	err := fmt.Errorf("agent %s is %s and not %s after %v", short(a.ID), a.Trust, w.state, w.timeout)
+	err := error(notInTime(fmt.Sprintf("agent %s is %s and not %s after %v", short(a.ID), a.Trust, w.state, w.timeout)))
 	switch {
 	case a.Trust == wire.Untrusted:
-		return withHint(err, `"%s agent status %s" shows the failures`, name, short(a.ID))
+		return daemon.WithHint(err, `"%s agent status %s" shows the failures`, name, short(a.ID))
 	case !a.Connected:
-		return withHint(err, "the agent is not connected to the verifier: is quicklime-agent running there?")
+		return daemon.WithHint(err, "the agent is not connected to the verifier: is quicklime-agent running there?")
 	}
-	return withHint(err, "the verifier's log says what came of the agent's evidence")
+	return daemon.WithHint(err, "the verifier's log says what came of the agent's evidence")
 }

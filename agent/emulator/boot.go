@@ -14,6 +14,7 @@ import (
 
 	"quicklime/ima"
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 )
 
@@ -103,10 +104,7 @@ func (b *boot) parse() (err error) {
 	if err != nil {
 		return err
 	}
-	for i, e := range replayed.All() {
-		if e.PCR >= pcr.Count {
-			return fmt.Errorf("entry %d: there is no PCR %d", i, e.PCR)
-		}
+	for _, e := range replayed.All() {
 		b.entries = append(b.entries, e)
 	}
 	return nil
@@ -142,7 +140,7 @@ func (b *boot) checkReset() error {
 	}
 	ok, err := b.atReset(fresh)
 	if err == nil && !ok {
-		err = withHint(errors.New("this machine has booted: PCRs are extended already"), "restart the TPM: end %q and run it again", program+" tpm run")
+		err = daemon.WithHint(errors.New("this machine has booted: PCRs are extended already"), "restart the TPM: end %q and run it again", program+" tpm run")
 	}
 	return err
 }
@@ -174,7 +172,7 @@ func (b *boot) kernel(ctx context.Context) error {
 	}
 	for i, e := range b.entries {
 		if err := ctx.Err(); err != nil {
-			return withHint(fmt.Errorf("interrupted at entry %d of %d: %w", i, len(b.entries), err), "restart the TPM before the next boot")
+			return daemon.WithHint(fmt.Errorf("interrupted at entry %d of %d: %w", i, len(b.entries), err), "restart the TPM before the next boot")
 		}
 		if err := b.extend(uint64(i), e); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-attestation/attest"
 
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 )
 
@@ -60,7 +61,7 @@ func checkEvent(e attest.Event, bank pcr.Bank) error {
 		return fmt.Errorf("there is no PCR %d", e.Index)
 	}
 	if len(e.Digest) != bank.Size() {
-		return withHint(fmt.Errorf("the log has no %v digest, and the TPM has that bank", bank),
+		return daemon.WithHint(fmt.Errorf("the log has no %v digest, and the TPM has that bank", bank),
 			"make a TPM with the log's banks: tpm create --banks")
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"quicklime/wire/daemon"
 )
 
 const warning = "FOR DEVELOPMENT ONLY: this machine's TPM and measurements are emulated and prove nothing."
@@ -45,10 +47,7 @@ func group(use, short, long string) *cobra.Command {
 // failing marks what do returns as a failure: the command was understood.
 func failing(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		if err := do(c, args); err != nil {
-			return failure{err}
-		}
-		return nil
+		return daemon.Failed(do(c, args))
 	}
 }
 
@@ -183,7 +182,7 @@ func watchCommand() *cobra.Command {
 				err = show(c.OutOrStdout(), got, asJSON)
 			}
 			if err != nil {
-				complain(c.ErrOrStderr(), err)
+				daemon.Complain(c.ErrOrStderr(), program, err)
 			}
 		})
 	})

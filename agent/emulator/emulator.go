@@ -19,11 +19,12 @@ package emulator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os/exec"
 	"os/signal"
 	"syscall"
+
+	"quicklime/wire/daemon"
 )
 
 const program = "quicklime-ima-emulator"
@@ -36,42 +37,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root := command(stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	var failed failure
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &exit) && exit.Exited():
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode()
-	case errors.As(err, &failed):
-		complain(stderr, err)
-		return 1
 	}
-	complain(stderr, withHint(err, "%s --help", program))
-	return 2
-}
-
-func complain(w io.Writer, err error) {
-	fmt.Fprintf(w, "%s: %v\n", program, err)
-	var h hinted
-	if errors.As(err, &h) {
-		fmt.Fprintf(w, "hint: %s\n", h.hint)
+	code := daemon.ExitCode(err)
+	if code == daemon.ExitUsage {
+		err = daemon.WithHint(err, "%s --help", program)
 	}
-}
-
-// failure marks an error of a command that was understood.
-type failure struct{ error }
-
-func (f failure) Unwrap() error { return f.error }
-
-// hinted is an error with what to do about it.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h hinted) Unwrap() error { return h.error }
-
-func withHint(err error, format string, args ...any) error {
-	return hinted{err, fmt.Sprintf(format, args...)}
+	if err != nil {
+		daemon.Complain(stderr, program, err)
+	}
+	return code
 }

@@ -12,6 +12,7 @@ import (
 
 	"quicklime/agent/tpmdev"
 	"quicklime/ima"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 )
 
@@ -59,7 +60,7 @@ func (m *Machine) prepare(cfg Config) (err error) {
 		return err
 	}
 	if soft := strings.HasPrefix(cfg.Device, tpmdev.SocketPrefix) && maker == swtpmMaker; !soft && !cfg.AllowHardware {
-		return withHint(fmt.Errorf("%s is a hardware TPM (%s): the emulator would spoil what it says of this machine until it reboots", cfg.Device, maker),
+		return daemon.WithHint(fmt.Errorf("%s is a hardware TPM (%s): the emulator would spoil what it says of this machine until it reboots", cfg.Device, maker),
 			"make a software TPM with %q, or insist with --allow-hardware-tpm", program+" tpm create")
 	}
 	if m.banks, err = m.dev.ActiveBanks(); err != nil {
@@ -130,7 +131,7 @@ func (m *Machine) extend(index uint64, e ima.Entry) error {
 		digests[b] = e.Extends(b)
 	}
 	if err := m.dev.Extend(int(e.PCR), digests); err != nil {
-		return withHint(fmt.Errorf("%w: entry %d is in the list and not in PCR %d: %w", ErrOutOfStep, index, e.PCR, err),
+		return daemon.WithHint(fmt.Errorf("%w: entry %d is in the list and not in PCR %d: %w", ErrOutOfStep, index, e.PCR, err),
 			"the list can no longer replay to the PCR, so no verifier will trust this machine until it reboots: restart the TPM and run %q", program+" boot")
 	}
 	return nil

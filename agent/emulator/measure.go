@@ -16,6 +16,7 @@ import (
 
 	"quicklime/ima"
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 )
 
@@ -76,14 +77,14 @@ func (m *Machine) record(e ima.Entry, out *Measurement) error {
 func (m *Machine) checkBooted() error {
 	err := m.list.refresh()
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(errors.New("this machine has not booted"), "run %q first", program+" boot")
+		return daemon.WithHint(errors.New("this machine has not booted"), "run %q first", program+" boot")
 	}
 	if err != nil {
 		return err
 	}
 	reset, err := m.atReset(pcr.Of(pcr.IMA))
 	if err == nil && reset {
-		err = withHint(errors.New("the TPM was restarted and this machine has not booted since"), "run %q first", program+" boot")
+		err = daemon.WithHint(errors.New("the TPM was restarted and this machine has not booted since"), "run %q first", program+" boot")
 	}
 	return err
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // counter reads how many entries a list has from runtime_measurements_count
-// beside it: decimal digits and perhaps a line feed. The descriptor is kept
-// open, which makes a read twenty times cheaper. Log and Watcher have one each.
+// beside it. The descriptor is kept open, which makes a read twenty times cheaper.
+// Log and Watcher have one each.
 type counter struct {
 	path string
 	file *os.File
@@ -36,11 +36,22 @@ func (c *counter) read() (uint64, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("read the number of measurements: %w", err)
 	}
-	count, err := strconv.ParseUint(string(bytes.TrimSpace(digits[:n])), 10, 64)
+	count, err := parseCount(digits[:n])
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", c.path, err)
 	}
 	return count, nil
+}
+
+// parseCount reads decimal digits and the line feed that ends them (kernel:
+// security/integrity/ima/ima_fs.c, ima_show_htable_value); without it they could
+// be the beginning of a larger number.
+func parseCount(b []byte) (uint64, error) {
+	digits, ok := bytes.CutSuffix(b, []byte("\n"))
+	if !ok {
+		return 0, fmt.Errorf("%q is not a line", b)
+	}
+	return strconv.ParseUint(string(digits), 10, 64)
 }
 
 func (c *counter) close() error {

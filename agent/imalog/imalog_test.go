@@ -88,7 +88,7 @@ func (f file) append(b []byte) {
 func (f file) setCount(n int) {
 	f.t.Helper()
 	path := filepath.Join(filepath.Dir(f.path), "runtime_measurements_count")
-	text := fmt.Appendf(nil, "%5d\n", n)
+	text := fmt.Appendf(nil, "%05d\n", n) // always as long: written over in one piece
 	w, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err == nil {
 		_, err = w.Write(text)

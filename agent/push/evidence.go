@@ -114,7 +114,7 @@ func (s *session) verdict(v wire.Verdict) error {
 		s.accepted, s.held, s.resends = true, false, 0
 		return nil
 	}
-	return s.rejected(v, first != f.first || v.WantBoot && !f.boot || v.Reason == wire.QuoteStale)
+	return s.rejected(v, first != f.first || v.WantBoot && !f.boot)
 }
 
 // rejected sends evidence again if the verdict wants something other than what

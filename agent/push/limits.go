@@ -17,6 +17,10 @@ const (
 	// log says what is probably the matter: it holds whom it does not know yet.
 	welcomePatience = 2 * time.Second
 
+	// welcomeReminder is how often it says so again: often enough for whoever
+	// looks at the log of a new machine, seldom enough to fill none.
+	welcomeReminder = 5 * time.Minute
+
 	// verdictTimeout bounds the wait for a verdict: a minute for the longest list
 	// to arrive, as long to judge it.
 	verdictTimeout = 2 * time.Minute

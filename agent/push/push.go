@@ -33,6 +33,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"quicklime/agent/backoff"
 	"quicklime/agent/imalog"
 	"quicklime/wire"
 	"quicklime/wire/channel"
@@ -80,7 +81,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	keys := &signer{}
 	keys.wrap(&cfg.Verifier.Certificate)
-	pause := backoff{random: rand.Float64}
+	pause := backoff.Pauses{First: firstPause, Last: lastPause, Random: rand.Float64}
 	trust := &reporter{log: cfg.Log}
 	for {
 		s := &session{cfg: cfg, boot: boot, trust: trust}
@@ -92,9 +93,9 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 		if s.accepted {
-			pause.reset()
+			pause.Reset()
 		}
-		if !sleep(ctx, explain(cfg.Log, err, &pause)) {
+		if !backoff.Sleep(ctx, explain(cfg.Log, err, &pause)) {
 			return nil
 		}
 	}
@@ -108,36 +109,27 @@ func onlyTPM(err error) error {
 	return nil
 }
 
-// sleep reports whether d passed before ctx was done.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
 // explain logs why a session ended and returns how long to wait for the next.
-func explain(log *slog.Logger, err error, pause *backoff) time.Duration {
+func explain(log *slog.Logger, err error, pause *backoff.Pauses) time.Duration {
 	var closed *channel.CloseError
 	code := channel.CodeInternal
 	if errors.As(err, &closed) && closed.Remote {
 		code = closed.Code
 	}
-	wait := pause.next()
+	wait := pause.Next()
+	if code == channel.CodeDisplaced {
+		wait = max(wait, displacedPause)
+	}
+	retry := wait.String()
 	switch code {
 	case channel.CodeDisplaced:
-		wait = max(wait, displacedPause)
-		log.Error("another session of this identity took over: is there a copy of this machine?", "error", err, "retry", wait)
+		log.Error("another session of this identity took over: is there a copy of this machine?", "error", err, "retry", retry)
 	case channel.CodeNotEnrolled:
-		log.Warn("the verifier does not take this machine: is it enrolled?", "error", err, "retry", wait)
+		log.Warn("the verifier does not take this machine: is it enrolled?", "error", err, "retry", retry)
 	case channel.CodeDone, channel.CodeShutdown, channel.CodeBusy:
-		log.Info("the verifier ended the session", "error", err, "retry", wait)
+		log.Info("the verifier ended the session", "error", err, "retry", retry)
 	default:
-		log.Warn("the session ended", "error", err, "retry", wait)
+		log.Warn("the session ended", "error", err, "retry", retry)
 	}
 	return wait
 }

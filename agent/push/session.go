@@ -166,7 +166,9 @@ func (s *session) awaitWelcome(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-patience:
-			s.cfg.Log.Info("the verifier is silent: this machine is probably not enrolled yet", "agent", s.cfg.AgentID)
+			s.cfg.Log.Warn("the verifier is silent: this machine is probably not enrolled yet",
+				"agent", s.cfg.AgentID, "enrol", "quicklime-tenant agent add "+s.cfg.AgentID[:12])
+			patience = time.After(welcomeReminder)
 		case <-s.alive:
 			if err := s.conn.Send(wire.Alive{}); err != nil {
 				return err

@@ -85,11 +85,17 @@ func (d *Device) readCertificate(index tpm2.TPMHandle) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return derOf(b), nil
+}
+
+// derOf returns the DER item that an NV index holds, nil if it holds none. Some
+// indices are longer than what is in them.
+func derOf(nv []byte) []byte {
 	var der asn1.RawValue
-	if _, err := asn1.Unmarshal(b, &der); err != nil {
-		return nil, nil
+	if _, err := asn1.Unmarshal(nv, &der); err != nil {
+		return nil
 	}
-	return der.FullBytes, nil // some indices are longer than what is in them
+	return der.FullBytes
 }
 
 // readNV reads an NV index with the index's own, empty password.

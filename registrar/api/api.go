@@ -7,20 +7,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"quicklime/registrar/store"
 	"quicklime/wire"
 	"quicklime/wire/rest"
-)
-
-const (
-	// tokenLifetime is how long a join token lives if nobody says: a day's work.
-	tokenLifetime = 24 * time.Hour
-
-	// maxTokenLifetime bounds how long a join token lives: one that is forgotten
-	// in an image or a chat must not let machines in for ever.
-	maxTokenLifetime = 30 * 24 * time.Hour
 )
 
 // api holds what the handlers need.
@@ -39,6 +29,7 @@ func Handlers(s *store.Store, log *slog.Logger) map[rest.Route]rest.Handler {
 		rest.AcceptKeys:      a.acceptKeys,
 		rest.CreateJoinToken: a.createToken,
 		rest.ListJoinTokens:  a.listTokens,
+		rest.DeleteJoinToken: a.deleteToken,
 	}
 }
 
@@ -49,15 +40,6 @@ func (a api) listMachines(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.complain("machine", l.Unreadable)
 	return rest.WriteJSON(w, http.StatusOK, rest.MachineList{Agents: orEmpty(l.Rows), Unreadable: len(l.Unreadable)})
-}
-
-func (a api) listTokens(w http.ResponseWriter, r *http.Request) error {
-	l, err := a.store.Tokens(r.Context())
-	if err != nil {
-		return err
-	}
-	a.complain("join token", l.Unreadable)
-	return rest.WriteJSON(w, http.StatusOK, rest.JoinTokenList{Tokens: orEmpty(l.Rows)})
 }
 
 // complain logs rows that could not be read (I10).
@@ -119,37 +101,6 @@ func (a api) answerMachine(w http.ResponseWriter, r *http.Request, id string) er
 		return explain(err, id)
 	}
 	return rest.WriteJSON(w, http.StatusOK, m)
-}
-
-func (a api) createToken(w http.ResponseWriter, r *http.Request) error {
-	var req rest.JoinTokenRequest
-	if err := rest.ReadJSON(r, rest.MaxSmallBody, &req); err != nil {
-		return err
-	}
-	if !wire.Printable(req.Label, wire.MaxLabel) {
-		return rest.Errorf(rest.CodeInvalid, "label is longer than %d bytes or not printable", wire.MaxLabel)
-	}
-	lifetime, err := lifetimeOf(req.ExpiresIn)
-	if err != nil {
-		return err
-	}
-	tok, err := a.store.CreateToken(r.Context(), req.Label, lifetime)
-	if err != nil {
-		return err
-	}
-	a.log.Info("join token created", "token", tok.ID, "label", tok.Label, "expires", tok.ExpiresAt)
-	return rest.WriteJSON(w, http.StatusCreated, tok)
-}
-
-// lifetimeOf reads JoinTokenRequest.ExpiresIn, in seconds.
-func lifetimeOf(seconds int64) (time.Duration, error) {
-	switch {
-	case seconds == 0:
-		return tokenLifetime, nil
-	case seconds < 0 || seconds > int64(maxTokenLifetime/time.Second):
-		return 0, rest.Errorf(rest.CodeInvalid, "expires_in is %d seconds, want 1 to %d", seconds, int64(maxTokenLifetime/time.Second))
-	}
-	return time.Duration(seconds) * time.Second, nil
 }
 
 // machineID returns the id in the request's path (I03).

@@ -12,10 +12,7 @@ import (
 	"quicklime/wire"
 )
 
-var (
-	secret = bytes.Repeat([]byte{7}, 32)
-	proof  = credentialtest.Proof
-)
+var secret = bytes.Repeat([]byte{7}, 32)
 
 func TestVerify(t *testing.T) {
 	withRSA := credentialtest.New(t)

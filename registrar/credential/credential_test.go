@@ -165,6 +165,31 @@ func TestCheckRefusesMessage(t *testing.T) {
 	}
 }
 
+func TestCheckRefusesEveryCut(t *testing.T) {
+	m := credentialtest.New(t)
+	withRSA := *m
+	withRSA.EK = credentialtest.RSA(t)
+	for _, m := range []*credentialtest.Machine{m, &withRSA} {
+		honest := m.Register(t, m.Certify())
+		for name, field := range map[string]func(*wire.Register) *[]byte{
+			"EK":            func(r *wire.Register) *[]byte { return &r.EKPublic },
+			"AK":            func(r *wire.Register) *[]byte { return &r.AKPublic },
+			"transport key": func(r *wire.Register) *[]byte { return &r.Transport },
+			"certification": func(r *wire.Register) *[]byte { return &r.Certify },
+			"signature":     func(r *wire.Register) *[]byte { return &r.Signature },
+		} {
+			whole := *field(&honest)
+			for n := range whole {
+				r := honest
+				*field(&r) = whole[:n]
+				if err := check(t, m, r); !errors.Is(err, credential.ErrEK) && !errors.Is(err, credential.ErrKeys) {
+					t.Errorf("the first %d of the %d bytes of %s: error %v, want ErrEK or ErrKeys", n, len(whole), name, err)
+				}
+			}
+		}
+	}
+}
+
 func TestCheckRefusesConnection(t *testing.T) {
 	m := credentialtest.New(t)
 	r := m.Register(t, m.Certify())

@@ -17,12 +17,14 @@ type Anchors struct {
 
 // Add adds the certificates of one file: PEM blocks, or one certificate in DER.
 // It refuses a file without a certificate, and a certificate that is no CA's:
-// an anchor that never anchors anything is a mistake to hear of at the start.
+// an anchor that never anchors anything is a mistake to hear of at the start. Of
+// a file that it refuses it adds nothing.
 func (a *Anchors) Add(file []byte) error {
 	blocks, err := split(file)
 	if err != nil {
 		return err
 	}
+	var certificates []*x509.Certificate
 	for _, der := range blocks {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
@@ -31,8 +33,9 @@ func (a *Anchors) Add(file []byte) error {
 		if !c.BasicConstraintsValid || !c.IsCA {
 			return fmt.Errorf("the certificate of %q is not a CA's", c.Subject)
 		}
-		a.certificates = append(a.certificates, c)
+		certificates = append(certificates, c)
 	}
+	a.certificates = append(a.certificates, certificates...)
 	return nil
 }
 

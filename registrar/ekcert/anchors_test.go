@@ -25,6 +25,7 @@ func TestAnchors(t *testing.T) {
 		"cut PEM":            {issuer[:len(issuer)-10], 0},
 		"one whole, one cut": {append(bytes.Clone(issuer), root[:len(root)-10]...), 0},
 		"one cut, one whole": {append(bytes.Clone(issuer[:100]), root...), 0},
+		"one whole, one EK":  {append(bytes.Clone(issuer), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: captured(t, rsaCapture)})...), 0},
 		"not DER":            {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}), 0},
 	} {
 		var a Anchors
@@ -33,6 +34,44 @@ func TestAnchors(t *testing.T) {
 			t.Errorf("%s: %d anchors, error %v, want %d", name, a.Len(), err, c.want)
 		}
 	}
+}
+
+func TestAnchorsEveryCut(t *testing.T) {
+	for name, file := range map[string][]byte{
+		"PEM": bytes.TrimSpace(captured(t, "ca/issuercert.pem")),
+		"DER": newVendor(t).ca.Raw,
+	} {
+		for n := range file {
+			var a Anchors
+			if err := a.Add(file[:n]); err == nil || a.Len() != 0 {
+				t.Errorf("%s: the first %d of %d bytes: %d anchors, error %v", name, n, len(file), a.Len(), err)
+			}
+		}
+	}
+}
+
+func FuzzAnchors(f *testing.F) {
+	issuer := captured(f, "ca/issuercert.pem")
+	f.Add(issuer)
+	f.Add(append(bytes.Clone(issuer), captured(f, "ca/swtpm-localca-rootca-cert.pem")...))
+	block, _ := pem.Decode(issuer)
+	f.Add(block.Bytes)
+	f.Add(captured(f, rsaCapture))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		var a Anchors
+		err := a.Add(file)
+		if (err == nil) != (a.Len() > 0) {
+			t.Errorf("%d anchors, error %v", a.Len(), err)
+		}
+		if begins := bytes.Count(file, []byte("-----BEGIN")); a.Len() > max(begins, 1) {
+			t.Errorf("%d anchors of %d blocks", a.Len(), begins)
+		}
+		for _, c := range a.certificates {
+			if !c.IsCA || !c.BasicConstraintsValid {
+				t.Errorf("%q is no CA's", c.Subject)
+			}
+		}
+	})
 }
 
 func TestExpiredAnchor(t *testing.T) {

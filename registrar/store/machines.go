@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -53,7 +51,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	})
 }
 
-// AcceptKeys puts the keys in force that the machine offers, if their KeysHash
+// AcceptKeys puts the keys in force that the machine offers, if their rest.KeysHash
 // is hash: the operator accepts what he looked at, not what came since. To
 // accept keys that are in force changes nothing. The error is ErrNotFound or
 // ErrKeysChanged, or the database's.
@@ -63,12 +61,12 @@ func (s *Store) AcceptKeys(ctx context.Context, id, hash string) error {
 		if err != nil {
 			return err
 		}
-		if KeysHash(in.ak, in.transport) == hash {
+		if rest.KeysHash(in.ak, in.transport) == hash {
 			return nil
 		}
 		var offered keys
 		err = tx.QueryRow("SELECT ak_public, transport_public FROM offered_keys WHERE machine_id = ?", id).Scan(&offered.ak, &offered.transport)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && KeysHash(offered.ak, offered.transport) != hash {
+		if errors.Is(err, sql.ErrNoRows) || err == nil && rest.KeysHash(offered.ak, offered.transport) != hash {
 			return ErrKeysChanged
 		}
 		if err != nil {
@@ -87,15 +85,6 @@ func promote(tx *sql.Tx, id string) error {
 	}
 	_, err = tx.Exec("DELETE FROM offered_keys WHERE machine_id = ?", id)
 	return err
-}
-
-// KeysHash names a pair of keys, as rest.AcceptKeysRequest does: the hexadecimal
-// SHA-256 of both public areas, AK first.
-func KeysHash(ak, transport []byte) string {
-	h := sha256.New()
-	h.Write(ak)
-	h.Write(transport)
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // readMachine reads a row of selectMachine and checks that it holds together.

@@ -11,6 +11,7 @@ import (
 
 	"quicklime/registrar/credentialtest"
 	"quicklime/wire"
+	"quicklime/wire/rest"
 )
 
 func TestAcceptKeys(t *testing.T) {
@@ -18,11 +19,11 @@ func TestAcceptKeys(t *testing.T) {
 	id := m.EK.AgentID()
 	s.register(t, m, s.token(t, ""), wire.OutcomeNew)
 	first := s.machine(t, m)
-	inForce := KeysHash(first.AKPublic, first.Transport)
+	inForce := rest.KeysHash(first.AKPublic, first.Transport)
 	m.Clear(t)
 	tok := s.token(t, "")
 	s.register(t, m, tok, wire.OutcomeOtherKeys)
-	offered := KeysHash(m.AK.Bytes(), m.Transport.Bytes())
+	offered := rest.KeysHash(m.AK.Bytes(), m.Transport.Bytes())
 
 	before := s.dump(t)
 	for name, hash := range map[string]string{"nothing": "", "other keys": strings.Repeat("0", 64), "in capitals": strings.ToUpper(offered)} {
@@ -64,7 +65,7 @@ func TestAcceptKeysOfOneMachine(t *testing.T) {
 		s.register(t, m, s.token(t, ""), wire.OutcomeOtherKeys)
 	}
 	before := s.machine(t, other)
-	if err := s.AcceptKeys(t.Context(), m.EK.AgentID(), KeysHash(m.AK.Bytes(), m.Transport.Bytes())); err != nil {
+	if err := s.AcceptKeys(t.Context(), m.EK.AgentID(), rest.KeysHash(m.AK.Bytes(), m.Transport.Bytes())); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, s.machine(t, other)); diff != "" {
@@ -173,6 +174,51 @@ func TestTokens(t *testing.T) {
 	}
 	if l, err := s.Tokens(t.Context()); err != nil || len(l.Rows) != 2 || len(l.Unreadable) != 7 {
 		t.Errorf("%d tokens, %d unreadable, error %v, want 2 and 7", len(l.Rows), len(l.Unreadable), err)
+	}
+}
+
+func TestDeleteToken(t *testing.T) {
+	s, m := open(t), credentialtest.New(t)
+	used, unused, other := s.token(t, ""), s.token(t, ""), s.token(t, "")
+	s.register(t, m, used, wire.OutcomeNew)
+	s.exec(t, "UPDATE join_tokens SET expires_at = 1 WHERE id = ?", unused.ID) // to expire is not to be used
+	before := s.dump(t)
+	if err := s.DeleteToken(t.Context(), used.ID); !errors.Is(err, ErrTokenUsed) {
+		t.Errorf("delete a used token: %v, want ErrTokenUsed", err)
+	}
+	if err := s.DeleteToken(t.Context(), strings.Repeat("0", 16)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("delete no token: %v, want ErrNotFound", err)
+	}
+	if diff := cmp.Diff(before, s.dump(t)); diff != "" {
+		t.Errorf("nothing was deleted, yet changed (-before +after):\n%s", diff)
+	}
+	if err := s.DeleteToken(t.Context(), unused.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteToken(t.Context(), unused.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("delete it again: %v, want ErrNotFound", err)
+	}
+	l, err := s.Tokens(t.Context())
+	if err != nil || len(l.Rows) != 2 {
+		t.Errorf("%d tokens, %v, want 2", len(l.Rows), err)
+	}
+	if err := s.DeleteToken(t.Context(), other.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Register(t.Context(), registrationOf(t, credentialtest.New(t), other)); !errors.Is(err, ErrToken) {
+		t.Errorf("register with a deleted token: %v, want ErrToken", err)
+	}
+}
+
+// A row that says half of being used is no reason to lose a record.
+func TestDeleteTokenThatIsDamaged(t *testing.T) {
+	s := open(t)
+	for _, query := range []string{"UPDATE join_tokens SET used_by = 'me' WHERE id = ?", "UPDATE join_tokens SET used_at = 1 WHERE id = ?"} {
+		tok := s.token(t, "")
+		s.exec(t, query, tok.ID)
+		if err := s.DeleteToken(t.Context(), tok.ID); !errors.Is(err, ErrTokenUsed) {
+			t.Errorf("%s: %v, want ErrTokenUsed", query, err)
+		}
 	}
 }
 

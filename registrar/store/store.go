@@ -26,8 +26,10 @@ import (
 var (
 	// ErrToken says that a join token is unknown, expired, or used.
 	ErrToken = errors.New("the join token is not valid")
-	// ErrNotFound says that there is no machine of that id.
-	ErrNotFound = errors.New("no such machine")
+	// ErrNotFound says that there is no machine, or no join token, of that id.
+	ErrNotFound = errors.New("not found")
+	// ErrTokenUsed says that a join token has let a machine in.
+	ErrTokenUsed = errors.New("the join token was used")
 	// ErrKeysChanged says that the keys to be accepted are not those that the
 	// machine offers now.
 	ErrKeysChanged = errors.New("the machine does not offer these keys")

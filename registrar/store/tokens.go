@@ -73,6 +73,28 @@ func readToken(r row) (t rest.JoinToken, err error) {
 	return t, errors.Join(err, errCreated, errExpires, errUsed)
 }
 
+// DeleteToken deletes a join token that was not used, or returns ErrNotFound. A
+// used one is kept as the record of what bound a TPM to a machine (I23): the error
+// is ErrTokenUsed.
+func (s *Store) DeleteToken(ctx context.Context, id string) error {
+	return s.db.Write(ctx, func(tx *sql.Tx) error {
+		var used bool
+		err := tx.QueryRow("SELECT used_by IS NOT NULL OR used_at IS NOT NULL FROM join_tokens WHERE id = ?", id).Scan(&used)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return ErrNotFound
+		case err == nil && used:
+			return ErrTokenUsed
+		case err == nil:
+			_, err = tx.Exec("DELETE FROM join_tokens WHERE id = ?", id)
+		}
+		if err != nil {
+			return fmt.Errorf("delete join token %s: %w", id, err)
+		}
+		return nil
+	})
+}
+
 // spend uses up a token for the machine id and returns the token's label. The
 // error is ErrToken if it is not there to be used: one answer for all reasons.
 func spend(tx *sql.Tx, now time.Time, token string, secret []byte, id string) (label string, err error) {

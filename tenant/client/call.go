@@ -81,7 +81,7 @@ func (p *peer) read(ctx context.Context, res *http.Response, out any) error {
 // decode reads a whole answer: a refusal, nothing if out is nil, else JSON.
 func (p *peer) decode(res *http.Response, body []byte, out any) error {
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return p.refusal(res.Status, body)
+		return p.refusal(res, body)
 	}
 	if out == nil && res.StatusCode == http.StatusNoContent {
 		return nil
@@ -108,16 +108,22 @@ func readAll(r io.Reader, max int64) ([]byte, error) {
 }
 
 // refusal reads the error that a server answered with.
-func (p *peer) refusal(status string, body []byte) error {
+func (p *peer) refusal(res *http.Response, body []byte) error {
 	var e rest.ErrorBody
 	if err := json.Unmarshal(body, &e); err != nil {
-		return p.foreign(status, err)
+		return p.foreign(res.Status, err)
 	}
 	if e.Error == nil || e.Error.Code == "" {
-		return p.foreign(status, errors.New("it has no error code"))
+		return p.foreign(res.Status, errors.New("it has no error code"))
+	}
+	if e.Error.Code == rest.CodeNotFound && strings.HasSuffix(e.Error.Message, noPath) {
+		return e.Error.WithHint("that is perhaps the other server: see registrar_url and verifier_url in tenant.toml")
 	}
 	return e.Error
 }
+
+// noPath is how the message of a server ends that has no such route (rest.NewMux).
+const noPath = " in this API"
 
 // errForeign says that an answer is none that a server of ours gives.
 var errForeign = errors.New("not an answer of this API")

@@ -69,6 +69,7 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return r.AcceptKeys(ctx, "a", "h") }, `POST /v1/agents/a/accept-keys {"keys_hash":"h"}`},
 		{func() (any, error) { return r.CreateJoinToken(ctx, rest.JoinTokenRequest{Label: "l", ExpiresIn: 7}) }, `POST /v1/join-tokens {"label":"l","expires_in":7}`},
 		{func() (any, error) { return r.JoinTokens(ctx) }, "GET /v1/join-tokens"},
+		{func() (any, error) { return nil, r.DeleteJoinToken(ctx, "a") }, "DELETE /v1/join-tokens/a"},
 		{func() (any, error) { return v.Agents(ctx) }, "GET /v1/agents"},
 		{func() (any, error) { return v.Agent(ctx, "a") }, "GET /v1/agents/a"},
 		{func() (any, error) { return v.PollAgent(ctx, "a", 7) }, "GET /v1/agents/a?after=7"},

@@ -45,3 +45,8 @@ func (r *Registrar) CreateJoinToken(ctx context.Context, t rest.JoinTokenRequest
 func (r *Registrar) JoinTokens(ctx context.Context) (rest.JoinTokenList, error) {
 	return call[rest.JoinTokenList](ctx, r.peer, request{route: rest.ListJoinTokens})
 }
+
+// DeleteJoinToken makes a registration secret worthless that was not used yet.
+func (r *Registrar) DeleteJoinToken(ctx context.Context, id string) error {
+	return r.do(ctx, request{route: rest.DeleteJoinToken, value: id}, nil)
+}

@@ -34,12 +34,12 @@ func (p *peer) unreachable(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	u := &Unreachable{Server: p.name, URL: p.base.String()}
-	u.Err, u.Hint = p.explain(err)
+	u.Hint, u.Err = p.explain(err)
 	return u
 }
 
-// explain finds the cause that a person can do something about.
-func (p *peer) explain(err error) (cause error, hint string) {
+// explain finds what a person can do, and the cause about which.
+func (p *peer) explain(err error) (hint string, cause error) {
 	var (
 		authority x509.UnknownAuthorityError
 		name      x509.HostnameError
@@ -52,23 +52,23 @@ func (p *peer) explain(err error) (cause error, hint string) {
 	option := p.name + "_url"
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return syscall.ECONNREFUSED, fmt.Sprintf("is quicklime-%s running there? start it, or set %s in tenant.toml", p.name, option)
+		return fmt.Sprintf("is quicklime-%s running there? start it, or set %s in tenant.toml", p.name, option), syscall.ECONNREFUSED
 	case errors.As(err, &authority):
-		return authority, fmt.Sprintf("the %s's certificate is not of the CA this tenant trusts; set ca in tenant.toml to the ca.crt that the %s uses", p.name, p.name)
+		return fmt.Sprintf("the %s's certificate is not of the CA this tenant trusts; set ca in tenant.toml to the ca.crt that the %s uses", p.name, p.name), authority
 	case errors.As(err, &name):
-		return name, fmt.Sprintf("reach the %s by a name that its certificate holds (%s), or add this name to its configuration", p.name, option)
+		return fmt.Sprintf("reach the %s by a name that its certificate holds (%s), or add this name to its configuration", p.name, option), name
 	case errors.As(err, &expired):
-		return expired, fmt.Sprintf("check the clocks of both machines; the %s renews its certificate when it starts", p.name)
+		return fmt.Sprintf("check the clocks of both machines; the %s renews its certificate when it starts", p.name), expired
 	case errors.As(err, &alert) || strings.Contains(err.Error(), "remote error: tls:"):
-		return tlsAlert(err), fmt.Sprintf("the %s refused this tenant's certificate; set certificate and key in tenant.toml to a pair that its CA issued", p.name)
+		return fmt.Sprintf("the %s refused this tenant's certificate; set certificate and key in tenant.toml to a pair that its CA issued", p.name), tlsAlert(err)
 	case errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record):
-		return errors.New("no TLS is spoken there"), fmt.Sprintf("something else than the %s listens there; set %s in tenant.toml", p.name, option)
+		return fmt.Sprintf("something else than the %s listens there; set %s in tenant.toml", p.name, option), errors.New("no TLS is spoken there")
 	case errors.As(err, &dns):
-		return dns, fmt.Sprintf("set %s in tenant.toml to a name or address that resolves", option)
+		return fmt.Sprintf("set %s in tenant.toml to a name or address that resolves", option), dns
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("no answer in time"), fmt.Sprintf("is the %s up, and does a firewall let its port through?", p.name)
+		return fmt.Sprintf("is the %s up, and does a firewall let its port through?", p.name), errors.New("no answer in time")
 	}
-	return err, fmt.Sprintf("look at the log of quicklime-%s", p.name)
+	return fmt.Sprintf("look at the log of quicklime-%s", p.name), err
 }
 
 // tlsAlert strips what net/http put before the alert.

@@ -134,7 +134,7 @@ func TestExplain(t *testing.T) {
 		"set registrar_url in tenant.toml to a name": &net.DNSError{Err: "no such host", Name: "registrar.example"},
 		"check the clocks":                           x509.CertificateInvalidError{Reason: x509.Expired},
 	} {
-		if cause, got := p.explain(fmt.Errorf("wrapped: %w", err)); !strings.HasPrefix(got, hint) || strings.Contains(cause.Error(), "wrapped") {
+		if got, cause := p.explain(fmt.Errorf("wrapped: %w", err)); !strings.HasPrefix(got, hint) || strings.Contains(cause.Error(), "wrapped") {
 			t.Errorf("%v: %v, hint %q", err, cause, got)
 		}
 	}

@@ -49,9 +49,10 @@ func (v *Values) Policy(m Meta) ([]byte, error) {
 
 // Merge returns the text of the policy base with the values added. It takes
 // nothing away: every member of base is there again, known or not; digests are
-// added behind those that base lists for the path, exclusions behind its own. A
-// time that is not zero becomes the policy's timestamp. The error is a
-// *policy.Error if base, or the outcome, is no policy.
+// added behind those that base lists for the path, exclusions behind its own. Only
+// what the values say of violations replaces what base says. A time that is not
+// zero becomes the policy's timestamp. The error is a *policy.Error if base, or
+// the outcome, is no policy.
 func Merge(base []byte, v *Values, at time.Time) ([]byte, error) {
 	if _, err := policy.Parse(base); err != nil {
 		return nil, fmt.Errorf("the policy to extend: %w", err)
@@ -79,6 +80,19 @@ func (d document) add(v *Values) {
 	if len(v.excludes) > 0 {
 		d["excludes"] = union(d["excludes"], v.excludes)
 	}
+	if v.violations != "" {
+		d.ima()["violations"] = string(v.violations)
+	}
+}
+
+// ima returns the member ima, which it makes if there is none.
+func (d document) ima() map[string]any {
+	ima, _ := d["ima"].(map[string]any)
+	if ima == nil {
+		ima = make(map[string]any)
+		d["ima"] = ima
+	}
+	return ima
 }
 
 // union returns the elements of list, an array or nothing, and behind them the

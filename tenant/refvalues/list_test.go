@@ -128,6 +128,53 @@ func checkAllowed(t *testing.T, p *policy.Policy, list []ima.Entry) (files int) 
 	return files
 }
 
+// checkReport wants every entry of a list to be in the report, once.
+func checkReport(t *testing.T, r Report, list []ima.Entry) {
+	t.Helper()
+	sum := r.Files + r.Excluded + r.Violations + r.BootAggregates + r.Buffers + r.UnlistedCount
+	if r.Entries != len(list) || sum != r.Entries || len(r.Unlisted) != min(r.UnlistedCount, MaxUnlisted) {
+		t.Errorf("the list has %d entries, the report is %+v", len(list), r)
+	}
+}
+
+func FuzzFromList(f *testing.F) {
+	f.Add(strangeList(), "/tmp/.*")
+	f.Add(join(file(pcr.SHA256, 1, "/bin/a"), file(pcr.SHA1, 1, "/bin/ü")), "")
+	f.Add([]byte{1}, "(")
+	f.Fuzz(func(t *testing.T, list []byte, exclude string) {
+		v, report, err := FromList(list, []string{exclude})
+		if err != nil {
+			return
+		}
+		all := entries(t, list)
+		checkReport(t, report, all)
+		text, err := v.Policy(Meta{At: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := policy.Parse(text)
+		if err != nil {
+			t.Fatalf("the policy made of it is none: %v", err)
+		}
+		allowed, excluded := 0, 0
+		for _, e := range all {
+			ev, err := e.Event()
+			if err != nil || e.Violation() || ev.Buffer != nil || string(ev.Name) == ima.BootAggregate {
+				continue
+			}
+			switch p.JudgeFile(ev.Name, ev.Algorithm, ev.Digest).Verdict {
+			case policy.Allowed:
+				allowed++
+			case policy.Excluded:
+				excluded++
+			}
+		}
+		if allowed != report.Files || excluded != report.Excluded {
+			t.Errorf("the policy allows %d files and excludes %d, the report is %+v", allowed, excluded, report)
+		}
+	})
+}
+
 // file makes the entry of a file whose digest is n in every byte.
 func file(bank pcr.Bank, n byte, path string) ima.Entry {
 	return ima.NewFileEntry(bank, bytes.Repeat([]byte{n}, bank.Size()), path)

@@ -23,10 +23,11 @@ import (
 // ErrUnlistable says that a policy has no way to name a file.
 var ErrUnlistable = errors.New("no policy can list this file")
 
-// Values are digests by path, and exclusions. The zero Values holds none.
+// Values are digests by path, exclusions, and what violations mean. The zero Values holds none.
 type Values struct {
-	digests  map[string][]string // sorted lower-case hex, each once
-	excludes []string
+	digests    map[string][]string // sorted lower-case hex, each once
+	excludes   []string
+	violations policy.Violations // empty: not said
 }
 
 // Allow adds a digest for a path. Spaces in the path become "_", for so the
@@ -42,6 +43,10 @@ func (v *Values) Allow(path string, bank pcr.Bank, digest []byte) error {
 func (v *Values) Exclude(expressions ...string) {
 	v.excludes = append(v.excludes, expressions...)
 }
+
+// SetViolations says what a violation in a machine's list means. The empty
+// Violations leaves it unsaid.
+func (v *Values) SetViolations(mean policy.Violations) { v.violations = mean }
 
 // Paths returns the number of paths that have digests.
 func (v *Values) Paths() int { return len(v.digests) }
