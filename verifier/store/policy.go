@@ -17,7 +17,7 @@ func (s *Store) Policies(ctx context.Context) ([]rest.RuntimePolicy, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	var all []rest.RuntimePolicy
+	all := []rest.RuntimePolicy{} // an empty list is none in JSON, not null
 	for rows.Next() {
 		p, err := scanPolicy(rows)
 		if err != nil {

@@ -32,7 +32,7 @@ func (s *Store) Agent(ctx context.Context, id string) (rest.Agent, error) {
 // Agents returns every agent by id, without its failures. A row that cannot be
 // read is counted and left out (I10).
 func (s *Store) Agents(ctx context.Context) (rest.AgentList, error) {
-	var list rest.AgentList
+	list := rest.AgentList{Agents: []rest.Agent{}} // an empty list is none in JSON, not null
 	now, err := s.Now(ctx)
 	if err != nil {
 		return list, err

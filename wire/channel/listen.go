@@ -148,7 +148,7 @@ func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.
 // panicked logs a panic, with the stack of its goroutine: what one client sent
 // must not end the service of all.
 func (l *Listener) panicked(remote net.Addr, p any) {
-	l.cfg.Log.Error("panic", "remote", remote, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	l.cfg.Log.Error("panic", "remote", remote.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 }
 
 // open waits for the client's stream. Without one it returns the code to close
