@@ -50,11 +50,14 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 // turn waits until there is room for the announced list, and returns what gives
 // it back.
 func (s *session) turn(ctx context.Context, ev wire.Evidence) (done func(), err error) {
-	n := int64(ev.IMA.Bytes)
-	if err := s.server.lists.Acquire(ctx, n); err != nil {
+	n, room := int64(ev.IMA.Bytes), s.server.small
+	if n > smallList {
+		room = s.server.large
+	}
+	if err := room.Acquire(ctx, n); err != nil {
 		return nil, err
 	}
-	return func() { s.server.lists.Release(n) }, nil
+	return func() { room.Release(n) }, nil
 }
 
 // question is what evidence has to answer now.

@@ -20,8 +20,12 @@ const (
 	// maxLists bounds the lists that are held at one time while they are judged,
 	// in bytes as announced; a session holds up to three times that. Others wait
 	// their turn, with their bytes still at the agent: a fleet that reboots at
-	// once is judged in waves.
+	// once is judged in waves. Small and large lists have a bound each, so that two
+	// agents that announce the most and dawdle keep nobody's news waiting.
 	maxLists = 128 << 20 // bytes
+
+	// smallList divides the two: some ten thousand entries.
+	smallList = 1 << 20 // bytes
 
 	// maxTries bounds how often evidence is computed anew because the state
 	// moved: policy changes and clearing are rare beside it.

@@ -7,9 +7,11 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -377,6 +379,30 @@ func TestListThatLostEntries(t *testing.T) {
 	a.attest(0)
 	a.List = a.List[:1]
 	if got := a.attest(0); got.Accepted || got.Trust != wire.Untrusted || got.Reason != wire.IMAMismatch {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Agents that announce large lists and do not send them keep nobody waiting who
+// has little to say.
+func TestI08_DawdlersKeepNobodyWaiting(t *testing.T) {
+	v := newVerifier(t, calm)
+	a := v.agent()
+	a.enrol(pcr.SHA256, "")
+	for i := range 3 {
+		d := v.agent()
+		e := rest.Enrolment{ID: strings.Repeat(fmt.Sprint(i), 64), EKPublic: []byte("ek"), AKPublic: d.AK.Public.Bytes(), Transport: d.transport.Public.Bytes(), LowestBank: pcr.SHA256}
+		if err := v.store.Enrol(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		d.AgentID = e.ID
+		d.begin()
+		ev, list := d.Evidence(0)
+		ev.IMA.Bytes = wire.MaxList
+		d.send(ev, list)
+	}
+	a.begin()
+	if got := a.attest(0); !got.Accepted {
 		t.Errorf("%+v", got)
 	}
 }

@@ -33,6 +33,7 @@ type Machine struct {
 	PCR  ima.State // PCR 10
 
 	// What the next evidence says and is for.
+	AgentID         string
 	Exporter, Nonce []byte
 	Trigger         wire.Trigger
 	Selection       pcr.Selection
@@ -44,7 +45,7 @@ type Machine struct {
 func New(t testing.TB) *Machine {
 	m := &Machine{
 		AK: softtpm.New(t), Boot: bytes.Repeat([]byte{5}, 32), PCR: ima.NewState(pcr.SHA256),
-		Exporter: Exporter, Nonce: Nonce, Trigger: wire.TriggerGrowth, Selection: Selection, t: t,
+		AgentID: AgentID, Exporter: Exporter, Nonce: Nonce, Trigger: wire.TriggerGrowth, Selection: Selection, t: t,
 	}
 	m.Measure(m.Aggregate())
 	return m
@@ -95,7 +96,7 @@ func (m *Machine) Evidence(first int) (wire.Evidence, []byte) {
 		m.t.Fatal(err)
 	}
 	m.AK.Clock++
-	b, err := envelope.Seal(envelope.Payload{Nonce: m.Nonce, AgentID: AgentID, Trigger: m.Trigger}, m.AK.Public, m.Exporter, m.AK.Quoter(v))
+	b, err := envelope.Seal(envelope.Payload{Nonce: m.Nonce, AgentID: m.AgentID, Trigger: m.Trigger}, m.AK.Public, m.Exporter, m.AK.Quoter(v))
 	if err != nil {
 		m.t.Fatal(err)
 	}
