@@ -30,6 +30,9 @@ const (
 	IMABootAggregate FailureID = "ima.boot_aggregate"
 )
 
+// RecordUnreadable stands for a failure whose record the verifier cannot read.
+const RecordUnreadable FailureID = "quicklime.unreadable"
+
 // Failures of an epoch.
 const (
 	// EpochRollback: the TPM's counters went back, or the same boot shows other

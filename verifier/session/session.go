@@ -81,11 +81,24 @@ func (s *session) step(ctx context.Context) error {
 func (s *session) message(ctx context.Context, m wire.Message) error {
 	switch m := m.(type) {
 	case wire.Evidence:
-		return s.evidence(ctx, m)
+		if err := s.evidence(ctx, m); err != nil {
+			return err
+		}
+		s.allow()
+		return nil
 	case wire.Alive:
 		return nil
 	}
 	return fmt.Errorf("%w: %T is not expected", errProtocol, m)
+}
+
+// allow gives an agent that owes an answer the whole time for it again after
+// evidence of another kind: that may have taken long here, and trust is dated by
+// its nonce whatever the agent does.
+func (s *session) allow() {
+	if later := time.Now().Add(s.server.timing.Answer); s.challenge != nil && later.After(s.due) {
+		s.due = later
+	}
 }
 
 // welcome answers the agent's Hello.

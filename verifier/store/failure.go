@@ -100,7 +100,7 @@ func (s *Store) Failures(ctx context.Context, agent string) ([]wire.Failure, err
 		}
 		var f wire.Failure
 		if err := json.Unmarshal(body, &f); err != nil {
-			f = wire.Failure{ID: "quicklime.unreadable", Message: "the verifier cannot read its record of this failure: " + err.Error()}
+			f = wire.Failure{ID: wire.RecordUnreadable, Message: "the verifier cannot read its record of this failure: " + err.Error()}
 		}
 		f.Epoch = hex.EncodeToString(epoch)
 		all = append(all, f)
