@@ -265,3 +265,16 @@ func mustNow(f *fixture) time.Time {
 	}
 	return now
 }
+
+// The next challenge comes at most C after the nonce that was answered, however
+// long the answer took: trust dated from there lasts until the next answer.
+func TestNextChallengeIsCountedFromTheNonce(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	issued := time.Now().Add(-time.Hour)
+	for range 100 {
+		f.schedule(nonce{at: issued})
+		if gap := f.due.Sub(issued); gap < DefaultTiming.Challenge/2 || gap > DefaultTiming.Challenge {
+			t.Fatalf("the next challenge is due %v after the nonce", gap)
+		}
+	}
+}

@@ -760,3 +760,33 @@ func TestClearIsNoTrust(t *testing.T) {
 		t.Errorf("after a mismatch that was cleared: %+v", a)
 	}
 }
+
+// I10: many who read at once, more than there are connections, do not wait for
+// each other for ever.
+func TestI10_ManyReadersAtOnce(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	for i := range 50 {
+		m.File(fmt.Sprintf("/bad/%d", i), bad)
+	}
+	commit(t, s, m, e, p)
+	m.Reboot()
+	st := commit(t, s, m, e, p)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			past, err := s.PastFailures(ctx, st)
+			if err != nil || len(past) != 50 {
+				t.Errorf("%d failures, %v", len(past), err)
+			}
+			if _, err := s.List(ctx, st); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
