@@ -1,12 +1,14 @@
 package tenant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"quicklime/tenant/client"
 	"quicklime/verifier/policy"
 	"quicklime/wire"
 	"quicklime/wire/daemon"
@@ -69,6 +71,23 @@ func compile(file string, text []byte) (*policy.Policy, error) {
 // extent is how much a policy says.
 func extent(paths, excludes int) string {
 	return counted(paths, "path", "paths") + ", " + counted(excludes, "exclusion", "exclusions")
+}
+
+// upload reads a policy from a file, gives it to the verifier with send and
+// returns what was stored.
+func (p *program) upload(c *cobra.Command, name, file string, send func(*client.Verifier, context.Context, string, []byte) (rest.RuntimePolicy, error)) (rest.RuntimePolicy, error) {
+	if err := checkName(c, name); err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	text, err := p.readPolicy(file)
+	if err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	s, err := p.connect()
+	if err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	return send(s.verifier, c.Context(), name, text)
 }
 
 // showPolicy answers with a policy that was stored.

@@ -1,6 +1,10 @@
 package tenant
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"quicklime/tenant/client"
+)
 
 func (p *program) policyUpdate() *cobra.Command {
 	return &cobra.Command{
@@ -8,18 +12,7 @@ func (p *program) policyUpdate() *cobra.Command {
 		Short: "Replace a policy; every machine under it is judged again",
 		Args:  exactly(2, "NAME and FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := checkName(c, args[0]); err != nil {
-				return err
-			}
-			text, err := p.readPolicy(args[1])
-			if err != nil {
-				return err
-			}
-			s, err := p.connect()
-			if err != nil {
-				return err
-			}
-			stored, err := s.verifier.UpdatePolicy(c.Context(), args[0], text)
+			stored, err := p.upload(c, args[0], args[1], (*client.Verifier).UpdatePolicy)
 			if err != nil {
 				return err
 			}

@@ -27,7 +27,7 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.turn(ctx, ev)
+	done, err := s.turn(ctx, ev, begun)
 	if err != nil {
 		return err
 	}
@@ -48,8 +48,11 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 }
 
 // turn waits until there is room for the announced list, and returns what gives
-// it back.
-func (s *session) turn(ctx context.Context, ev wire.Evidence) (done func(), err error) {
+// it back. A list that is only read past needs none.
+func (s *session) turn(ctx context.Context, ev wire.Evidence, b appraise.Begun) (done func(), err error) {
+	if b.Resync() {
+		return func() {}, nil
+	}
 	n, room := int64(ev.IMA.Bytes), s.server.small
 	if n > smallList {
 		room = s.server.large
@@ -96,13 +99,12 @@ type received struct {
 func receive(c *channel.Conn, ev wire.Evidence, b appraise.Begun) (received, error) {
 	var r received
 	raw := c.Raw(ev.IMA.Bytes+ev.Boot, 0)
-	stream := &timedStream{stream: ima.NewStream(b.From())}
-	list := io.LimitReader(raw, int64(ev.IMA.Bytes))
 	if b.Resync() {
 		_, err := io.Copy(io.Discard, raw)
 		return r, err
 	}
-	if _, err := io.Copy(stream, list); err != nil {
+	stream := &timedStream{stream: ima.NewStream(b.From())}
+	if _, err := io.Copy(stream, io.LimitReader(raw, int64(ev.IMA.Bytes))); err != nil {
 		return r, err
 	}
 	boot, err := io.ReadAll(raw)

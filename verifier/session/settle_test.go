@@ -278,3 +278,55 @@ func TestNextChallengeIsCountedFromTheNonce(t *testing.T) {
 		}
 	}
 }
+
+// An agent that owes an answer has the whole time for it after evidence that kept
+// the verifier busy; one that owes none gets none.
+func TestTimeForAnAnswerBeginsAgain(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	past := time.Now().Add(-time.Second)
+	f.due = past
+	f.allow()
+	if !f.due.Equal(past) {
+		t.Error("the next challenge was put off, and none is outstanding")
+	}
+	f.challenge = &nonce{}
+	f.allow()
+	if !f.due.After(past.Add(DefaultTiming.Answer)) {
+		t.Errorf("due %v after it was", f.due.Sub(past))
+	}
+	later := time.Now().Add(time.Hour)
+	f.due = later
+	f.allow()
+	if !f.due.Equal(later) {
+		t.Error("time was taken away")
+	}
+}
+
+// A list that is read past waits for no room.
+func TestTurn(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	f.own.issued = mustNow(f)
+	ev, b, r := f.began()
+	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	if err := f.server.large.Acquire(t.Context(), maxLists); err != nil {
+		t.Fatal(err)
+	}
+	full, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	ev, _ = f.machine.Evidence(0) // goes on after entry 2, so this is read past
+	ev.IMA.Bytes = wire.MaxList
+	again, err := f.begin(t.Context(), ev)
+	if err != nil || !again.Resync() {
+		t.Fatal(again.Resync(), err)
+	}
+	if done, err := f.turn(full, ev, again); err != nil {
+		t.Error(err)
+	} else {
+		done()
+	}
+	if _, err := f.turn(full, ev, b); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with no room: %v", err)
+	}
+}
