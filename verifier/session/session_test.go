@@ -295,33 +295,6 @@ func TestI13_UnansweredChallengeEndsTheSession(t *testing.T) {
 	}
 }
 
-// I13: an agent that keeps talking puts off nothing that is due.
-func TestI13_TalkingIsNoAnswer(t *testing.T) {
-	v := newVerifier(t, strict)
-	a := v.agent()
-	a.enrol(pcr.SHA256, "")
-	a.begin()
-	a.attest(0)
-	ended := make(chan struct{})
-	for range 2 {
-		go func() {
-			for {
-				select {
-				case <-ended:
-					return
-				default:
-					a.conn.Send(wire.Alive{})
-				}
-			}
-		}()
-	}
-	receive[wire.Challenge](a)
-	if code := a.closed(); code != channel.CodeSilent {
-		t.Errorf("%v", code)
-	}
-	close(ended)
-}
-
 func TestI13_NonceCountsOnce(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()

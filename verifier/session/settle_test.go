@@ -330,3 +330,13 @@ func TestTurn(t *testing.T) {
 		t.Errorf("with no room: %v", err)
 	}
 }
+
+// I13: what is due is done before anything more is read, so that an agent that
+// keeps talking puts off nothing. The session has no connection to read from.
+func TestI13_TalkingPutsNothingOff(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	f.challenge, f.due = &nonce{}, time.Now().Add(-time.Millisecond)
+	if err := f.step(t.Context()); !errors.Is(err, errSilent) {
+		t.Errorf("an answer is overdue: %v", err)
+	}
+}
