@@ -151,7 +151,7 @@ func (i installation) verifier() (addr net.Addr, evidence <-chan attested) {
 		}
 		a := attested{hello: m.(wire.Hello), peer: c.Peer()}
 		c.Send(wire.Welcome{
-			Version: wire.ProtocolVersion, Nonce: make([]byte, wire.NonceSize), MaxList: wire.MaxList, IMABank: pcr.SHA256,
+			Version: wire.ProtocolVersion, Nonce: make([]byte, wire.NonceSize), MaxList: wire.MaxList, IMABank: pcr.SHA256, Session: 1,
 			Selection: pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 10)}},
 		})
 		for {

@@ -104,6 +104,7 @@ func (m Welcome) Check() error {
 		rule{len(m.Nonce) == NonceSize, "nonce"},
 		rule{len(m.Selection) > 0 && m.Selection.Check() == nil, "selection"},
 		rule{m.IMABank.Known(), "bank"},
+		rule{m.Session > 0, "session"},
 		rule{m.Resume.check(), "resume"})
 }
 

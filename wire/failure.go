@@ -33,11 +33,14 @@ const (
 // RecordUnreadable stands for a failure whose record the verifier cannot read.
 const RecordUnreadable FailureID = "quicklime.unreadable"
 
-// Failures of an epoch.
+// Failures of a boot and of an identity.
 const (
 	// EpochRollback: the TPM's counters went back, or the same boot shows other
 	// contents (I14).
 	EpochRollback FailureID = "epoch.rollback"
+	// IdentityDuplicate: two machines, or two agents of one, attest with the same
+	// TPM.
+	IdentityDuplicate FailureID = "identity.duplicate"
 )
 
 // Rejections: evidence that proves nothing, so that it is recorded and counted
@@ -48,6 +51,8 @@ const (
 	QuotePCRs     FailureID = "pcr_validation.missing_pcrs"
 	QuoteStale    FailureID = "quicklime.nonce"
 	QuoteWeakBank FailureID = "quicklime.weak_bank"
+	// Unanswered: a challenge ran out, or the agent left in the face of one.
+	Unanswered FailureID = "quicklime.unanswered"
 )
 
 // Failure is one reason why a machine is not trusted: what was expected and what

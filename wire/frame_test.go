@@ -26,7 +26,7 @@ var (
 var messages = []wire.Message{
 	wire.Hello{Version: 1, Software: "1.0", Boot: wire.BootCounters{Reset: 3, Restart: 1}, Entries: 20014, Banks: []pcr.Bank{pcr.SHA1, pcr.SHA256}, Aggregate: pcr.SHA256},
 	wire.Welcome{Version: 1, Nonce: nonce, Selection: pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 10)}}, IMABank: pcr.SHA256,
-		Resume: wire.Resume{Epoch: epoch, Entries: 7}, WantBoot: true, MaxList: wire.MaxList},
+		Resume: wire.Resume{Epoch: epoch, Entries: 7}, WantBoot: true, MaxList: wire.MaxList, Session: 9},
 	wire.Evidence{Envelope: []byte{1}, PCRs: [][]byte{make([]byte, 32)}, IMA: wire.Span{First: 7, Count: 1, Bytes: 100}, Boot: 5},
 	wire.Verdict{Accepted: true, Trust: wire.Untrusted, Reason: wire.IMANotInPolicy, Failures: 2, Nonce: nonce, Resume: wire.Resume{Epoch: epoch, Entries: 8}},
 	wire.Challenge{Nonce: nonce, Within: 5000},
@@ -161,7 +161,8 @@ func TestAppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
 		"another word for trust":      wire.Verdict{Trust: "Trusted", Nonce: nonce},
 		"a resume without an epoch":   wire.Verdict{Trust: wire.Trusted, Nonce: nonce, Resume: wire.Resume{Entries: 1}},
 		"padding that says something": wire.Alive{Padding: [wire.AlivePadding]byte{1}},
-		"an empty selection":          wire.Welcome{Version: 1, Nonce: nonce, IMABank: pcr.SHA256},
+		"an empty selection":          wire.Welcome{Version: 1, Nonce: nonce, IMABank: pcr.SHA256, Session: 1},
+		"a session without a number":  func() wire.Message { m := messages[1].(wire.Welcome); m.Session = 0; return m }(),
 	} {
 		if _, err := wire.AppendFrame(nil, m); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)

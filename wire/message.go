@@ -47,6 +47,7 @@ type Hello struct {
 	Entries   uint64       `cbor:"4,keyasint"` // in the list now
 	Banks     []pcr.Bank   `cbor:"5,keyasint"` // active, each once
 	Aggregate pcr.Bank     `cbor:"6,keyasint"` // bank of the list's boot_aggregate; 0: no list
+	After     uint64       `cbor:"7,keyasint"` // Session of the last Welcome this agent had since it started; 0: none
 }
 
 // Resume says from where the verifier wants the list.
@@ -64,6 +65,7 @@ type Welcome struct {
 	Resume    Resume        `cbor:"5,keyasint"`
 	WantBoot  bool          `cbor:"6,keyasint"` // send the boot log with the next evidence
 	MaxList   uint64        `cbor:"7,keyasint"` // bytes of list the verifier takes in one evidence
+	Session   uint64        `cbor:"8,keyasint"` // number of this session, larger than that of any before it
 }
 
 // Span says which entries of the measurement list follow an Evidence frame.

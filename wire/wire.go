@@ -31,8 +31,8 @@
 // In CDDL (RFC 8610):
 //
 //	; attestation session
-//	hello     = { 1: 1, 2: tstr, 3: [reset: u32, restart: u32], 4: uint, 5: [* bank], 6: bank / 0 }   ; 0x01, agent
-//	welcome   = { 1: 1, 2: nonce, 3: selection, 4: bank, 5: resume, 6: bool, 7: uint }                ; 0x02, verifier
+//	hello     = { 1: 1, 2: tstr, 3: [reset: u32, restart: u32], 4: uint, 5: [* bank], 6: bank / 0, 7: uint } ; 0x01, agent
+//	welcome   = { 1: 1, 2: nonce, 3: selection, 4: bank, 5: resume, 6: bool, 7: uint, 8: uint }       ; 0x02, verifier
 //	evidence  = { 1: bstr, 2: [* bstr], 3: { 1: uint, 2: uint, 3: uint }, 4: uint }                   ; 0x03, agent
 //	verdict   = { 1: bool, 2: trust, 3: tstr, 4: uint, 5: nonce, 6: resume, 7: bool }                 ; 0x04, verifier
 //	challenge = { 1: nonce, 2: uint }                                                                 ; 0x05, verifier
@@ -73,6 +73,10 @@
 // Welcome or the last Verdict said; a Verdict that is not accepted and names
 // another point asks for the list from there. Trust is dated from the issue of
 // the nonce. Alive, at any time, is not answered.
+//
+// Sessions are numbered. Hello names the last one that the agent was welcomed to,
+// so that two copies of one machine show: the one that comes back goes on from a
+// session that is not the newest in which evidence was sent.
 //
 // # Example
 //

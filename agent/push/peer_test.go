@@ -74,7 +74,7 @@ func (p *peer) welcome(resume uint64, wantBoot bool) []byte {
 	p.t.Helper()
 	w := wire.Welcome{
 		Version: wire.ProtocolVersion, Nonce: p.nonce(), Selection: selection, IMABank: pcr.SHA256,
-		Resume: at(resume), WantBoot: wantBoot, MaxList: wire.MaxList,
+		Resume: at(resume), WantBoot: wantBoot, MaxList: wire.MaxList, Session: 1,
 	}
 	p.send(w)
 	return w.Nonce

@@ -67,7 +67,7 @@ func TestAListBeyondTheVerifiersLimitIsNotSent(t *testing.T) {
 	f := run(t, nil)
 	p := f.accept()
 	p.send(wire.Welcome{
-		Version: wire.ProtocolVersion, Nonce: p.nonce(), Selection: selection, IMABank: selection[0].Bank, MaxList: 10,
+		Version: wire.ProtocolVersion, Nonce: p.nonce(), Selection: selection, IMABank: selection[0].Bank, MaxList: 10, Session: 1,
 	})
 	p.closed(channel.CodeInternal)
 }
@@ -111,7 +111,7 @@ func TestAnInactiveBankIsRefused(t *testing.T) {
 	sel := selection[:1:1]
 	sel = append(sel, selection[1])
 	sel[1].Bank = 0x000C
-	p.send(wire.Welcome{Version: wire.ProtocolVersion, Nonce: p.nonce(), Selection: sel, IMABank: sel[0].Bank, MaxList: wire.MaxList})
+	p.send(wire.Welcome{Version: wire.ProtocolVersion, Nonce: p.nonce(), Selection: sel, IMABank: sel[0].Bank, MaxList: wire.MaxList, Session: 1})
 	p.closed(channel.CodeInternal)
 	if f.machine.quoted() != 0 {
 		t.Error("it was quoted")

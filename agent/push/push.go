@@ -83,8 +83,9 @@ func Run(ctx context.Context, cfg Config) error {
 	keys.wrap(&cfg.Verifier.Certificate)
 	pause := backoff.Pauses{First: firstPause, Last: lastPause, Random: rand.Float64}
 	trust := &reporter{log: cfg.Log}
+	var last uint64
 	for {
-		s := &session{cfg: cfg, boot: boot, trust: trust}
+		s := &session{cfg: cfg, boot: boot, last: &last, trust: trust}
 		err := s.run(ctx)
 		if ctx.Err() != nil {
 			return nil

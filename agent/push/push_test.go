@@ -49,6 +49,22 @@ func TestTheWaitIsShortAgainAfterASessionThatWasAccepted(t *testing.T) {
 	}
 }
 
+// The agent remembers the last session that it was welcomed to, and no other.
+func TestHelloSaysWhichSessionWentBefore(t *testing.T) {
+	f := run(t, nil)
+	p := f.accept()
+	if p.hello.After != 0 {
+		t.Errorf("the first Hello goes on from session %d", p.hello.After)
+	}
+	p.conn.Close(channel.CodeShutdown, "")
+	p, _ = f.begin()
+	p.conn.Close(channel.CodeShutdown, "")
+	f.accept().conn.Close(channel.CodeShutdown, "") // no Welcome
+	if p = f.accept(); p.hello.After != 1 {
+		t.Errorf("Hello goes on from session %d", p.hello.After)
+	}
+}
+
 func TestAReplacedListIsReadFromTheStartInANewSession(t *testing.T) {
 	f := run(t, func(m *machine) { m.measure("/a", "/b") })
 	p, _ := f.begin()
@@ -63,7 +79,7 @@ func TestAReplacedListIsReadFromTheStartInANewSession(t *testing.T) {
 
 func TestAVerifierThatBreaksTheProtocolIsLeft(t *testing.T) {
 	welcome := wire.Welcome{
-		Version: wire.ProtocolVersion, Nonce: make([]byte, wire.NonceSize), Selection: selection, IMABank: selection[0].Bank,
+		Version: wire.ProtocolVersion, Nonce: make([]byte, wire.NonceSize), Selection: selection, IMABank: selection[0].Bank, Session: 1,
 	}
 	otherBank := welcome
 	otherBank.IMABank = selection[1].Bank // whose PCR 10 is not selected

@@ -18,6 +18,7 @@ import (
 type session struct {
 	cfg   Config
 	boot  wire.BootCounters // when the TPM was opened
+	last  *uint64           // number of the last session that the agent was welcomed to; outlives this one
 	trust *reporter
 
 	conn     *channel.Conn
@@ -123,7 +124,7 @@ func (s *session) hello() (wire.Hello, error) {
 	}
 	return wire.Hello{
 		Version: wire.ProtocolVersion, Software: s.cfg.Software, Boot: boot, Banks: banks,
-		Entries: s.cfg.List.Entries(), Aggregate: s.cfg.List.Aggregate(),
+		Entries: s.cfg.List.Entries(), Aggregate: s.cfg.List.Aggregate(), After: *s.last,
 	}, nil
 }
 
@@ -189,6 +190,7 @@ func (s *session) awaitWelcome(ctx context.Context) error {
 // begin prepares what Welcome asks for.
 func (s *session) begin(w wire.Welcome) (err error) {
 	s.welcome, s.nonce, s.wantBoot, s.owed = w, w.Nonce, w.WantBoot, true
+	*s.last = w.Session
 	if s.prover, err = newProver(s.cfg, w, s.conn.Exporter()); err != nil {
 		return err
 	}

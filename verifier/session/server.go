@@ -76,11 +76,14 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 	s.enter(e, c)
 	defer s.leave(e, c)
 	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
+	serving := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.Context(), cancel)() // nothing goes on for a peer that has left
-	err = (&session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log}).run(ctx)
+	agent := &session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log}
+	err = agent.run(ctx)
 	log.Info("session ended", "cause", err)
+	agent.owed(serving, err)
 	c.Close(codeOf(err), "")
 }
 

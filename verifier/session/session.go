@@ -41,6 +41,8 @@ type session struct {
 	standing  store.Standing
 	selection pcr.Selection
 	bank      pcr.Bank
+	number    uint64 // of the session
+	sent      bool   // the agent has sent evidence in it
 
 	own       nonce      // of Welcome or the last Verdict: for evidence that the agent starts itself
 	challenge *nonce     // outstanding; nil: none
@@ -81,6 +83,9 @@ func (s *session) step(ctx context.Context) error {
 func (s *session) message(ctx context.Context, m wire.Message) error {
 	switch m := m.(type) {
 	case wire.Evidence:
+		if err := s.establish(ctx); err != nil {
+			return err
+		}
 		if err := s.evidence(ctx, m); err != nil {
 			return err
 		}
@@ -111,7 +116,7 @@ func (s *session) welcome(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("%w: %T before Hello", errProtocol, m)
 	}
-	if s.standing, err = s.server.store.Standing(ctx, s.enrolment); err != nil {
+	if err := s.takeUp(ctx, hello); err != nil {
 		return err
 	}
 	sameBoot := s.standing.Epoch != nil && s.standing.Epoch.Counters == hello.Boot
@@ -122,9 +127,10 @@ func (s *session) welcome(ctx context.Context) error {
 	if s.own, err = s.server.newNonce(ctx); err != nil {
 		return err
 	}
+	s.number = max(uint64(s.own.issued.UnixMilli()), s.standing.Session+1)
 	w := wire.Welcome{
 		Version: wire.ProtocolVersion, Nonce: s.own.value[:], Selection: s.selection, IMABank: s.bank,
-		WantBoot: !sameBoot || !s.standing.HaveBoot, MaxList: wire.MaxList,
+		WantBoot: !sameBoot || !s.standing.HaveBoot, MaxList: wire.MaxList, Session: s.number,
 	}
 	if sameBoot {
 		w.Resume = s.resume()
@@ -179,6 +185,17 @@ func (s *session) tick(ctx context.Context) error {
 	}
 	s.challenge, s.due = &n, time.Now().Add(s.server.timing.Answer)
 	return s.conn.Send(wire.Challenge{Nonce: n.value[:], Within: uint64(s.server.timing.Answer.Milliseconds())})
+}
+
+// owed records that the session ended, by cause, in the face of a challenge:
+// leaving is no answer to one. Nothing is recorded if the verifier itself ended
+// it, or more is known.
+func (s *session) owed(serving context.Context, cause error) {
+	known := errors.Is(cause, errProtocol) || errors.Is(cause, store.ErrNotFound)
+	if s.challenge == nil || known || serving.Err() != nil {
+		return
+	}
+	s.reject(serving, wire.Unanswered, fmt.Errorf("a challenge was not answered before the session ended: %w", cause))
 }
 
 // schedule sets the next challenge: at a random time, so that nobody can hide

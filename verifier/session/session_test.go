@@ -90,6 +90,7 @@ type agent struct {
 	transport *softtpm.AK
 	conn      *channel.Conn
 	welcome   wire.Welcome
+	after     uint64 // the session that Hello says this one goes on from
 }
 
 func (v *verifier) agent() *agent {
@@ -120,7 +121,7 @@ func (a *agent) dial(boot wire.BootCounters, banks ...pcr.Bank) {
 	}
 	t.Cleanup(func() { a.conn.Close(channel.CodeDone, "") })
 	a.Exporter = a.conn.Exporter()
-	a.send(wire.Hello{Version: wire.ProtocolVersion, Software: "test", Boot: boot, Banks: banks, Aggregate: pcr.SHA256})
+	a.send(wire.Hello{Version: wire.ProtocolVersion, Software: "test", Boot: boot, Banks: banks, Aggregate: pcr.SHA256, After: a.after})
 }
 
 func (a *agent) send(m wire.Message, raw ...[]byte) {
@@ -149,7 +150,7 @@ func (a *agent) begin() {
 	a.v.t.Helper()
 	a.dial(a.AK.Counters, pcr.SHA1, pcr.SHA256)
 	a.welcome = receive[wire.Welcome](a)
-	a.Nonce = a.welcome.Nonce
+	a.Nonce, a.after = a.welcome.Nonce, a.welcome.Session
 }
 
 // attest sends the list from an entry on, and returns the verdict, whose nonce is
@@ -289,6 +290,9 @@ func TestI13_UnansweredChallengeEndsTheSession(t *testing.T) {
 	receive[wire.Challenge](a)
 	if code := a.closed(); code != channel.CodeSilent {
 		t.Errorf("%v", code)
+	}
+	if r := v.status().Rejected; r == nil || r.ID != wire.Unanswered || r.Count != 1 {
+		t.Errorf("%+v", r)
 	}
 	if got := *v.status().FreshUntil; !got.Equal(until) {
 		t.Errorf("trust runs until %v, before it was %v", got, until)

@@ -83,6 +83,10 @@ func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.B
 		first := b.Epoch().ID(e.ID)
 		id = first[:]
 	}
+	return s.fail(ctx, e, st, id, r)
+}
+
+func (s *Store) fail(ctx context.Context, e Enrolment, st Standing, epoch []byte, r wire.Result) (Standing, error) {
 	var next Standing
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
@@ -95,7 +99,7 @@ func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.B
 		if err := one(tx, `UPDATE state SET trusted_until = 0 WHERE enrolment = ?`, e.ID); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id, r, imalist.Certified{}, now); err != nil {
+		if err := addFailures(tx, e, epoch, r, imalist.Certified{}, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)

@@ -1,0 +1,4 @@
+-- The newest session in which the agent sent evidence, and from where: a session
+-- that goes on from an older one is of a copy of the machine.
+ALTER TABLE state ADD COLUMN session INTEGER NOT NULL DEFAULT 0; -- its number; 0: none
+ALTER TABLE state ADD COLUMN session_peer TEXT NOT NULL DEFAULT ''; -- address and port
