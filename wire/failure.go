@@ -20,6 +20,8 @@ const (
 	IMANoValidator FailureID = "ima.validation.no_validator"
 	// IMAMalformed: bytes that are no measurement list.
 	IMAMalformed FailureID = "ima.parser.entry"
+	// IMATooLong: the list of one boot is longer than MaxEpochList.
+	IMATooLong FailureID = "ima.too_long"
 	// IMAMismatch: the list does not replay to the quoted PCR.
 	IMAMismatch FailureID = "ima.pcr_mismatch"
 	// IMANotMeasuring: IMA is off, or its list has no certified boot_aggregate

@@ -17,6 +17,11 @@ const (
 	// policy.
 	MaxList = 64 << 20 // bytes
 
+	// MaxEpochList bounds the measurement list of one boot, all of which is kept
+	// and judged again when a policy changes: over a million entries of usual
+	// length.
+	MaxEpochList = 256 << 20 // bytes
+
 	// MaxBootLog bounds a UEFI log: the kernel itself keeps a log of at most
 	// 64 KiB to 1 MiB, whatever the firmware wrote.
 	MaxBootLog = 1 << 20 // bytes
@@ -41,6 +46,10 @@ const (
 	// and what one answer of the API lists: after a thousand different bad files
 	// the next one says nothing new. More are counted.
 	MaxKeptFailures = 1000
+
+	// MaxKeptFailuresAll bounds them over all boots of an agent, so that one that
+	// reboots for ever fills no disk.
+	MaxKeptFailuresAll = 4 * MaxKeptFailures
 
 	// NonceSize is the length of a nonce: as strong as SHA-256.
 	NonceSize = 32 // bytes

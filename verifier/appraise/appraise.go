@@ -35,6 +35,7 @@ type Standing struct {
 	AK        tpm.Public
 	Epoch     *epoch.Epoch // nil: no evidence was accepted yet
 	Resume    ima.State    // the point after the last certified entry of Epoch
+	Bytes     uint64       // length of the list up to there
 	Clock     uint64       // TPM clock of the last accepted quote of Epoch
 	Cleared   uint64       // what fails of the list's first so many entries, an operator has cleared
 }
@@ -75,6 +76,7 @@ type Begun struct {
 	epoch    epoch.Epoch
 	step     epoch.Step
 	from     ima.State
+	bytes    uint64 // length of the list before from
 	first    uint64
 }
 
@@ -114,7 +116,7 @@ func (b *Begun) place(bank pcr.Bank) {
 	if b.step != epoch.Same {
 		return
 	}
-	b.from = b.standing.Resume
+	b.from, b.bytes = b.standing.Resume, b.standing.Bytes
 	if b.quote.Clock() < b.standing.Clock {
 		b.step = epoch.Rollback // a TPM's clock does not go back within a boot
 	}
@@ -138,6 +140,9 @@ func (b Begun) New() bool { return b.step == epoch.Reset || b.step == epoch.Rest
 // From returns the point from which the list must go on: the start for another
 // boot, else the point after the last certified entry.
 func (b Begun) From() ima.State { return b.from }
+
+// Bytes returns the length of the list before From.
+func (b Begun) Bytes() uint64 { return b.bytes }
 
 // Resync reports whether the evidence announces its list from another point than
 // From, so that it must be sent again.
@@ -168,6 +173,10 @@ func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome
 	c, err := imalist.Certify(b.from, r, b.quote)
 	if err != nil {
 		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
+	}
+	if n := b.bytes + uint64(len(r.Bytes())); n > wire.MaxEpochList {
+		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
+			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
 	return Outcome{Accepted: true, Certified: c, Result: List(c, p, b.standing.Cleared)}
 }

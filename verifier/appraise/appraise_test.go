@@ -424,3 +424,20 @@ func BenchmarkEvidence(b *testing.B) {
 		}
 	}
 }
+
+// I04: what one boot can make the verifier keep is bounded.
+func TestI04_TheListOfABootIsBounded(t *testing.T) {
+	m := newMachine(t)
+	m.File("/bin/a", good)
+	st := m.Standing()
+	b, o := m.appraise(st, 0, allow(t, "", "/bin/a"))
+	st = after(st, b, o)
+	m.File("/bin/a", good)
+	_, list := m.Evidence(2)
+	st.Bytes = wire.MaxEpochList - uint64(len(list))
+	_, o = m.appraise(st, 2, allow(t, "", "/bin/a"))
+	want(t, o, true)
+	st.Bytes++
+	_, o = m.appraise(st, 2, allow(t, "", "/bin/a"))
+	want(t, o, false, wire.IMATooLong)
+}

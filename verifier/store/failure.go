@@ -32,8 +32,9 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 		return nil
 	}
 	var kept int
-	err := tx.QueryRow(`SELECT count(*) FROM failure WHERE enrolment = ? AND epoch = ? AND entry >= 0 AND cleared_at IS NULL`,
-		e.ID, epoch).Scan(&kept)
+	err := tx.QueryRow(`SELECT max(count(*) - ?3, count(*) FILTER (WHERE epoch = ?2)) FROM failure
+		WHERE enrolment = ?1 AND entry >= 0 AND cleared_at IS NULL`,
+		e.ID, epoch, wire.MaxKeptFailuresAll-wire.MaxKeptFailures).Scan(&kept)
 	if err != nil {
 		return err
 	}

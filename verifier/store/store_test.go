@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -492,6 +493,61 @@ func TestKeptFailuresAreBounded(t *testing.T) {
 	if err != nil || len(failures) != wire.MaxKeptFailures {
 		t.Errorf("%d shown, %v", len(failures), err)
 	}
+}
+
+// I04: a machine that reboots for ever, each time with as many failures as are
+// kept, is counted on and fills no disk.
+func TestI04_KeptFailuresOfAllBootsAreBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "verifier.db")
+	s := open(t, path)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	const boots = wire.MaxKeptFailuresAll/wire.MaxKeptFailures + 2
+	for boot := range boots {
+		for i := range wire.MaxKeptFailures {
+			m.File(fmt.Sprintf("/bin/%d", i), bad)
+		}
+		commit(t, s, m, e, p)
+		if a := trust(t, s); a.FailureCount != (boot+1)*wire.MaxKeptFailures {
+			t.Errorf("boot %d: %d failures", boot, a.FailureCount)
+		}
+		m.Reboot()
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var kept int
+	if err := db.QueryRow(`SELECT count(*) FROM failure`).Scan(&kept); err != nil || kept != wire.MaxKeptFailuresAll {
+		t.Errorf("%d are kept, %v", kept, err)
+	}
+}
+
+// The length of the list goes on within a boot and begins anew with the next.
+func TestLengthOfTheList(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	want := func() {
+		t.Helper()
+		commit(t, s, m, e, p)
+		var list []byte
+		for _, entry := range m.List {
+			list = entry.AppendTo(list)
+		}
+		if got := standing(t, s, e).Bytes; got != uint64(len(list)) {
+			t.Errorf("%d bytes, want %d", got, len(list))
+		}
+	}
+	want()
+	m.File("/bin/a", good)
+	want()
+	want()
+	m.Reboot()
+	want()
 }
 
 // What was committed survives a process that ends without a word.

@@ -2,3 +2,5 @@
 -- that goes on from an older one is of a copy of the machine.
 ALTER TABLE state ADD COLUMN session INTEGER NOT NULL DEFAULT 0; -- its number; 0: none
 ALTER TABLE state ADD COLUMN session_peer TEXT NOT NULL DEFAULT ''; -- address and port
+
+ALTER TABLE state ADD COLUMN list_bytes INTEGER NOT NULL DEFAULT 0; -- length of the epoch's certified list
