@@ -4,3 +4,9 @@ ALTER TABLE state ADD COLUMN session INTEGER NOT NULL DEFAULT 0; -- its number; 
 ALTER TABLE state ADD COLUMN session_peer TEXT NOT NULL DEFAULT ''; -- address and port
 
 ALTER TABLE state ADD COLUMN list_bytes INTEGER NOT NULL DEFAULT 0; -- length of the epoch's certified list
+
+-- Whoever wants another enrolment ends this one (I06).
+CREATE TRIGGER enrolment_is_immutable BEFORE UPDATE ON enrolment
+BEGIN
+    SELECT RAISE(ABORT, 'an enrolment is immutable');
+END;
