@@ -71,6 +71,7 @@ func (c Config) timing() session.Timing {
 		Challenge: time.Duration(c.Challenge.Interval),
 		Answer:    time.Duration(c.Challenge.Answer),
 		Margin:    time.Duration(c.Challenge.Margin),
+		Renew:     session.DefaultTiming.Renew,
 	}
 }
 

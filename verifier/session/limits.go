@@ -40,10 +40,13 @@ type Timing struct {
 	Challenge time.Duration // C: the longest gap between two challenges
 	Answer    time.Duration // D: how long an agent may take to answer one
 	Margin    time.Duration // for the way through network and disk
+	Renew     time.Duration // about how long a session lasts; 0: as long as its connection
 }
 
-// DefaultTiming makes the bound 40 seconds.
-var DefaultTiming = Timing{Challenge: 30 * time.Second, Answer: 5 * time.Second, Margin: 5 * time.Second}
+// DefaultTiming makes the bound 40 seconds. A handshake an hour proves again that
+// the TPM has the transport key, which TPM2_Clear takes: a quote does not show one
+// whose counters were walked back. It costs both ends a millisecond.
+var DefaultTiming = Timing{Challenge: 30 * time.Second, Answer: 5 * time.Second, Margin: 5 * time.Second, Renew: time.Hour}
 
 // Trust is how long evidence makes an agent trusted, from the issue of its
 // nonce: T = C + D + margin.

@@ -96,6 +96,8 @@ func codeOf(err error) channel.Code {
 		return channel.CodeProtocol
 	case errors.Is(err, errSilent):
 		return channel.CodeSilent
+	case errors.Is(err, errRenew):
+		return channel.CodeDone
 	}
 	return channel.CodeInternal
 }

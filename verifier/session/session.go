@@ -21,6 +21,8 @@ var (
 	errProtocol = errors.New("protocol violation")
 	// errSilent says that the agent owes evidence and did not send it in time.
 	errSilent = errors.New("no evidence in time")
+	// errRenew says that the agent is to prove its transport key again.
+	errRenew = errors.New("the session has lasted its time")
 )
 
 // nonce is a live nonce. Trust that it brings is dated from its issue.
@@ -47,6 +49,7 @@ type session struct {
 	own       nonce      // of Welcome or the last Verdict: for evidence that the agent starts itself
 	challenge *nonce     // outstanding; nil: none
 	due       time.Time  // of the next challenge, or of the answer to the outstanding one
+	renew     time.Time  // when the session ends; zero: never
 	told      uint64     // entry from which the agent was last asked to go on
 	trust     wire.Trust // in the last verdict; "": none yet
 }
@@ -137,6 +140,9 @@ func (s *session) welcome(ctx context.Context) error {
 	}
 	s.told = w.Resume.Entries
 	s.due = time.Now().Add(startTimeout)
+	if r := s.server.timing.Renew; r > 0 {
+		s.renew = time.Now().Add(r/2 + rand.N(r/2)) // not all of a fleet at once
+	}
 	s.log.Info("session began", "software", hello.Software, "resume", w.Resume.Entries, "bank", s.bank)
 	return s.conn.Send(w)
 }
@@ -178,6 +184,9 @@ func (s *session) tick(ctx context.Context) error {
 	}
 	if s.trust == "" {
 		return fmt.Errorf("%w: none within %v of Welcome", errSilent, startTimeout)
+	}
+	if !s.renew.IsZero() && time.Now().After(s.renew) {
+		return errRenew // and evidence is the first thing that the next one wants
 	}
 	n, err := s.server.newNonce(ctx)
 	if err != nil {

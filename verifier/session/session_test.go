@@ -299,6 +299,28 @@ func TestI13_UnansweredChallengeEndsTheSession(t *testing.T) {
 	}
 }
 
+// I14: a session does not outlast its time, so that a TPM which lost the
+// transport key is found out, whatever its quotes show. What it proved stays.
+func TestI14_TheTransportKeyIsProvedAgain(t *testing.T) {
+	renewed := eager
+	renewed.Renew = time.Millisecond
+	v := newVerifier(t, renewed)
+	a := v.agent()
+	a.enrol(pcr.SHA256, "")
+	a.begin()
+	a.attest(0)
+	if code := a.closed(); code != channel.CodeDone {
+		t.Errorf("%v", code)
+	}
+	if got := v.status(); got.Trust != wire.Unjudged || got.Rejected != nil {
+		t.Errorf("%+v", got)
+	}
+	a.begin()
+	if got := a.attest(1); !got.Accepted || got.Failures != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestI13_NonceCountsOnce(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
