@@ -83,7 +83,7 @@ func run(dir string) (*TPM, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(t.ended)
-		defer lock.Close()
+		defer unlockDir(lock)
 		err := cmd.Start()
 		t.process = cmd.Process
 		started <- err
@@ -112,6 +112,14 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return f, nil
+}
+
+// unlockDir gives up the lock. Meanwhile no process is between fork and exec, which
+// would hold on to it.
+func unlockDir(lock *os.File) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	lock.Close()
 }
 
 // await waits until the TPM answers.
