@@ -113,6 +113,7 @@ var clearings = []attack{
 func (m *machine) walkBack(want wire.BootCounters) {
 	m.t.Helper()
 	old := m.list
+	m.cleared = true
 	lockout := tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}
 	if _, err := (tpm2.Clear{AuthHandle: lockout}).Execute(m.raw()); err != nil {
 		m.t.Fatal(err)

@@ -39,6 +39,7 @@ type machine struct {
 
 	list     []ima.Entry
 	listFile string // of the agent that runs; "": none does
+	cleared  bool   // the TPM was, so that its transport key is another one
 }
 
 // What machines measure. The policy allows bash and tool.
@@ -127,6 +128,13 @@ func (m *machine) begin(t *testing.T) *machine {
 	err := m.site.verifier.Delete(t.Context(), m.id)
 	if e, ok := errors.AsType[*rest.Error](err); err != nil && (!ok || e.Code != rest.CodeNotFound) {
 		t.Fatal(err)
+	}
+	if m.cleared {
+		if err := m.site.registrar.DeleteMachine(t.Context(), m.id); err != nil {
+			t.Fatal(err)
+		}
+		m.join(wire.OutcomeNew)
+		m.cleared = false
 	}
 	if err := m.enrolUnder(t.Context(), policyName); err != nil {
 		t.Fatal(err)

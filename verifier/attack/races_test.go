@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,7 +23,7 @@ var races = []attack{
 	{"evidence while the policy goes from A to B and back", committing, sight{words: "never trusted under a policy that the list does not satisfy"}, func(k *session) {
 		k.measure(miner)
 		k.attest()
-		k.against(func(ctx context.Context, v *operator) error {
+		k.against(func(v *operator) error {
 			if err := v.put(policy(miner)); err != nil {
 				return err
 			}
@@ -35,7 +36,7 @@ var races = []attack{
 		k.measure(miner)
 		k.attest()
 		k.hasLax()
-		k.against(func(ctx context.Context, v *operator) error {
+		k.against(func(v *operator) error {
 			if err := v.assign(laxName); err != nil {
 				return err
 			}
@@ -48,7 +49,7 @@ var races = []attack{
 		k.measure(miner)
 		k.attest()
 		k.hasLax()
-		k.against(func(ctx context.Context, v *operator) error {
+		k.against(func(v *operator) error {
 			if err := v.enrolAnew(laxName); err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ var races = []attack{
 	}},
 	{"findings while the operator clears", "`verifier/store.Clear`: nothing is cleared that was not seen", sight{words: "every finding was either cleared by somebody who saw it, or stands"}, func(k *session) {
 		seen := 0
-		stop := k.meanwhile(func(ctx context.Context, v *operator) error {
+		stop := k.meanwhile(func(v *operator) error {
 			n, err := v.clear()
 			seen += n
 			return err
@@ -121,43 +122,40 @@ func (m *machine) hasLax() {
 	}
 }
 
-// against has the operator act some rounds while the machine attests as fast as it
-// can, over one session after the other.
-func (k *session) against(act func(context.Context, *operator) error) {
+// against has the operator act while the machine attests as fast as it can, over
+// one session after the other, until there were enough of both.
+func (k *session) against(act func(*operator) error) {
 	k.t.Helper()
 	k.conn.Close(channel.CodeDone, "")
-	ctx, cancel := context.WithCancel(k.t.Context())
-	v := &operator{k.machine, ctx}
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	var verdicts atomic.Int64
 	var g errgroup.Group
 	g.Go(func() error {
 		defer cancel()
-		for i := range rounds {
-			if err := act(ctx, v); err != nil {
-				return fmt.Errorf("round %d: %w", i, err)
+		for i := 0; i < rounds || verdicts.Load() < rounds; i++ {
+			if err := act(&operator{k.machine, ctx}); err != nil {
+				return fmt.Errorf("round %d, after %d verdicts: %w", i, verdicts.Load(), err)
 			}
 		}
 		return nil
 	})
-	sent := 0
 	for ctx.Err() == nil {
-		sent += k.pester(ctx)
+		k.pester(ctx, &verdicts)
 	}
 	if err := g.Wait(); err != nil {
 		k.t.Error(err)
 	}
-	if sent == 0 {
-		k.t.Error("no evidence arrived meanwhile")
-	}
 }
 
 // meanwhile has the operator act until the machine says stop.
-func (k *session) meanwhile(act func(context.Context, *operator) error) (stop func()) {
+func (k *session) meanwhile(act func(*operator) error) (stop func()) {
 	ctx, cancel := context.WithCancel(k.t.Context())
 	v := &operator{k.machine, k.t.Context()}
 	var g errgroup.Group
 	g.Go(func() error {
 		for ctx.Err() == nil {
-			if err := act(ctx, v); err != nil {
+			if err := act(v); err != nil {
 				return err
 			}
 		}
@@ -171,34 +169,30 @@ func (k *session) meanwhile(act func(context.Context, *operator) error) (stop fu
 	}
 }
 
-// pester attests until the connection ends, and returns how many verdicts came.
-func (k *session) pester(ctx context.Context) (verdicts int) {
+// pester attests until the connection ends, and counts the verdicts.
+func (k *session) pester(ctx context.Context, verdicts *atomic.Int64) {
 	conn, err := channel.Dial(ctx, k.dialConfig(k.site.attesting))
 	if err != nil {
-		return 0
+		return
 	}
 	defer conn.Close(channel.CodeDone, "")
 	defer context.AfterFunc(ctx, func() { conn.Close(channel.CodeDone, "") })()
 	s := &session{machine: k.machine, conn: conn}
-	if conn.Send(s.hello()) != nil {
-		return 0
-	}
-	for {
-		m, err := conn.Receive(patience)
-		if err != nil {
-			return verdicts
+	err = conn.Send(s.hello())
+	for err == nil {
+		var m wire.Message
+		if m, err = conn.Receive(patience); err != nil {
+			return
 		}
 		switch m := m.(type) {
 		case wire.Welcome:
 			s.welcome, s.nonce, s.from = m, m.Nonce, m.Resume.Entries
 		case wire.Verdict:
-			verdicts++
+			verdicts.Add(1)
 			s.nonce, s.from = m.Nonce, m.Resume.Entries
 		}
 		t := s.testify(s.nonce)
-		if conn.Send(t.message(), t.list) != nil {
-			return verdicts
-		}
+		err = conn.Send(t.message(), t.list)
 	}
 }
 
