@@ -114,11 +114,11 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// unlockDir gives up the lock. Meanwhile no process is between fork and exec, which
-// would hold on to it.
+// unlockDir gives up the lock, also for a process that is being started at this
+// moment and has not closed its copy of the descriptor yet: closing ours would
+// leave the lock to that one.
 func unlockDir(lock *os.File) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
+	_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN)
 	lock.Close()
 }
 

@@ -147,10 +147,11 @@ func (m *machine) begin(t *testing.T) *machine {
 // switchOn powers the TPM on and makes the agent's keys.
 func (m *machine) switchOn() {
 	m.t.Helper()
-	var err error
-	if m.power, err = swtpm.Start(context.Background(), m.tpmDir); err != nil {
+	power, err := swtpm.Start(context.Background(), m.tpmDir)
+	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.power = power
 	m.open()
 }
 
