@@ -98,7 +98,7 @@ func (k *session) tell(t testimony) {
 	k.t.Helper()
 	k.send(t)
 	if v := k.verdict(); v.Trust != wire.Untrusted {
-		k.t.Errorf("the machine is told that it is %s: %+v", v.Trust, v)
+		k.t.Fatalf("the machine is told that it is %s: %+v", v.Trust, v)
 	}
 }
 

@@ -169,9 +169,14 @@ func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun
 // overtaken reports whether counters or clock are behind those of evidence that
 // was accepted after the nonce was issued, of another session or by another
 // verifier: then the quote may just be the older one. Behind a nonce that is newer
-// than what was accepted, it is a rollback.
+// than what was accepted it is a rollback, and so it is if that happens again and
+// again.
 func (s *session) overtaken(b appraise.Begun) bool {
-	return b.Rollback() && s.used(b).issued.Before(s.standing.AttestedAt)
+	if !b.Rollback() || !s.used(b).issued.Before(s.standing.AttestedAt) || s.late == maxTries {
+		return false
+	}
+	s.late++
+	return true
 }
 
 func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun, r received) (bool, error) {
@@ -198,6 +203,9 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + judged,
 	})
+	if err == nil {
+		s.late = 0
+	}
 	return err == nil, err
 }
 

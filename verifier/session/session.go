@@ -47,6 +47,7 @@ type session struct {
 	due       time.Time  // of the next challenge, or of the answer to the outstanding one
 	told      uint64     // entry from which the agent was last asked to go on
 	trust     wire.Trust // in the last verdict; "": none yet
+	late      int        // evidence in a row that newer overtook
 }
 
 // run serves the agent until the connection or the enrolment ends.
