@@ -20,7 +20,7 @@ const (
 	keyless = "the channel: TPM2_Clear takes the transport key"
 )
 
-// boots are reboots that pass for others.
+// boots are reboots that pass for others, or for none (I14, I19).
 var boots = []attack{
 	{"the old list extended after a reboot into other firmware", tying, sight{failure: wire.IMABootAggregate}, func(k *session) {
 		old := k.list
@@ -74,6 +74,25 @@ var boots = []attack{
 		k.reboot("firmware")
 		k.machine.dial().attest()
 	}},
+	{"a Hello that says it is still the old boot", "`verifier/epoch.Step`: the quote says which boot it is", sight{failure: wire.IMAMismatch}, func(k *session) {
+		hello := k.hello()
+		k.switchOff()
+		k.reboot("evil firmware")
+		k.measure(miner)
+		k = k.connect(k.site.attesting, hello)
+		k.awaitWelcome()
+		if k.from == 0 {
+			k.t.Fatalf("the verifier does not take it for the old boot: %+v", k.welcome)
+		}
+		for _, want := range []wire.Trust{wire.Trusted, wire.Untrusted} { // asked for the list from its beginning, and told
+			t := k.testify(k.nonce)
+			t.first, t.list, t.count = k.welcome.Resume.Entries, nil, 0
+			k.send(t)
+			if v := k.verdict(); v.Accepted || v.Trust != want {
+				k.t.Errorf("%+v, want %s", v, want)
+			}
+		}
+	}},
 	{"a reboot to get rid of a finding", "`verifier/store`: a finding stands until an operator clears it or a policy judges it away", sight{failure: wire.IMANotInPolicy}, func(k *session) {
 		k.measure(miner)
 		k.attest()
@@ -83,7 +102,7 @@ var boots = []attack{
 	}},
 }
 
-// clearings are TPM2_Clear, after which resetCount starts from zero.
+// clearings are TPM2_Clear, after which resetCount starts from zero (I11, I14).
 var clearings = []attack{
 	{"TPM2_Clear, and resets until the old resetCount is back, on a session that lives", ticking, sight{failure: wire.EpochRollback}, func(k *session) {
 		counters, certificate := k.counters, k.certificate
@@ -96,7 +115,7 @@ var clearings = []attack{
 	}},
 	{"TPM2_Clear, and resets until the old resetCount is back", keyless, sight{stale: true, words: "the machine comes with other keys, which are offered and not in force"}, func(k *session) {
 		k.walkBack(k.counters)
-		waiting := k.connect(k.site.attesting)
+		waiting := k.connect(k.site.attesting, k.hello())
 		k.await("stale", func(a rest.Agent) bool { return a.Trust == wire.Stale })
 		k.join(wire.OutcomeOtherKeys)
 		if m, err := k.site.registrar.Machine(k.t.Context(), k.id); err != nil || m.Offered == nil {
@@ -160,7 +179,7 @@ func (m *machine) copy(to, from string) {
 	}
 }
 
-// clones are one identity in two places.
+// clones are one identity in two places (I14).
 var clones = []attack{
 	{"the same identity in two places", "`verifier/session`: a machine has all that it once proved", sight{words: "untrusted as soon as the two differ"}, func(k *session) {
 		k.switchOff()

@@ -3,6 +3,7 @@ package attack_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ const (
 )
 
 // alteredLists hide what the machine ran by altering its list, which then is not
-// the one that the PCR was extended with.
+// the one that the PCR was extended with (I16).
 var alteredLists = []attack{
 	{"a flipped byte", replay, sight{failure: wire.IMAMismatch}, ran(func(es []ima.Entry) []byte {
 		es[1].Data = bytes.Clone(es[1].Data)
@@ -131,7 +132,7 @@ func three(template string, content, third []byte, name string) ima.Entry {
 var long = file("/tmp/"+strings.Repeat("x", 276-44-4-1-len("/tmp/")), "miner")
 
 // hiddenLists alter only what the PCR does not cover: the template's name, the PCR
-// index, the digest column, and what a violation says.
+// index, the digest column, and what a violation says (I16 to I18).
 var hiddenLists = []attack{
 	{"a relabelled entry", judging, sight{failure: wire.IMANoValidator}, ran(func(es []ima.Entry) []byte {
 		es[1].Template = []byte("ima-buf")
@@ -164,10 +165,17 @@ var hiddenLists = []attack{
 			es[1].Template = []byte("ima-buf")
 			return encode(es)
 		})},
-	{"a violation with an invented name", judging, sight{failure: wire.IMAViolation}, hiding(violation, func(es []ima.Entry) []byte {
-		es[1].Data, es[1].Template = tool.Data, tool.Template
-		return encode(es)
-	})},
+	{"a violation with an invented name", judging, sight{failure: wire.IMAViolation}, func(k *session) {
+		hiding(violation, func(es []ima.Entry) []byte {
+			es[1].Data, es[1].Template = tool.Data, tool.Template
+			return encode(es)
+		})(k)
+		for _, f := range k.agent().Failures {
+			if strings.Contains(fmt.Sprint(f), "/usr/bin/tool") {
+				k.t.Errorf("the operator is told what nothing covers: %+v", f)
+			}
+		}
+	}},
 	{"a violation that says it is the boot_aggregate", tying, sight{failure: wire.IMANotMeasuring}, func(k *session) {
 		k.switchOff()
 		k.switchOn()
@@ -196,7 +204,7 @@ func (k *session) attest() {
 	k.tell(k.testify(k.nonce))
 }
 
-// untiedLists are replayed by the PCR and not tied to the boot.
+// untiedLists replay to the PCR and are not tied to the boot (I19, I26).
 var untiedLists = []attack{
 	{"IMA switched off", "`verifier/appraise.List`: under a policy an empty list is not a success", sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) {})},
 	{"no boot_aggregate", tying, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) { m.measure(bash) })},

@@ -14,7 +14,7 @@ import (
 )
 
 // objects are COSE objects other than the one encoding of good evidence, each with
-// a true signature over what it says.
+// a true signature over what it says (I07).
 var objects = []attack{
 	{"an ES256 signature by the AK over a hashed Sig_structure", opening, unsigned, resealed(cose.AlgorithmES256, nil, func(k *session, content []byte) []byte {
 		return coseSignature(k, k.signHashed(content))

@@ -6,6 +6,7 @@ import (
 
 	"quicklime/ima"
 	"quicklime/wire"
+	"quicklime/wire/channel"
 	"quicklime/wire/pcr"
 	"quicklime/wire/tpm/softtpm"
 )
@@ -20,7 +21,7 @@ var (
 	unsigned  = sight{rejection: wire.QuoteInvalid}
 )
 
-// selections are quotes by the right key over other PCRs than were asked for.
+// selections are quotes by the right key over other PCRs than were asked for (I15).
 var selections = []attack{
 	{"a quote over another bank", selecting, misquoted, quoting(func(s pcr.Selection) { s[0].Bank = pcr.SHA1 })},
 	{"a quote over an inactive bank", selecting, misquoted, quoting(func(s pcr.Selection) { s[0].Bank = pcr.SHA512 })},
@@ -29,6 +30,12 @@ var selections = []attack{
 	{"a quote over a PCR that anybody resets, in the place of PCR 10", selecting, misquoted, quoting(func(s pcr.Selection) {
 		s[0].PCRs = s[0].PCRs&^pcr.Of(pcr.IMA) | pcr.Of(16)
 	})},
+	{"a machine that says it has only SHA-1", "`verifier/session`: the lowest bank is the enrolment's, not the machine's to choose", sight{rejection: wire.QuoteWeakBank}, func(k *session) {
+		hello := k.hello()
+		hello.Boot.Reset++ // another boot, so that the bank is chosen anew
+		hello.Banks = []pcr.Bank{pcr.SHA1}
+		k.connect(k.site.attesting, hello).closed(channel.CodeProtocol)
+	}},
 	{"other PCR values beside a good quote", "`verifier/quote.Verify`: the values hash to the quote's pcrDigest", sight{rejection: wire.QuoteBadData}, func(k *session) {
 		k.measure(miner)
 		t := k.testify(k.nonce)
@@ -56,7 +63,7 @@ func quoting(change func(pcr.Selection)) func(k *session) {
 	}
 }
 
-// forgeries are signatures that are no quote by the machine's AK.
+// forgeries are signatures that are no quote by the machine's AK (I07).
 var forgeries = []attack{
 	{"a quote with trailing bytes", opening, unsigned, signing(func(k *session, extra []byte) (attest, signature []byte, err error) {
 		attest, signature, err = k.device.Quote(k.welcome.Selection, extra)

@@ -18,7 +18,8 @@ const committing = "`verifier/store.Commit`: compare-and-swap on enrolment and r
 // rounds is how often the operator changes his mind while evidence arrives.
 const rounds = 6
 
-// races have the operator act while evidence arrives without a pause.
+// races have the operator act while evidence arrives without a pause, or another
+// verifier (I22).
 var races = []attack{
 	{"evidence while the policy goes from A to B and back", committing, sight{words: "never trusted under a policy that the list does not satisfy"}, func(k *session) {
 		k.measure(miner)
@@ -94,6 +95,7 @@ var races = []attack{
 
 			k.measure(tool)
 			overtaken := k.testify(k.nonce)
+			k.passTime()
 			other.send(other.testify(other.nonce))
 			other.insist(other.verdict())
 			k.send(overtaken)
@@ -103,7 +105,26 @@ var races = []attack{
 			k.t.Errorf("%s (%s), epoch %+v, failures %+v, want %d entries", a.Trust, a.Reason, a.Epoch, a.Failures, len(k.list))
 		}
 	}},
+	{"a twin at another verifier that is always a step behind", growing, sight{failure: wire.EpochRollback}, func(k *session) {
+		address, _ := k.site.startVerifier(k.t)
+		other := k.machine.dialTo(address)
+		for range 20 {
+			behind := k.testify(k.nonce)
+			k.passTime()
+			other.send(other.testify(other.nonce))
+			if v := other.verdict(); v.Trust == wire.Untrusted {
+				return
+			}
+			k.send(behind)
+			if v := k.verdict(); v.Accepted {
+				k.t.Fatalf("%+v", v)
+			}
+		}
+	}},
 }
+
+// passTime makes the TPM's clock, of milliseconds, show that time has passed.
+func (m *machine) passTime() { m.t.Helper(); m.setClock(m.clock() + 1000) }
 
 // insist sends evidence until it is accepted: the list goes on where the verdict
 // said.

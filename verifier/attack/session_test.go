@@ -25,7 +25,7 @@ type session struct {
 }
 
 // connect dials a verifier and says Hello.
-func (m *machine) connect(to jointoken.Server) *session {
+func (m *machine) connect(to jointoken.Server, hello wire.Hello) *session {
 	m.t.Helper()
 	conn, err := channel.Dial(m.t.Context(), m.dialConfig(to))
 	if err != nil {
@@ -33,7 +33,7 @@ func (m *machine) connect(to jointoken.Server) *session {
 	}
 	m.t.Cleanup(func() { conn.Close(channel.CodeDone, "") })
 	k := &session{machine: m, conn: conn}
-	if err := conn.Send(m.hello()); err != nil {
+	if err := conn.Send(hello); err != nil {
 		m.t.Fatal(err)
 	}
 	return k
@@ -55,10 +55,15 @@ func (m *machine) dial() *session { m.t.Helper(); return m.dialTo(m.site.attesti
 
 func (m *machine) dialTo(to jointoken.Server) *session {
 	m.t.Helper()
-	k := m.connect(to)
+	k := m.connect(to, m.hello())
+	k.awaitWelcome()
+	return k
+}
+
+func (k *session) awaitWelcome() {
+	k.t.Helper()
 	k.welcome = receive[wire.Welcome](k)
 	k.nonce, k.from = k.welcome.Nonce, k.welcome.Resume.Entries
-	return k
 }
 
 // honest begins a session and shows that the machine is trusted.

@@ -14,7 +14,7 @@ const (
 	spending = "`verifier/quote.Verify`: each nonce counts once"
 )
 
-// replays are true evidence where or when it does not count.
+// replays are true evidence where or when it does not count (I07, I13).
 var replays = []attack{
 	{"evidence replayed on its connection", spending, sight{rejection: wire.QuoteStale}, func(k *session) {
 		k.measure(miner)
@@ -45,7 +45,7 @@ var replays = []attack{
 	}},
 }
 
-// silences try to outlast what is known of the machine.
+// silences try to outlast what is known of the machine (I07, I13).
 var silences = []attack{
 	{"a challenge not answered", "`verifier/session`: an answer is due within D", sight{stale: true}, func(k *session) {
 		before := k.agent()
