@@ -37,6 +37,7 @@ var groups = []group{
 	{"quotes", patient, slices.Concat(selections, forgeries, objects)},
 	{"sessions", patient, replays},
 	{"silence", brisk, silences},
+	{"evasion", brisk, evasions},
 	{"boots", patient, boots},
 	{"clearing", brisk, clearings},
 	{"clones", patient, clones},

@@ -45,7 +45,7 @@ var replays = []attack{
 	}},
 }
 
-// silences try to outlast what is known of the machine (I07, I13).
+// silences leave a challenge unanswered (I07, I13).
 var silences = []attack{
 	{"a challenge not answered", "`verifier/session`: an answer is due within D", sight{stale: true}, func(k *session) {
 		before := k.agent()
@@ -68,6 +68,10 @@ var silences = []attack{
 		k.closed(channel.CodeSilent)
 		k.notExtended(a, k.agent())
 	}},
+}
+
+// evasions try to win time without an answer (I07, I13).
+var evasions = []attack{
 	{"hiding from challenges by disconnecting", dating, sight{stale: true, words: "no session brings trust without evidence"}, func(k *session) {
 		before := k.agent()
 		k.measure(miner)

@@ -24,7 +24,7 @@ var (
 	// patient challenges nobody while a test runs.
 	patient = timing{Interval: minutes(60), Answer: minutes(10), Margin: minutes(1)}
 	// brisk has a T that a test can wait for.
-	brisk = timing{Interval: conf.Duration(time.Second), Answer: conf.Duration(3 * time.Second), Margin: conf.Duration(time.Second)}
+	brisk = timing{Interval: conf.Duration(time.Second), Answer: conf.Duration(5 * time.Second), Margin: conf.Duration(time.Second)}
 )
 
 func minutes(n int) conf.Duration { return conf.Duration(time.Duration(n) * time.Minute) }
