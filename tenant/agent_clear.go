@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"quicklime/wire/rest"
 )
 
 func (p *program) agentClear() *cobra.Command {
@@ -28,6 +30,15 @@ func (p *program) clear(ctx context.Context, s servers, id string) error {
 	}
 	return p.show(a, func(w io.Writer) {
 		fmt.Fprintf(w, "cleared %s of %s  %s: %s\n",
-			counted(before.FailureCount, "failure", "failures"), short(a.ID), printable(a.Label), printable(stateWords(a)))
+			counted(clearedOf(a)-clearedOf(before), "failure", "failures"), short(a.ID), printable(a.Label), printable(stateWords(a)))
 	})
+}
+
+// clearedOf is how many failures were ever cleared: what ties a list to its boot
+// never is.
+func clearedOf(a rest.Agent) int {
+	if a.Cleared == nil {
+		return 0
+	}
+	return a.Cleared.Count
 }

@@ -45,6 +45,9 @@ func TestAgentClear(t *testing.T) {
 	one.FailureCount = 1
 	f.set(one)
 	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 1 failure of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
+	f.set(bad())
+	f.untied = true
+	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 2 failures of aaaaaaaaaaaa  web\x1b[0m: untrusted`+"\n", "")
 }
 
 // Whatever is to be done with an agent that is not enrolled, what the registrar

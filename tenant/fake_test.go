@@ -38,6 +38,7 @@ type fake struct {
 
 	failures  map[rest.Route]error // what a route answers instead
 	liar      bool                 // the registrar says it accepted keys and did not
+	untied    bool                 // one failure ties a list to no boot, and is not cleared
 	dir       string               // configuration and keys
 	registrar *down
 	verifier  *down

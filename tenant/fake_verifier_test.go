@@ -65,7 +65,13 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			if n := f.agents[r.PathValue("id")].FailureCount; n != in.Failures {
 				return rest.Errorf(rest.CodeConflict, "%d failures", n)
 			}
-			return f.onAgent(w, r, func(a *rest.Agent) { a.Trust, a.Reason, a.Failures, a.FailureCount = wire.Pending, "", nil, 0 })
+			return f.onAgent(w, r, func(a *rest.Agent) {
+				a.Cleared = &rest.Cleared{Count: clearedOf(*a) + a.FailureCount}
+				a.Trust, a.Reason, a.Failures, a.FailureCount = wire.Pending, "", nil, 0
+				if f.untied {
+					a.Trust, a.FailureCount, a.Cleared.Count = wire.Untrusted, 1, a.Cleared.Count-1
+				}
+			})
 		},
 		rest.DeleteAgent: func(w http.ResponseWriter, r *http.Request) error {
 			if _, ok := f.agents[r.PathValue("id")]; !ok {

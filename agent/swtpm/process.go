@@ -83,7 +83,7 @@ func run(dir string) (*TPM, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(t.ended)
-		defer lock.Close()
+		defer unlockDir(lock)
 		err := cmd.Start()
 		t.process = cmd.Process
 		started <- err
@@ -112,6 +112,14 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return f, nil
+}
+
+// unlockDir gives up the lock, also for a process that is being started at this
+// moment and has not closed its copy of the descriptor yet: closing ours would
+// leave the lock to that one.
+func unlockDir(lock *os.File) {
+	_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN)
+	lock.Close()
 }
 
 // await waits until the TPM answers.

@@ -137,6 +137,10 @@ func (b Begun) Epoch() epoch.Epoch { return b.epoch }
 // New reports whether that is another boot than the last accepted one.
 func (b Begun) New() bool { return b.step == epoch.Reset || b.step == epoch.Restart }
 
+// Rollback reports whether the quote's counters or clock are behind those of the
+// last accepted one, or the same boot shows other boot PCRs.
+func (b Begun) Rollback() bool { return b.step == epoch.Rollback }
+
 // From returns the point from which the list must go on: the start for another
 // boot, else the point after the last certified entry.
 func (b Begun) From() ima.State { return b.from }

@@ -146,6 +146,10 @@ func (t *timedStream) Write(p []byte) (int, error) {
 // meanwhile. It reports whether the evidence was accepted.
 func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun, r received) (bool, error) {
 	for range maxTries {
+		if s.overtaken(b) {
+			s.log.Info("evidence was overtaken by newer", "epoch", b.Epoch(), "clock", b.Quote().Clock(), "newer", s.standing.Clock)
+			return false, nil
+		}
 		accepted, err := s.commit(ctx, ev, b, r)
 		if !errors.Is(err, store.ErrConflict) {
 			return accepted, err
@@ -160,6 +164,19 @@ func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		b = again
 	}
 	return false, fmt.Errorf("the state of %s moved %d times while one evidence was judged", s.enrolment.Agent, maxTries)
+}
+
+// overtaken reports whether counters or clock are behind those of evidence that
+// was accepted after the nonce was issued, of another session or by another
+// verifier: then the quote may just be the older one. Behind a nonce that is newer
+// than what was accepted it is a rollback, and so it is if that happens again and
+// again.
+func (s *session) overtaken(b appraise.Begun) bool {
+	if !b.Rollback() || !s.used(b).issued.Before(s.standing.AttestedAt) || s.late == maxTries {
+		return false
+	}
+	s.late++
+	return true
 }
 
 func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun, r received) (bool, error) {
@@ -186,6 +203,9 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + judged,
 	})
+	if err == nil {
+		s.late = 0
+	}
 	return err == nil, err
 }
 

@@ -28,7 +28,8 @@ const (
 	smallList = 1 << 20 // bytes
 
 	// maxTries bounds how often evidence is computed anew because the state
-	// moved: policy changes and clearing are rare beside it.
+	// moved, and how often in a row newer evidence may overtake that of a session:
+	// policy changes, clearing and a second session are rare beside it.
 	maxTries = 8
 
 	// maxPolicies bounds the compiled policies in memory.

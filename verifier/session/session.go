@@ -52,6 +52,7 @@ type session struct {
 	renew     time.Time  // when the session ends; zero: never
 	told      uint64     // entry from which the agent was last asked to go on
 	trust     wire.Trust // in the last verdict; "": none yet
+	late      int        // evidence in a row that newer overtook
 }
 
 // run serves the agent until the connection or the enrolment ends.

@@ -22,9 +22,10 @@ type Standing struct {
 	InForce      string // digest of the policy in force, or wire.NotEvaluated
 	Judged       string // digest that the epoch was judged by; "": nothing judged
 	TrustedUntil time.Time
-	Failures     uint64 // standing
-	Session      uint64 // number of the newest session in which the agent sent evidence; 0: none
-	SessionPeer  string // address and port of that session
+	AttestedAt   time.Time // when the last evidence was accepted
+	Failures     uint64    // standing
+	Session      uint64    // number of the newest session in which the agent sent evidence; 0: none
+	SessionPeer  string    // address and port of that session
 }
 
 // JudgedInForce reports whether the epoch's entries were all judged by the policy
@@ -37,7 +38,7 @@ const inForce = `CASE WHEN policy.name IS NULL OR policy.paths = 0 AND policy.ex
 	THEN '` + wire.NotEvaluated + `' ELSE policy.digest END`
 
 const selectStanding = `SELECT rev, ` + inForce + `, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock,
-	coalesce(trusted_until, 0), cleared_entries, list_bytes, session, session_peer,
+	coalesce(trusted_until, 0), coalesce(attested_at, 0), cleared_entries, list_bytes, session, session_peer,
 	EXISTS (SELECT 1 FROM boot_log WHERE boot_log.enrolment = state.enrolment AND boot_log.epoch = state.epoch),
 	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
 	FROM state LEFT JOIN policy ON policy.name = state.policy WHERE state.enrolment = ?`
@@ -51,13 +52,13 @@ func scanStanding(row *sql.Row, e Enrolment) (Standing, error) {
 	st := Standing{Standing: appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK}}
 	var reset, restart, bank, entries, clock sql.NullInt64
 	var boot, value []byte
-	var until int64
+	var until, attested int64
 	err := row.Scan(&st.Revision, &st.InForce, &st.Judged, &st.EpochID, &reset, &restart, &boot, &bank, &entries, &value, &clock,
-		&until, &st.Cleared, &st.Bytes, &st.Session, &st.SessionPeer, &st.HaveBoot, &st.Failures)
+		&until, &attested, &st.Cleared, &st.Bytes, &st.Session, &st.SessionPeer, &st.HaveBoot, &st.Failures)
 	if err != nil {
 		return st, notFound(err)
 	}
-	st.TrustedUntil = fromMillis(until)
+	st.TrustedUntil, st.AttestedAt = fromMillis(until), fromMillis(attested)
 	if st.EpochID == nil {
 		return st, nil
 	}

@@ -1,0 +1,134 @@
+package attack_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"quicklime/agent/swtpm/swtpmtest"
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+func TestMain(m *testing.M) { os.Exit(swtpmtest.Main(m)) }
+
+// attack is what a machine does that was trusted until then.
+type attack struct {
+	name    string
+	refuser string // what refuses it, as "package.Function"
+	seen    sight
+	do      func(k *session) // k is live, and its machine is trusted
+}
+
+// group is attacks that are tried one after the other on one machine, which is
+// booted and enrolled anew for each.
+type group struct {
+	name    string
+	timing  timing
+	attacks []attack
+}
+
+var groups = []group{
+	{"lists", patient, slices.Concat(alteredLists, hiddenLists, untiedLists)},
+	{"quotes", patient, slices.Concat(selections, forgeries, objects)},
+	{"sessions", patient, replays},
+	{"silence", brisk, silences},
+	{"evasion", brisk, evasions},
+	{"boots", patient, boots},
+	{"clearing", brisk, clearings},
+	{"clones", patient, clones},
+	{"races", patient, races},
+	{"limits", patient, limits},
+}
+
+// atOnce bounds the groups that are tried at one time: some wait most of the time.
+const atOnce = 4
+
+func TestAttacks(t *testing.T) {
+	var running errgroup.Group
+	running.SetLimit(atOnce)
+	for _, g := range groups {
+		running.Go(func() error {
+			t.Run(g.name, g.run)
+			return nil
+		})
+	}
+	running.Wait()
+}
+
+func (g group) run(t *testing.T) {
+	m := newMachine(t, newSite(t, g.timing))
+	for _, a := range g.attacks {
+		t.Run(strings.ReplaceAll(a.name, " ", "-"), func(t *testing.T) { a.try(m.begin(t)) })
+	}
+}
+
+// try shows that the machine is trusted as long as it is honest, and then not.
+func (a attack) try(m *machine) {
+	k := m.honest()
+	before := m.agent()
+	a.do(k)
+	a.seen.check(m, before)
+}
+
+// sight is what an operator sees of a machine after an attack.
+type sight struct {
+	failure   wire.FailureID // stands, and the machine is untrusted
+	rejection wire.FailureID // is recorded, and trust ends when it would have ended
+	stale     bool           // trust ran out
+	words     string         // what the attack itself checks
+}
+
+// String is for docs/threat-model.md.
+func (s sight) String() string {
+	switch {
+	case s.failure != "":
+		return fmt.Sprintf("untrusted, failure `%s`", s.failure)
+	case s.rejection != "":
+		return fmt.Sprintf("last rejected `%s`; trust ends when it would have", s.rejection)
+	case s.stale && s.words != "":
+		return "stale; " + s.words
+	case s.stale:
+		return "stale"
+	}
+	return s.words
+}
+
+func (s sight) check(m *machine, before rest.Agent) {
+	m.t.Helper()
+	switch {
+	case s.failure != "":
+		m.await("untrusted for "+string(s.failure), func(a rest.Agent) bool { return a.Trust == wire.Untrusted && failed(a, s.failure) })
+	case s.rejection != "":
+		after := m.await("a rejection", func(a rest.Agent) bool { return rejections(a) > rejections(before) })
+		if after.Rejected.ID != s.rejection {
+			m.t.Errorf("rejected for %s (%s), want %s", after.Rejected.ID, after.Rejected.Message, s.rejection)
+		}
+		m.notExtended(before, after)
+	case s.stale:
+		m.await("stale", func(a rest.Agent) bool { return a.Trust == wire.Stale })
+	}
+}
+
+func failed(a rest.Agent, id wire.FailureID) bool {
+	return slices.ContainsFunc(a.Failures, func(f wire.Failure) bool { return f.ID == id })
+}
+
+func rejections(a rest.Agent) int64 {
+	if a.Rejected == nil {
+		return 0
+	}
+	return a.Rejected.Count
+}
+
+// notExtended checks that nothing was accepted and no trust was won.
+func (m *machine) notExtended(before, after rest.Agent) {
+	m.t.Helper()
+	if *after.Last != *before.Last || !after.FreshUntil.Equal(*before.FreshUntil) {
+		m.t.Errorf("trusted until %v by %+v, before the attack until %v by %+v", after.FreshUntil, after.Last, before.FreshUntil, before.Last)
+	}
+}
