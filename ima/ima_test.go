@@ -275,17 +275,3 @@ func FuzzList(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkReplay(b *testing.B) {
-	list := readList(b, "bench-20k-tpm")
-	for _, bank := range []pcr.Bank{pcr.SHA1, pcr.SHA256} {
-		b.Run(bank.String(), func(b *testing.B) {
-			for b.Loop() {
-				if _, err := ima.Replay(ima.NewState(bank), list); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/20014, "ns/entry")
-		})
-	}
-}

@@ -51,38 +51,37 @@ func (s *State) Extend(e Entry) {
 	if e.PCR != pcr.IMA {
 		return
 	}
-	n := s.bank.Size()
 	var in [2 * sha512.Size]byte
-	copy(in[:n], s.value[:])
+	extended := append(in[:0], s.value[:s.bank.Size()]...)
 	if e.Violation() {
-		copy(in[n:2*n], violation[:])
+		extended = append(extended, violation[:s.bank.Size()]...)
 	} else {
-		d := sum(s.bank, e.Data)
-		copy(in[n:2*n], d[:])
+		extended = appendSum(extended, s.bank, e.Data)
 	}
-	s.value = sum(s.bank, in[:2*n])
+	appendSum(s.value[:0], s.bank, extended)
 }
 
 // violation is what a violation extends every bank with: as many of these bytes
 // as the bank's digest has.
 var violation = [sha512.Size]byte(bytes.Repeat([]byte{0xff}, sha512.Size))
 
-// sum is the bank's hash of b, padded with zeros, without an allocation.
-func sum(bank pcr.Bank, b []byte) (d [sha512.Size]byte) {
+// appendSum appends the bank's hash of b, without an allocation if there is room.
+func appendSum(to []byte, bank pcr.Bank, b []byte) []byte {
 	switch bank {
 	case pcr.SHA1:
 		h := sha1.Sum(b)
-		copy(d[:], h[:])
+		return append(to, h[:]...)
 	case pcr.SHA256:
 		h := sha256.Sum256(b)
-		copy(d[:], h[:])
+		return append(to, h[:]...)
 	case pcr.SHA384:
 		h := sha512.Sum384(b)
-		copy(d[:], h[:])
+		return append(to, h[:]...)
 	case pcr.SHA512:
-		d = sha512.Sum512(b)
+		h := sha512.Sum512(b)
+		return append(to, h[:]...)
 	}
-	return d
+	return to
 }
 
 // Replayed is a part of a list that was parsed and hashed from one point to

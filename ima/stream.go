@@ -24,7 +24,7 @@ func NewStream(from State) *Stream {
 // any number of them.
 func (s *Stream) Write(p []byte) (int, error) {
 	r := &s.replayed
-	r.list = append(r.list, p...)
+	r.list = appendDoubling(r.list, p)
 	for s.parsed < len(r.list) {
 		e, n, err := ParseEntry(r.list[s.parsed:])
 		if errors.Is(err, ErrShort) {
@@ -40,6 +40,15 @@ func (s *Stream) Write(p []byte) (int, error) {
 		s.parsed += n
 	}
 	return len(p), nil
+}
+
+// appendDoubling appends p to b. It doubles the room when there is none left: with
+// append's smaller steps a long list is copied five times over.
+func appendDoubling(b, p []byte) []byte {
+	if need := len(b) + len(p); need > cap(b) {
+		b = append(make([]byte, 0, max(need, 2*cap(b))), b...)
+	}
+	return append(b, p...)
 }
 
 // Finish ends the list. The error is ErrShort if it ends inside an entry.
