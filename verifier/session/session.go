@@ -47,6 +47,7 @@ type session struct {
 	due       time.Time  // of the next challenge, or of the answer to the outstanding one
 	told      uint64     // entry from which the agent was last asked to go on
 	trust     wire.Trust // in the last verdict; "": none yet
+	judged    time.Time  // when the evidence in hand was judged last, for the log
 }
 
 // run serves the agent until the connection or the enrolment ends.
