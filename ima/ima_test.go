@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -200,6 +201,34 @@ func TestStreamInPieces(t *testing.T) {
 		}
 		if to := r.To(); !bytes.Equal(to.PCR(), want) {
 			t.Fatalf("in pieces of %d: PCR 10 = %x", size, to.PCR())
+		}
+	}
+}
+
+// However a list comes, it is kept as it came.
+func TestStreamKeepsTheList(t *testing.T) {
+	list := readList(t, "bench-20k-tpm")
+	for _, size := range []int{100, 1200, 100_000, 1 << 20, len(list)} {
+		s := ima.NewStream(ima.NewState(pcr.SHA256))
+		for piece := range slices.Chunk(list, size) {
+			if _, err := s.Write(bytes.Clone(piece)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := s.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		next := uint64(0)
+		for i, b := range r.Raw() {
+			if i != next {
+				t.Fatalf("in pieces of %d: entry %d comes after %d", size, i, next-1)
+			}
+			got, next = append(got, b...), i+1
+		}
+		if to := r.To(); !bytes.Equal(got, list) || next != to.Entries() {
+			t.Errorf("in pieces of %d: %d entries in %d bytes, want %d in %d", size, next, len(got), to.Entries(), len(list))
 		}
 	}
 }

@@ -89,7 +89,7 @@ func appendSum(to []byte, bank pcr.Bank, b []byte) []byte {
 // zero Replayed is an empty part of no list.
 type Replayed struct {
 	from, to State
-	list     []byte
+	parts    [][]byte // of whole entries, as they came
 }
 
 // From is the point before the first entry.
@@ -97,9 +97,6 @@ func (r Replayed) From() State { return r.from }
 
 // To is the point after the last entry.
 func (r Replayed) To() State { return r.to }
-
-// Bytes returns the entries as they came. Do not write to it.
-func (r Replayed) Bytes() []byte { return r.list }
 
 // All yields the index of each entry in the whole list, and the entry.
 func (r Replayed) All() iter.Seq2[uint64, Entry] {
@@ -116,22 +113,25 @@ func (r Replayed) All() iter.Seq2[uint64, Entry] {
 func (r Replayed) Raw() iter.Seq2[uint64, []byte] {
 	return func(yield func(uint64, []byte) bool) {
 		i := r.from.entries
-		for b := r.list; len(b) > 0; i++ {
-			_, n, err := ParseEntry(b)
-			if err != nil || !yield(i, b[:n:n]) { // the replay has parsed it once: err is nil
-				return
+		for _, b := range r.parts {
+			for ; len(b) > 0; i++ {
+				_, n, err := ParseEntry(b)
+				if err != nil || !yield(i, b[:n:n]) { // the replay has parsed it once: err is nil
+					return
+				}
+				b = b[n:]
 			}
-			b = b[n:]
 		}
 	}
 }
 
-// Replay replays a part of a list from a point on. The error is ErrShort if the
-// list ends inside an entry, ErrMalformed if it is none, with the index of the
-// entry.
+// Replay replays a part of a list from a point on. It keeps the list, which must
+// not change while the Replayed is used. The error is ErrShort if the list ends
+// inside an entry, ErrMalformed if it is none, with the index of the entry.
 func Replay(from State, list []byte) (Replayed, error) {
-	s := Stream{replayed: Replayed{from: from, to: from}}
-	if _, err := s.Write(list); err != nil {
+	s := NewStream(from)
+	s.part = list
+	if err := s.replay(); err != nil {
 		return Replayed{}, err
 	}
 	return s.Finish()

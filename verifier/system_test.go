@@ -2,11 +2,12 @@ package verifier_test
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"quicklime/agent"
@@ -19,6 +20,7 @@ import (
 	"quicklime/wire/pcr"
 	"quicklime/wire/pki"
 	"quicklime/wire/rest"
+	"quicklime/wire/sqlite"
 	"quicklime/wire/tpm"
 )
 
@@ -180,24 +182,33 @@ func (s *system) enrolment() rest.Enrolment {
 	}
 }
 
-// bareQuotes returns how long each of n quotes takes that the TPM is asked for
-// directly.
-func (s *system) bareQuotes(n int) (all []time.Duration) {
+// quote has the TPM quote, for nobody.
+func (s *system) quote() {
+	sel := pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 10)}}
+	if _, _, err := s.tpm.Quote(sel, make([]byte, 32)); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// database is one of its own on the verifier's disk, with one table.
+func (s *system) database() *sqlite.DB {
 	s.Helper()
-	device, err := tpmdev.Open(swtpm.Device(s.tpmDir()))
+	db, err := sqlite.Open(filepath.Join(s.dir, "bare.db"), fstest.MapFS{"0001_table.sql": {Data: []byte("CREATE TABLE t (v INTEGER) STRICT")}})
 	if err != nil {
 		s.Fatal(err)
 	}
-	defer device.Close()
-	if _, err := device.AK(); err != nil {
+	s.Cleanup(func() { db.Close() })
+	s.daemon(db.Run)
+	return db
+}
+
+// commit commits a row.
+func (s *system) commit(db *sqlite.DB) {
+	err := db.Write(s.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO t VALUES (1)")
+		return err
+	})
+	if err != nil {
 		s.Fatal(err)
 	}
-	for range n {
-		began := time.Now()
-		if _, _, err := device.Quote(pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 10)}}, []byte(strings.Repeat("x", 32))); err != nil {
-			s.Fatal(err)
-		}
-		all = append(all, time.Since(began))
-	}
-	return all
 }
