@@ -16,6 +16,7 @@ import (
 	"quicklime/agent/tpmdev"
 	"quicklime/tenant/client"
 	"quicklime/verifier"
+	"quicklime/wire/conf"
 	"quicklime/wire/jointoken"
 	"quicklime/wire/pcr"
 	"quicklime/wire/pki"
@@ -104,6 +105,7 @@ func (s *system) verifier() string {
 	cfg := verifier.DefaultConfig()
 	cfg.Listen, cfg.ServerNames = "127.0.0.1:0", []string{"127.0.0.1"}
 	cfg.StateDir, cfg.PKIDir = filepath.Join(s.dir, "verifier"), s.pki()
+	cfg.Challenge.Interval = conf.Duration(10 * time.Minute) // growth alone makes evidence
 	cfg.Log = slog.New(s.log)
 	ready := make(chan string, 1)
 	cfg.OnReady = func(address string) { ready <- address }
@@ -190,7 +192,7 @@ func (s *system) quote() {
 	}
 }
 
-// database is one of its own on the verifier's disk, with one table.
+// database is a database of its own on the verifier's disk, with one table.
 func (s *system) database() *sqlite.DB {
 	s.Helper()
 	db, err := sqlite.Open(filepath.Join(s.dir, "bare.db"), fstest.MapFS{"0001_table.sql": {Data: []byte("CREATE TABLE t (v INTEGER) STRICT")}})
