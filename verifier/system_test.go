@@ -33,7 +33,7 @@ type system struct {
 	tpm     *tpmdev.Device // the kernel's
 	entries uint64         // in the list
 	log     recorder       // of agent and verifier
-	failed  chan error     // why a daemon stopped
+	failed  chan error     // why a daemon stopped; has room for each
 }
 
 // newSystem makes the machine and its TPM. Nothing watches yet.
@@ -44,7 +44,7 @@ func newSystem(t testing.TB) *system {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &system{TB: t, dir: dir, log: newRecorder(), failed: make(chan error, 2)}
+	s := &system{TB: t, dir: dir, log: newRecorder(), failed: make(chan error, 3)}
 	if err := swtpm.Create(t.Context(), s.tpmDir(), []pcr.Bank{pcr.SHA256}); err != nil {
 		t.Fatal(err)
 	}
