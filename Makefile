@@ -9,10 +9,10 @@ COMMANDS := $(patsubst %/,./%,$(sort $(dir $(wildcard agent/cmd/*/main.go regist
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X quicklime/wire/daemon.Version=$(VERSION)"
 BUILD += $(if $(shell git describe --always 2>/dev/null),,-buildvcs=false)
 
-.PHONY: help build demo test check bench fuzz deps clean
+.PHONY: help build demo test check bench bench-all fuzz deps clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 build: ## build every program into bin/
 	$(BUILD) -o bin/ $(COMMANDS)
@@ -29,7 +29,12 @@ test: ## install what the tests need and run them with the race detector
 check: ## gofmt, vet, staticcheck, go.mod, the rules about imports
 	@.ci/run format vet staticcheck modules imports
 
-bench: ## run the benchmarks
+bench: ## what the project promises about speed, against limits in the same run
+	@.ci/deps demo
+	@GO='$(GO)' .ci/numbers
+
+bench-all: ## run every Go benchmark
+	@.ci/deps demo
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)

@@ -51,38 +51,37 @@ func (s *State) Extend(e Entry) {
 	if e.PCR != pcr.IMA {
 		return
 	}
-	n := s.bank.Size()
 	var in [2 * sha512.Size]byte
-	copy(in[:n], s.value[:])
+	extended := append(in[:0], s.value[:s.bank.Size()]...)
 	if e.Violation() {
-		copy(in[n:2*n], violation[:])
+		extended = append(extended, violation[:s.bank.Size()]...)
 	} else {
-		d := sum(s.bank, e.Data)
-		copy(in[n:2*n], d[:])
+		extended = appendSum(extended, s.bank, e.Data)
 	}
-	s.value = sum(s.bank, in[:2*n])
+	appendSum(s.value[:0], s.bank, extended)
 }
 
 // violation is what a violation extends every bank with: as many of these bytes
 // as the bank's digest has.
 var violation = [sha512.Size]byte(bytes.Repeat([]byte{0xff}, sha512.Size))
 
-// sum is the bank's hash of b, padded with zeros, without an allocation.
-func sum(bank pcr.Bank, b []byte) (d [sha512.Size]byte) {
+// appendSum appends the bank's hash of b, without an allocation if there is room.
+func appendSum(to []byte, bank pcr.Bank, b []byte) []byte {
 	switch bank {
 	case pcr.SHA1:
 		h := sha1.Sum(b)
-		copy(d[:], h[:])
+		return append(to, h[:]...)
 	case pcr.SHA256:
 		h := sha256.Sum256(b)
-		copy(d[:], h[:])
+		return append(to, h[:]...)
 	case pcr.SHA384:
 		h := sha512.Sum384(b)
-		copy(d[:], h[:])
+		return append(to, h[:]...)
 	case pcr.SHA512:
-		d = sha512.Sum512(b)
+		h := sha512.Sum512(b)
+		return append(to, h[:]...)
 	}
-	return d
+	return to
 }
 
 // Replayed is a part of a list that was parsed and hashed from one point to
@@ -90,7 +89,7 @@ func sum(bank pcr.Bank, b []byte) (d [sha512.Size]byte) {
 // zero Replayed is an empty part of no list.
 type Replayed struct {
 	from, to State
-	list     []byte
+	parts    [][]byte // of whole entries, as they came
 }
 
 // From is the point before the first entry.
@@ -99,8 +98,13 @@ func (r Replayed) From() State { return r.from }
 // To is the point after the last entry.
 func (r Replayed) To() State { return r.to }
 
-// Bytes returns the entries as they came. Do not write to it.
-func (r Replayed) Bytes() []byte { return r.list }
+// Size is the length of the part in bytes.
+func (r Replayed) Size() (n uint64) {
+	for _, b := range r.parts {
+		n += uint64(len(b))
+	}
+	return n
+}
 
 // All yields the index of each entry in the whole list, and the entry.
 func (r Replayed) All() iter.Seq2[uint64, Entry] {
@@ -117,22 +121,25 @@ func (r Replayed) All() iter.Seq2[uint64, Entry] {
 func (r Replayed) Raw() iter.Seq2[uint64, []byte] {
 	return func(yield func(uint64, []byte) bool) {
 		i := r.from.entries
-		for b := r.list; len(b) > 0; i++ {
-			_, n, err := ParseEntry(b)
-			if err != nil || !yield(i, b[:n:n]) { // the replay has parsed it once: err is nil
-				return
+		for _, b := range r.parts {
+			for ; len(b) > 0; i++ {
+				_, n, err := ParseEntry(b)
+				if err != nil || !yield(i, b[:n:n]) { // the replay has parsed it once: err is nil
+					return
+				}
+				b = b[n:]
 			}
-			b = b[n:]
 		}
 	}
 }
 
-// Replay replays a part of a list from a point on. The error is ErrShort if the
-// list ends inside an entry, ErrMalformed if it is none, with the index of the
-// entry.
+// Replay replays a part of a list from a point on. It keeps the list, which must
+// not change while the Replayed is used. The error is ErrShort if the list ends
+// inside an entry, ErrMalformed if it is none, with the index of the entry.
 func Replay(from State, list []byte) (Replayed, error) {
-	s := Stream{replayed: Replayed{from: from, to: from}}
-	if _, err := s.Write(list); err != nil {
+	s := NewStream(from)
+	s.part = list
+	if err := s.replay(); err != nil {
 		return Replayed{}, err
 	}
 	return s.Finish()

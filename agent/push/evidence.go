@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -28,18 +29,21 @@ func (s *session) attest() error {
 
 // demanded sends evidence even if nothing is new.
 func (s *session) demanded(t wire.Trigger, nonce []byte) error {
+	began := time.Now()
 	p, err := s.prover.prove(s.payload(t, nonce))
 	if err != nil {
 		return err
 	}
-	return s.send(p)
+	return s.send(p, times{trigger: t, began: began, proved: time.Now()})
 }
 
 // growth sends evidence if entries are new and certified. Its nonce stays unused
 // if not.
 func (s *session) growth() error {
 	s.grown = false
+	began := cmp.Or(s.noticed, time.Now())
 	if err := s.cfg.List.Read(); err != nil || s.cfg.List.Unacknowledged() == 0 {
+		s.noticed = time.Time{}
 		return err
 	}
 	p, err := s.prover.prove(s.payload(wire.TriggerGrowth, s.nonce))
@@ -50,11 +54,11 @@ func (s *session) growth() error {
 		s.quoteAgain()
 		return nil
 	}
-	return s.send(p)
+	return s.send(p, times{trigger: wire.TriggerGrowth, began: began, proved: time.Now()})
 }
 
 // send puts evidence in flight.
-func (s *session) send(p proof) error {
+func (s *session) send(p proof, t times) error {
 	var boot []byte
 	if s.wantBoot {
 		boot = s.bootLog()
@@ -68,12 +72,13 @@ func (s *session) send(p proof) error {
 	if err != nil {
 		return err
 	}
-	s.flight = &flight{first: e.First, boot: s.wantBoot}
+	t.sent = time.Now()
+	s.flight = &flight{first: e.First, boot: s.wantBoot, times: t}
 	s.overdue = time.After(verdictTimeout)
 	if e.Count > 0 {
 		s.requote = requotes{}
 	}
-	s.again, s.grown = nil, false
+	s.again, s.grown, s.noticed = nil, false, time.Time{}
 	if s.cfg.List.Unacknowledged() > e.Count {
 		s.quoteAgain()
 	}
@@ -104,6 +109,7 @@ func (s *session) verdict(v wire.Verdict) error {
 		return protocolError("a verdict on nothing")
 	}
 	s.flight, s.overdue = nil, nil
+	f.times.log(s.cfg.Log, v)
 	s.nonce, s.wantBoot = v.Nonce, v.WantBoot
 	s.trust.verdict(v)
 	first, err := s.resume(v.Resume)

@@ -26,14 +26,14 @@ const (
 	verdictTimeout = 2 * time.Minute
 
 	// firstRequote and lastRequote bound the pauses after which entries that
-	// were appended and not extended yet are quoted again. A TPM extends within
-	// some milliseconds.
-	firstRequote = 5 * time.Millisecond
+	// were appended and not extended yet are quoted again. A software TPM extends
+	// within a millisecond, others within some.
+	firstRequote = time.Millisecond
 	lastRequote  = time.Second
 
 	// maxRequotes bounds how often that is done in vain, some three seconds in
 	// all: entries whose extend failed are never certified.
-	maxRequotes = 10
+	maxRequotes = 12
 
 	// maxQuotes bounds the quotes for one evidence of a list that does not
 	// replay: each needs PCRs that stay as they are between quote and read.

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,9 @@ type session struct {
 
 	// What is due, most urgent first.
 	challenge *wire.Challenge
-	owed      bool // evidence whatever the list says: the first one, and again when a verdict wants something else
-	grown     bool // the list has grown, perhaps
+	owed      bool      // evidence whatever the list says: the first one, and again when a verdict wants something else
+	grown     bool      // the list has grown, perhaps
+	noticed   time.Time // when it had first grown past what was sent; zero: it has not
 
 	nonce    []byte // for evidence that is no answer to a challenge
 	wantBoot bool
@@ -48,6 +50,7 @@ type session struct {
 type flight struct {
 	first uint64 // entry
 	boot  bool   // the boot log was asked for, and went along if there is one
+	times times
 }
 
 // received is what Receive returned.
@@ -146,6 +149,7 @@ func (s *session) converse(ctx context.Context) error {
 			}
 		case <-s.cfg.Grew:
 			s.grown, s.requote = true, requotes{}
+			s.noticed = cmp.Or(s.noticed, time.Now())
 		case <-s.again:
 			s.grown = true
 		case <-s.alive:

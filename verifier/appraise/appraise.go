@@ -178,7 +178,7 @@ func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome
 	if err != nil {
 		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
 	}
-	if n := b.bytes + uint64(len(r.Bytes())); n > wire.MaxEpochList {
+	if n := b.bytes + r.Size(); n > wire.MaxEpochList {
 		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}

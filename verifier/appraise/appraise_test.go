@@ -400,31 +400,6 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// BenchmarkEvidence prints what an evidence with ten new entries costs beside the
-// one signature check that it needs (see BenchmarkOpen of package envelope).
-func BenchmarkEvidence(b *testing.B) {
-	m := newMachine(b)
-	p := allow(b, "", "/bin/a")
-	begun, o := m.appraise(m.Standing(), 0, p)
-	st := after(m.Standing(), begun, o)
-	for range 10 {
-		m.File("/bin/a", good)
-	}
-	ev, list := m.Evidence(1)
-	q := verifiertest.Question()
-	b.ReportAllocs()
-	for b.Loop() {
-		begun, err := appraise.Begin(st, q, ev)
-		if err != nil {
-			b.Fatal(err)
-		}
-		r, err := ima.Replay(begun.From(), list)
-		if o := begun.Finish(r, err, p); !o.Accepted || len(o.Result.Failures) > 0 {
-			b.Fatal(o)
-		}
-	}
-}
-
 // I04: what one boot can make the verifier keep is bounded.
 func TestI04_TheListOfABootIsBounded(t *testing.T) {
 	m := newMachine(t)

@@ -18,6 +18,7 @@ import (
 // evidence takes one evidence with the raw bytes behind it, has it judged,
 // commits the outcome and answers.
 func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
+	began := time.Now()
 	begun, err := s.begin(ctx, ev)
 	var rejection *appraise.Rejection
 	if errors.As(err, &rejection) {
@@ -44,6 +45,7 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	if err != nil {
 		return err
 	}
+	s.logTimes(ctx, began, begun, accepted)
 	return s.answer(ctx, begun, accepted)
 }
 
@@ -186,7 +188,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	}
 	began := time.Now()
 	o := judge(b, r, p)
-	judged := time.Since(began)
+	s.judged = time.Now()
 	if !o.Accepted {
 		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, o.Result)
 		return false, err
@@ -201,7 +203,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	s.standing, err = s.server.store.Commit(ctx, s.enrolment, s.standing, store.Accepted{
 		Begun: b, Outcome: o, Entries: numbers, Boot: r.boot,
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
-		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + judged,
+		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + s.judged.Sub(began),
 	})
 	if err == nil {
 		s.late = 0

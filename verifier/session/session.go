@@ -53,6 +53,7 @@ type session struct {
 	told      uint64     // entry from which the agent was last asked to go on
 	trust     wire.Trust // in the last verdict; "": none yet
 	late      int        // evidence in a row that newer overtook
+	judged    time.Time  // when the evidence in hand was judged last, for the log
 }
 
 // run serves the agent until the connection or the enrolment ends.

@@ -50,12 +50,17 @@ const (
 	ExitUsage  = 2
 )
 
-// Logger logs text for a person at a terminal and JSON for a journal.
+// Logger logs text for a person at a terminal and JSON for a journal. It says
+// more if the environment has QUICKLIME_DEBUG.
 func Logger(w io.Writer) *slog.Logger {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, nil))
+	var opts slog.HandlerOptions
+	if os.Getenv("QUICKLIME_DEBUG") != "" {
+		opts.Level = slog.LevelDebug
 	}
-	return slog.New(slog.NewJSONHandler(w, nil))
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, &opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, &opts))
 }
 
 // Server is a program that runs until it is told to stop.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -86,6 +87,15 @@ func TestSoftwareIsWhatAPeerTakes(t *testing.T) {
 		}
 		if err := (wire.Hello{Version: wire.ProtocolVersion, Software: got}).Check(); err != nil {
 			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
+func TestLogSaysMoreIfAsked(t *testing.T) {
+	for debug, want := range map[string]bool{"": false, "1": true} {
+		t.Setenv("QUICKLIME_DEBUG", debug)
+		if got := Logger(io.Discard).Enabled(t.Context(), slog.LevelDebug); got != want {
+			t.Errorf("QUICKLIME_DEBUG=%s: %v", debug, got)
 		}
 	}
 }

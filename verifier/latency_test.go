@@ -1,0 +1,218 @@
+package verifier_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"quicklime/ima"
+	"quicklime/wire/pcr"
+)
+
+// part is one of the times between the append of an entry and its verdict, which
+// follow on each other without a gap.
+type part int
+
+const (
+	watch  part = iota // the entry is appended → the agent notices
+	quote              // → a quote that covers the entry, which the TPM has to extend first, is there
+	send               // → the verifier has the frame; the list is still coming
+	verify             // → the list is read and judged
+	commit             // → it is on disk
+	answer             // → the agent has the verdict
+	parts
+)
+
+var partNames = [parts]string{"watch", "quote", "send", "verify", "commit", "answer"}
+
+// BenchmarkNews appends an entry to the list and the PCR, and waits for the
+// verdict: through a real TPM emulator, QUIC and a database on disk. It prints
+// median, 95th percentile and mean of each part and of the whole, and in turn with
+// them of a bare quote by the same TPM and a bare commit on the same disk.
+func BenchmarkNews(b *testing.B) {
+	s := newSystem(b)
+	s.run()
+	db := s.database()
+	samples := map[string][]time.Duration{}
+	for b.Loop() {
+		var total time.Duration
+		for p, d := range s.news() {
+			samples[partNames[p]] = append(samples[partNames[p]], d)
+			total += d
+		}
+		samples["total"] = append(samples["total"], total)
+		samples["bare-quote"] = append(samples["bare-quote"], spent(s.quote))
+		samples["bare-commit"] = append(samples["bare-commit"], spent(func() { s.commit(db) }))
+	}
+	for name, all := range samples {
+		report(b, name, all)
+	}
+}
+
+func spent(do func()) time.Duration {
+	began := time.Now()
+	do()
+	return time.Since(began)
+}
+
+func report(b *testing.B, name string, all []time.Duration) {
+	var sum time.Duration
+	for _, d := range all {
+		sum += d
+	}
+	slices.Sort(all)
+	b.ReportMetric(milliseconds(all[len(all)/2]), name+"-p50-ms")
+	b.ReportMetric(milliseconds(all[len(all)*95/100]), name+"-p95-ms")
+	b.ReportMetric(milliseconds(sum)/float64(len(all)), name+"-mean-ms")
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
+
+// TestTheTimesOfNewsFollowOnEachOther holds what BenchmarkNews adds up to what
+// agent and verifier log.
+func TestTheTimesOfNewsFollowOnEachOther(t *testing.T) {
+	s := newSystem(t)
+	s.run()
+	for range 3 {
+		for p, d := range s.news() {
+			if d < 0 {
+				t.Errorf("%s took %v", partNames[p], d)
+			}
+		}
+	}
+}
+
+// news measures one more entry, and returns how long each part took.
+func (s *system) news() (took [parts]time.Duration) {
+	s.Helper()
+	began := s.measure(fmt.Sprintf("/usr/bin/%d", s.entries))
+	judged, answered := s.await("evidence was judged"), s.await("evidence was answered")
+	at := began
+	for p, next := range [parts]time.Time{
+		watch:  answered.before("verdict", "send", "quote"),
+		quote:  answered.before("verdict", "send"),
+		send:   judged.before("commit", "verify"),
+		verify: judged.before("commit"),
+		commit: judged.time,
+		answer: answered.time,
+	} {
+		took[p], at = next.Sub(at), next
+	}
+	return took
+}
+
+// await returns the next record of that name about growth that was accepted up to
+// the last entry.
+func (s *system) await(message string) record {
+	s.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case r := <-s.log[message]:
+			if r.entries == s.entries && r.trigger == "growth" {
+				return r
+			}
+		case err := <-s.failed:
+			s.Fatalf("it stopped: %v", err)
+		case <-late:
+			s.Fatalf("no %q of entry %d", message, s.entries)
+		}
+	}
+}
+
+// record is what a daemon logged about an evidence.
+type record struct {
+	time    time.Time
+	trigger string
+	entries uint64
+	took    map[string]time.Duration
+}
+
+// before is when the steps had not been taken yet, of which the record tells.
+func (r record) before(steps ...string) time.Time {
+	t := r.time
+	for _, s := range steps {
+		t = t.Add(-r.took[s])
+	}
+	return t
+}
+
+// recorder is a log that keeps the records of the messages that it has.
+type recorder map[string]chan record
+
+func newRecorder() recorder {
+	return recorder{"evidence was judged": make(chan record, 100), "evidence was answered": make(chan record, 100)}
+}
+
+func (recorder) Enabled(context.Context, slog.Level) bool { return true }
+func (l recorder) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l recorder) WithGroup(string) slog.Handler          { return l }
+
+func (l recorder) Handle(_ context.Context, in slog.Record) error {
+	c, ok := l[in.Message]
+	if !ok {
+		return nil
+	}
+	r := record{time: in.Time, took: make(map[string]time.Duration)}
+	in.Attrs(func(a slog.Attr) bool {
+		switch v := a.Value; v.Kind() {
+		case slog.KindDuration:
+			r.took[a.Key] = v.Duration()
+		case slog.KindUint64:
+			r.entries = v.Uint64()
+		case slog.KindString:
+			r.trigger = v.String()
+		}
+		return true
+	})
+	c <- r
+	return nil
+}
+
+// policyOf lists so many files as newSystem measures them, and is as long as that
+// of a small distribution.
+func policyOf(n int) []byte {
+	digests := make(map[string][]string, n)
+	for i := range n {
+		path := fmt.Sprintf("/usr/bin/%d", i)
+		digests[path] = []string{fmt.Sprintf("%x", pcr.SHA256.Sum([]byte(path)))}
+	}
+	text, err := json.Marshal(map[string]any{"meta": map[string]any{"version": 1}, "digests": digests})
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// measure appends an entry and extends the PCR, as a kernel does, and returns when
+// it began.
+func (s *system) measure(path string) time.Time {
+	s.Helper()
+	digest := pcr.SHA256.Sum([]byte(path))
+	if path == ima.BootAggregate {
+		digest = pcr.SHA256.Sum(make([]byte, 10*pcr.SHA256.Size())) // nothing has extended the boot PCRs
+	}
+	e := ima.NewFileEntry(pcr.SHA256, digest, path)
+	f, err := os.OpenFile(s.list(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer f.Close()
+	s.entries++
+	began := time.Now()
+	if _, err := f.Write(e.AppendTo(nil)); err != nil {
+		s.Fatal(err)
+	}
+	if err := s.tpm.Extend(pcr.IMA, map[pcr.Bank][]byte{pcr.SHA256: e.Extends(pcr.SHA256)}); err != nil {
+		s.Fatal(err)
+	}
+	return began
+}
+
+func (s *system) list() string { return filepath.Join(s.dir, "binary_runtime_measurements") }
