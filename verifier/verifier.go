@@ -104,13 +104,14 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 		return err
 	}
 	d.agents, err = channel.Listen(channel.ListenConfig{
-		Addr:        d.listener.Addr().String(),
-		ALPN:        wire.ALPNAttest,
-		Exporter:    wire.ExporterAttest,
-		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() },
-		Admit:       d.sessions.Admit,
-		MaxPeers:    cfg.MaxAgents,
-		Log:         log,
+		Addr:         d.listener.Addr().String(),
+		ALPN:         wire.ALPNAttest,
+		Exporter:     wire.ExporterAttest,
+		Certificate:  func() (*tls.Certificate, error) { return cert.TLSCertificate() },
+		Admit:        d.sessions.Admit,
+		MaxPeers:     cfg.MaxAgents,
+		MaxStrangers: session.MaxStrangers,
+		Log:          log,
 	})
 	if err != nil {
 		return errors.Join(err, d.listener.Close())

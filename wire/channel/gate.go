@@ -15,35 +15,75 @@ var (
 	errFault = errors.New("internal error")
 )
 
-// gate counts who is inside a listener, before anything is known of them.
+// gate counts who is inside a listener: in handshakes, before anything is known
+// of them, and after them as peers or as strangers. Nobody takes a place of
+// another crowd.
 type gate struct {
-	maxPeers     int
-	maxPeersFrom int // one origin; 0: no bound
-
-	mu         sync.Mutex
-	peers      int
-	peersFrom  map[netip.Prefix]int // by origin; no zero entries
-	handshakes int
-	from       map[netip.Prefix]int // handshakes by origin; no zero entries
+	mu         sync.Mutex // over everything
+	handshakes crowd
+	peers      crowd
+	strangers  crowd
 }
 
-func newGate(maxPeers, maxPeersFrom int) *gate {
+// crowd is a number of places, of which one origin may take a part.
+type crowd struct {
+	max     int
+	maxFrom int // one origin
+	n       int
+	from    map[netip.Prefix]int // by origin; no zero entries
+}
+
+func newCrowd(max, maxFrom int) crowd {
+	return crowd{max: max, maxFrom: maxFrom, from: map[netip.Prefix]int{}}
+}
+
+func newGate(cfg ListenConfig) *gate {
+	maxPeersFrom := cfg.MaxPeersPerOrigin
+	if maxPeersFrom == 0 {
+		maxPeersFrom = cfg.MaxPeers
+	}
 	return &gate{
-		maxPeers: maxPeers, maxPeersFrom: maxPeersFrom,
-		peersFrom: map[netip.Prefix]int{}, from: map[netip.Prefix]int{},
+		handshakes: newCrowd(maxHandshakes, maxHandshakesFrom),
+		peers:      newCrowd(cfg.MaxPeers, maxPeersFrom),
+		strangers:  newCrowd(cfg.MaxStrangers, (cfg.MaxStrangers+strangersShare-1)/strangersShare),
 	}
 }
 
-// ticket is one connection's place: among the handshakes first, among the peers
-// once admitted.
+// full reports whether there is no place for one of the origin.
+func (c *crowd) full(from netip.Prefix) bool { return c.n >= c.max || c.from[from] >= c.maxFrom }
+
+// unfair reports whether the origin already has its share of what is left: so a
+// few hosts, each with all it can get, leave places to the next.
+func (c *crowd) unfair(from netip.Prefix) bool { return c.from[from] > (c.max-c.n)/freeShare }
+
+func (c *crowd) add(from netip.Prefix) {
+	c.n++
+	c.from[from]++
+}
+
+func (c *crowd) remove(from netip.Prefix) {
+	c.n--
+	if c.from[from]--; c.from[from] == 0 {
+		delete(c.from, from)
+	}
+}
+
+// ticket is one connection's place.
 type ticket struct {
-	gate     *gate
-	origin   netip.Prefix
-	admitted bool
-	left     bool
+	gate   *gate
+	origin netip.Prefix
+
+	stranger bool   // Admit does not know the key
+	in       *crowd // nil once it has left
 }
 
 type ticketKey struct{}
+
+// ticketOf returns the ticket in a connection's context, or nil.
+func ticketOf(ctx context.Context) *ticket {
+	t, _ := ctx.Value(ticketKey{}).(*ticket)
+	return t
+}
 
 // connContext gives a new connection its ticket, or refuses it
 // (CONNECTION_REFUSED). It is a quic.Transport's ConnContext.
@@ -61,67 +101,70 @@ func (g *gate) connContext(ctx context.Context, info *quic.ClientInfo) (context.
 func (g *gate) suspicious(addr net.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.handshakes >= maxHandshakes/retryShare || g.from[origin(addr)] >= maxHandshakesFrom/retryShare
+	return g.handshakes.n >= maxHandshakes/retryShare || g.handshakes.from[origin(addr)] >= maxHandshakesFrom/retryShare
+}
+
+// crowded reports whether half of the handshakes that there may be are under way.
+func (g *gate) crowded() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.handshakes.n >= maxHandshakes/2
 }
 
 func (g *gate) enter(from netip.Prefix) (*ticket, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.full(from) || g.handshakes >= maxHandshakes || g.from[from] >= maxHandshakesFrom {
+	if g.peers.full(from) || g.handshakes.full(from) || g.handshakes.unfair(from) {
 		return nil, errFull
 	}
-	g.handshakes++
-	g.from[from]++
-	return &ticket{gate: g, origin: from}, nil
+	g.handshakes.add(from)
+	return &ticket{gate: g, origin: from, in: &g.handshakes}, nil
 }
 
-// full reports whether there is no place for a peer of the origin. Its caller
-// holds mu.
-func (g *gate) full(from netip.Prefix) bool {
-	return g.peers >= g.maxPeers || g.maxPeersFrom > 0 && g.peersFrom[from] >= g.maxPeersFrom
+// unknown notes that the connection is a stranger's. It reports false if there is
+// no place for one.
+func (t *ticket) unknown() bool {
+	t.gate.mu.Lock()
+	defer t.gate.mu.Unlock()
+	t.stranger = true
+	return !t.gate.strangers.full(t.origin)
 }
 
-// admit makes a peer of a connection whose handshake is complete. It reports
-// false if there are too many, or the connection has ended.
+// admit gives a connection whose handshake is complete a place among the peers or
+// the strangers. It reports false if there are too many, or the connection has
+// ended.
 func (t *ticket) admit() bool {
-	g := t.gate
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if t.left || g.full(t.origin) {
+	to := &t.gate.peers
+	if t.stranger {
+		to = &t.gate.strangers
+	}
+	return t.move(to)
+}
+
+// known makes a peer of a stranger. It reports false as admit does.
+func (t *ticket) known() bool { return t.move(&t.gate.peers) }
+
+func (t *ticket) move(to *crowd) bool {
+	t.gate.mu.Lock()
+	defer t.gate.mu.Unlock()
+	if t.in == to {
+		return true
+	}
+	if t.in == nil || to.full(t.origin) {
 		return false
 	}
-	t.admitted = true
-	g.peers++
-	g.peersFrom[t.origin]++
-	g.shaken(t.origin)
+	t.in.remove(t.origin)
+	to.add(t.origin)
+	t.in = to
 	return true
 }
 
 // leave returns the place.
 func (t *ticket) leave() {
-	g := t.gate
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	t.left = true
-	if !t.admitted {
-		g.shaken(t.origin)
-		return
-	}
-	g.peers--
-	decrement(g.peersFrom, t.origin)
-}
-
-// shaken counts the end of a handshake. Its caller holds mu.
-func (g *gate) shaken(from netip.Prefix) {
-	g.handshakes--
-	decrement(g.from, from)
-}
-
-// decrement counts one down and keeps the map without zero entries.
-func decrement(count map[netip.Prefix]int, from netip.Prefix) {
-	if count[from]--; count[from] == 0 {
-		delete(count, from)
-	}
+	t.gate.mu.Lock()
+	defer t.gate.mu.Unlock()
+	t.in.remove(t.origin)
+	t.in = nil
 }
 
 // origin is what one host can be taken to have: an IPv4 address, an IPv6 /64.

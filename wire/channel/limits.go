@@ -23,6 +23,19 @@ const (
 	// returns within a minute.
 	maxHandshakesFrom = maxHandshakes / 4
 
+	// freeShare is the part of the handshakes still free that one origin may have:
+	// so four hosts that stall all they can leave 400 to others, and a hundred
+	// leave 25.
+	freeShare = 3
+
+	// crowdedHandshake is what HandshakeTimeout is cut to while half of all
+	// handshakes are under way: a slow TPM and a lost packet.
+	crowdedHandshake = 3 * time.Second
+
+	// strangersShare is the part of the strangers' places that one origin may have:
+	// whoever wants to keep others from waiting needs as many hosts.
+	strangersShare = 4
+
 	// retryShare is the part of either bound from which on a client must first
 	// prove its address (Retry, RFC 9000, section 8.1.2), which costs it a round
 	// trip and the server no state.
