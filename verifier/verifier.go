@@ -95,7 +95,11 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 
 // listen opens the TCP and the UDP socket of the same address.
 func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog.Logger) error {
-	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}), rest.CertificateRole(pki.RoleOf), log)
+	clients, err := ca.Revocations(log)
+	if err != nil {
+		return err
+	}
+	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}), rest.CertificateRole(clients.RoleOf), log)
 	if err != nil {
 		return err
 	}
