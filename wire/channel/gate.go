@@ -18,11 +18,17 @@ var (
 // gate counts who is inside a listener: in handshakes, before anything is known
 // of them, and after them as peers or as strangers. Nobody takes a place of
 // another crowd.
+//
+// The origins from which known clients came are familiar, and have handshakes of
+// their own: an agent comes back from where it was, while the whole Internet
+// knocks.
 type gate struct {
 	mu         sync.Mutex // over everything
 	handshakes crowd
 	peers      crowd
 	strangers  crowd
+	reserved   int // of the handshakes, for familiar origins
+	familiar   map[netip.Prefix]struct{}
 }
 
 // crowd is a number of places, of which one origin may take a part.
@@ -42,19 +48,26 @@ func newGate(cfg ListenConfig) *gate {
 	if maxPeersFrom == 0 {
 		maxPeersFrom = cfg.MaxPeers
 	}
-	return &gate{
+	g := &gate{
+		familiar:   map[netip.Prefix]struct{}{},
 		handshakes: newCrowd(maxHandshakes, maxHandshakesFrom),
 		peers:      newCrowd(cfg.MaxPeers, maxPeersFrom),
 		strangers:  newCrowd(cfg.MaxStrangers, (cfg.MaxStrangers+strangersShare-1)/strangersShare),
 	}
+	if cfg.Admit != nil {
+		g.reserved = maxHandshakes / 2
+	}
+	return g
 }
 
 // full reports whether there is no place for one of the origin.
 func (c *crowd) full(from netip.Prefix) bool { return c.n >= c.max || c.from[from] >= c.maxFrom }
 
-// unfair reports whether the origin already has its share of what is left: so a
-// few hosts, each with all it can get, leave places to the next.
-func (c *crowd) unfair(from netip.Prefix) bool { return c.from[from] > (c.max-c.n)/freeShare }
+// unfair reports whether the origin already has its share of what is left of so
+// many places: a few hosts, each with all it can get, leave some to the next.
+func (c *crowd) unfair(from netip.Prefix, places int) bool {
+	return c.n >= places || c.from[from] > (places-c.n)/freeShare
+}
 
 func (c *crowd) add(from netip.Prefix) {
 	c.n++
@@ -114,7 +127,11 @@ func (g *gate) crowded() bool {
 func (g *gate) enter(from netip.Prefix) (*ticket, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.peers.full(from) || g.handshakes.full(from) || g.handshakes.unfair(from) {
+	places := maxHandshakes
+	if _, ok := g.familiar[from]; !ok {
+		places -= g.reserved
+	}
+	if g.peers.full(from) || g.handshakes.full(from) || g.handshakes.unfair(from, places) {
 		return nil, errFull
 	}
 	g.handshakes.add(from)
@@ -156,7 +173,22 @@ func (t *ticket) move(to *crowd) bool {
 	t.in.remove(t.origin)
 	to.add(t.origin)
 	t.in = to
+	if to == &t.gate.peers {
+		t.gate.remember(t.origin)
+	}
 	return true
+}
+
+// remember makes an origin familiar, in the place of any other if there are too
+// many. Its caller holds mu.
+func (g *gate) remember(from netip.Prefix) {
+	for old := range g.familiar {
+		if len(g.familiar) < maxFamiliar {
+			break
+		}
+		delete(g.familiar, old)
+	}
+	g.familiar[from] = struct{}{}
 }
 
 // leave returns the place.

@@ -154,6 +154,43 @@ func TestI08_HandshakesAreShared(t *testing.T) {
 	}
 }
 
+// However many hosts knock, an agent can come back from where it was.
+func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
+	g := newGate(ListenConfig{MaxPeers: 10_000, Admit: func(Peer) (bool, error) { return true, nil }})
+	home := origin(udpAddr("192.0.2.1:1"))
+	first, err := g.enter(home)
+	if err != nil || !first.admit() {
+		t.Fatal("the first is not admitted")
+	}
+	first.leave()
+	var tickets []*ticket
+	for i := range 2 * maxHandshakes {
+		if tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)); err == nil {
+			tickets = append(tickets, tk)
+		}
+	}
+	if _, err := g.enter(origin(udpAddr("192.0.2.2:1"))); err == nil || len(tickets) != maxHandshakes/2 {
+		t.Errorf("hosts that nobody knows have %d handshakes", len(tickets))
+	}
+	for range maxHandshakes / 10 {
+		tk, err := g.enter(home)
+		if err != nil {
+			t.Fatalf("an agent cannot come back: %v", err)
+		}
+		tickets = append(tickets, tk)
+	}
+	for _, tk := range tickets {
+		tk.leave()
+	}
+	wantEmpty(t, g)
+	for i := range maxFamiliar + 10 {
+		g.remember(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
+	}
+	if len(g.familiar) != maxFamiliar {
+		t.Errorf("%d origins are familiar, and %d are the limit", len(g.familiar), maxFamiliar)
+	}
+}
+
 // Strangers have places of their own, one origin a quarter of them, and become
 // peers where there is a place.
 func TestI08_StrangersTakeNoPlaceOfPeers(t *testing.T) {

@@ -28,6 +28,10 @@ const (
 	// leave 25.
 	freeShare = 3
 
+	// maxFamiliar bounds the origins that are remembered as a known client's: three
+	// times the agents of the largest installation, at some 100 bytes each.
+	maxFamiliar = 1 << 16
+
 	// crowdedHandshake is what HandshakeTimeout is cut to while half of all
 	// handshakes are under way: a slow TPM and a lost packet.
 	crowdedHandshake = 3 * time.Second
