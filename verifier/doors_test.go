@@ -162,6 +162,7 @@ type host struct {
 	power  *swtpm.TPM
 	device *tpmdev.Device
 	cfg    agent.Config
+	log    *record // of the agent
 	id     string
 	first  uint64 // entries that it began with
 }
@@ -179,7 +180,7 @@ func (in *installation) newHost(label string) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { power.Kill() })
-	h := &host{in: in, power: power, cfg: agent.DefaultConfig()}
+	h := &host{in: in, power: power, cfg: agent.DefaultConfig(), log: new(record)}
 	if h.device, err = tpmdev.OpenShared(power.Device()); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func (in *installation) newHost(label string) *host {
 	root := t.TempDir()
 	h.cfg.TPMDevice, h.cfg.Label, h.cfg.StateDir = power.Device(), label, root
 	h.cfg.IMAList, h.cfg.BootLog = filepath.Join(root, "list"), filepath.Join(root, "boot")
-	h.cfg.Log = slog.New(slog.DiscardHandler)
+	h.cfg.Log = slog.New(slog.NewJSONHandler(h.log, nil))
 	if err := os.WriteFile(h.cfg.IMAList, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

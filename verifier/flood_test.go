@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,7 @@ import (
 
 	"quicklime/verifier"
 	"quicklime/wire"
+	"quicklime/wire/channel"
 )
 
 // halfOpen is how many handshakes the flood begins and leaves.
@@ -44,7 +46,7 @@ func TestI08_TenThousandHalfOpenConnections(t *testing.T) {
 
 	connections := halfOpen
 	if testing.Short() {
-		connections = 2000
+		connections = 3000
 	}
 	in.silentStrangers(30)
 	before := memory()
@@ -74,6 +76,9 @@ func TestI08_TenThousandHalfOpenConnections(t *testing.T) {
 		f.number.Load(), f.retried.Load(), f.begun.Load(), f.refused.Load(), f.unanswered.Load(), held>>10, places)
 	if f.number.Load() < int64(connections) || f.retried.Load() == 0 || f.refused.Load() == 0 {
 		t.Error("this was no flood")
+	}
+	if s := late.log.String(); strings.Contains(s, channel.CodeBusy.String()) {
+		t.Errorf("an enrolled machine was turned away:\n%s", s)
 	}
 	if a := staying.status(); !a.Connected {
 		t.Error("the machine that was connected before is not any more")
@@ -173,7 +178,7 @@ func newFlood(t *testing.T, addr string) *flood {
 func (f *flood) run(more func(n int) bool) {
 	var workers sync.WaitGroup
 	first := f.number.Load()
-	for range 16 {
+	for range 32 {
 		workers.Go(func() {
 			for more(int(f.number.Load() - first)) {
 				if err := f.begin(f.number.Add(1)); err != nil {
@@ -205,7 +210,7 @@ func (f *flood) begin(number int64) error {
 			return err
 		}
 		answer := make([]byte, 1500)
-		udp.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		udp.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		n, _, err := udp.ReadFrom(answer)
 		switch {
 		case err != nil:
