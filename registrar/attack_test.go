@@ -234,7 +234,7 @@ func TestI11_RegistrationAttacks(t *testing.T) {
 		{"a zero before the modulus", func(a *attempt) { a.oddRSA(func(n []byte) []byte { return append([]byte{0}, n...) }) }, wire.RefusedEK, "257 bytes"},
 		{"a modulus with a zero less", func(a *attempt) { a.oddRSA(func(n []byte) []byte { return n[1:] }) }, wire.RefusedEK, "255 bytes"},
 		{"an even modulus", func(a *attempt) { a.oddRSA(func(n []byte) []byte { n[255] &= 0xfe; return n }) }, wire.RefusedEK, "modulus"},
-		{"a modulus of 2047 bits", func(a *attempt) { a.oddRSA(func(n []byte) []byte { n[0] &= 0x7f; return n }) }, wire.RefusedEK, "2047 bits"},
+		{"a modulus of 2047 bits", func(a *attempt) { a.oddRSA(func(n []byte) []byte { n[0] &= 0x7f; return n }) }, wire.RefusedEK, "an RSA modulus of"},
 		{"a modulus that is 0", func(a *attempt) { a.oddRSA(func(n []byte) []byte { return make([]byte, 256) }) }, wire.RefusedEK, "modulus"},
 		{"no modulus: the template itself", func(a *attempt) { a.ek = tpm2.Marshal(tpm2.RSAEKTemplate) }, wire.RefusedEK, "modulus"},
 		{"the exponent spelt out", func(a *attempt) {
@@ -267,6 +267,9 @@ func TestI11_RegistrationAttacks(t *testing.T) {
 		{"a wrong answer, and again", func(a *attempt) { a.proof, a.proofs = flipped, 3 }, wire.RefusedProof, "proof"},
 		{"an empty EK certificate", func(a *attempt) { a.certificates = [][]byte{{0x30, 0}} }, wire.RefusedEK, "certificate"},
 
+		{"no token", func(a *attempt) {
+			a.change = func(r *wire.Register) { r.TokenID, r.TokenSecret = "", nil }
+		}, wire.RefusedToken, "token"},
 		{"a used token", func(a *attempt) { a.token = victims }, wire.RefusedToken, "token"},
 		{"a token's id with the secret of another", func(a *attempt) { a.token.ID = victims.ID }, wire.RefusedToken, "token"},
 		{"a token that nobody made", func(a *attempt) { a.token.ID = "0123456789abcdef" }, wire.RefusedToken, "token"},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"quicklime/wire"
+	"quicklime/wire/strictcbor"
 )
 
 // Frame is bytes that no peer of this protocol sends.
@@ -67,6 +68,16 @@ func Hostile(t testing.TB, honest wire.Message) []Frame {
 		frames = append(frames, Frame{name, frame(honest.Type(), b)})
 	}
 	return frames
+}
+
+// Unchecked is the frame of a message that its own checks may refuse.
+func Unchecked(t testing.TB, m wire.Message) []byte {
+	t.Helper()
+	body, err := strictcbor.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frame(m.Type(), body)
 }
 
 // Cuts returns every beginning of an honest frame that is not all of it.
