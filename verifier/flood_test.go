@@ -77,6 +77,9 @@ func TestI08_TenThousandHalfOpenConnections(t *testing.T) {
 	if f.number.Load() < int64(connections) || f.retried.Load() == 0 || f.refused.Load() == 0 {
 		t.Error("this was no flood")
 	}
+	if !strings.Contains(in.log.String(), "clients are turned away") {
+		t.Errorf("the operator is told nothing:\n%s", in.log)
+	}
 	if s := late.log.String(); strings.Contains(s, channel.CodeBusy.String()) {
 		t.Errorf("an enrolled machine was turned away:\n%s", s)
 	}

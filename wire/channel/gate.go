@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -29,6 +30,14 @@ type gate struct {
 	strangers  crowd
 	reserved   int // of the handshakes, for familiar origins
 	familiar   map[netip.Prefix]struct{}
+	keys       map[[32]byte]int // peers by key; no zero entries
+	away       turnedAway
+}
+
+// turnedAway counts who found no place, for the log.
+type turnedAway struct {
+	n    int       // since told
+	told time.Time // zero: never
 }
 
 // crowd is a number of places, of which one origin may take a part.
@@ -50,6 +59,7 @@ func newGate(cfg ListenConfig) *gate {
 	}
 	g := &gate{
 		familiar:   map[netip.Prefix]struct{}{},
+		keys:       map[[32]byte]int{},
 		handshakes: newCrowd(maxHandshakes, maxHandshakesFrom),
 		peers:      newCrowd(cfg.MaxPeers, maxPeersFrom),
 		strangers:  newCrowd(cfg.MaxStrangers, (cfg.MaxStrangers+strangersShare-1)/strangersShare),
@@ -86,8 +96,9 @@ type ticket struct {
 	gate   *gate
 	origin netip.Prefix
 
-	stranger bool   // Admit does not know the key
-	in       *crowd // nil once it has left
+	key      [32]byte // SHA-256 of its SubjectPublicKeyInfo; zero if Admit is nobody's
+	stranger bool     // Admit does not know the key
+	in       *crowd   // nil once it has left
 }
 
 type ticketKey struct{}
@@ -100,9 +111,10 @@ func ticketOf(ctx context.Context) *ticket {
 
 // connContext gives a new connection its ticket, or refuses it
 // (CONNECTION_REFUSED). It is a quic.Transport's ConnContext.
-func (g *gate) connContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	t, err := g.enter(origin(info.RemoteAddr))
+func (l *Listener) connContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	t, err := l.gate.enter(origin(info.RemoteAddr))
 	if err != nil {
+		l.turnedAway(info.RemoteAddr)
 		return nil, err
 	}
 	context.AfterFunc(ctx, t.leave)
@@ -138,13 +150,13 @@ func (g *gate) enter(from netip.Prefix) (*ticket, error) {
 	return &ticket{gate: g, origin: from, in: &g.handshakes}, nil
 }
 
-// unknown notes that the connection is a stranger's. It reports false if there is
-// no place for one.
-func (t *ticket) unknown() bool {
+// identify notes whose the connection is. It reports false if there is no place
+// for a stranger.
+func (t *ticket) identify(key [32]byte, known bool) bool {
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
-	t.stranger = true
-	return !t.gate.strangers.full(t.origin)
+	t.key, t.stranger = key, !known
+	return known || !t.gate.strangers.full(t.origin)
 }
 
 // admit gives a connection whose handshake is complete a place among the peers or
@@ -167,16 +179,28 @@ func (t *ticket) move(to *crowd) bool {
 	if t.in == to {
 		return true
 	}
-	if t.in == nil || to.full(t.origin) {
+	toPeers := to == &t.gate.peers
+	if t.in == nil || to.full(t.origin) || toPeers && t.gate.keys[t.key] >= maxPeersOfKey {
 		return false
 	}
 	t.in.remove(t.origin)
 	to.add(t.origin)
 	t.in = to
-	if to == &t.gate.peers {
+	if toPeers {
 		t.gate.remember(t.origin)
+		t.count(1)
 	}
 	return true
+}
+
+// count counts the connection among its key's, or no more. Its caller holds mu.
+func (t *ticket) count(n int) {
+	if t.key == [32]byte{} {
+		return
+	}
+	if t.gate.keys[t.key] += n; t.gate.keys[t.key] == 0 {
+		delete(t.gate.keys, t.key)
+	}
 }
 
 // remember makes an origin familiar, in the place of any other if there are too
@@ -195,8 +219,24 @@ func (g *gate) remember(from netip.Prefix) {
 func (t *ticket) leave() {
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
+	if t.in == &t.gate.peers {
+		t.count(-1)
+	}
 	t.in.remove(t.origin)
 	t.in = nil
+}
+
+// turnAway counts one who found no place, and returns how many did, 0 if that was
+// told a short while ago.
+func (g *gate) turnAway(now time.Time) (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.away.n++
+	if now.Sub(g.away.told) < tellAway {
+		return 0
+	}
+	n, g.away = g.away.n, turnedAway{told: now}
+	return n
 }
 
 // origin is what one host can be taken to have: an IPv4 address, an IPv6 /64.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
@@ -154,6 +155,57 @@ func TestI08_HandshakesAreShared(t *testing.T) {
 	}
 }
 
+// A known key has a few connections, from wherever they come.
+func TestI08_OneKeyCannotTakeAllPlaces(t *testing.T) {
+	g := newGate(ListenConfig{MaxPeers: 100, Admit: func(Peer) (bool, error) { return true, nil }})
+	enter := func(host, key byte) *ticket {
+		t.Helper()
+		tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, host}), 32))
+		if err != nil || !tk.identify([32]byte{key}, true) {
+			t.Fatalf("host %d with key %d is turned away: %v", host, key, err)
+		}
+		return tk
+	}
+	var tickets []*ticket
+	for i := range byte(2 * maxPeersOfKey) {
+		tk := enter(i, 1)
+		tickets = append(tickets, tk)
+		if got, want := tk.admit(), i < maxPeersOfKey; got != want {
+			t.Errorf("connection %d of one key: admitted: %t", i, got)
+		}
+	}
+	other := enter(0, 2)
+	if !other.admit() {
+		t.Error("another key is not admitted")
+	}
+	tickets[0].leave()
+	again := enter(0, 1)
+	if !again.admit() {
+		t.Error("a place that was left cannot be taken")
+	}
+	for _, tk := range append(tickets[1:], other, again) {
+		tk.leave()
+	}
+	wantEmpty(t, g)
+	if len(g.keys) != 0 {
+		t.Errorf("all have left, and %d keys are counted", len(g.keys))
+	}
+}
+
+// A flood is told of once in a while, with how many there were.
+func TestTurnedAway(t *testing.T) {
+	g := newGate(ListenConfig{})
+	now := time.Now()
+	for i, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {time.Second, 0}, {tellAway - 1, 0}, {tellAway, 3}, {tellAway + 1, 0}, {3 * tellAway, 2}} {
+		if got := g.turnAway(now.Add(tt.after)); got != tt.want {
+			t.Errorf("%d: %d are told of, want %d", i, got, tt.want)
+		}
+	}
+}
+
 // However many hosts knock, an agent can come back from where it was.
 func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
 	g := newGate(ListenConfig{MaxPeers: 10_000, Admit: func(Peer) (bool, error) { return true, nil }})
@@ -209,7 +261,7 @@ func TestI08_StrangersTakeNoPlaceOfPeers(t *testing.T) {
 			tk := stranger(host)
 			tickets = append(tickets, tk)
 			want := host < 4 && i < 2
-			if got := tk.unknown(); got != want {
+			if got := tk.identify([32]byte{host, byte(i)}, false); got != want {
 				t.Errorf("stranger %d of host %d: there is a place: %t", i, host, got)
 			}
 			if got := tk.admit(); got != want {
@@ -228,7 +280,7 @@ func TestI08_StrangersTakeNoPlaceOfPeers(t *testing.T) {
 	if tickets[1].known() {
 		t.Error("a third peer, and two are the limit")
 	}
-	if again := tickets[2]; !again.unknown() || !again.admit() {
+	if again := tickets[2]; !again.identify([32]byte{9}, false) || !again.admit() {
 		t.Error("the place of a stranger that has become a peer cannot be taken")
 	}
 	for _, tk := range tickets {

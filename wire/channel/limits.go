@@ -36,6 +36,15 @@ const (
 	// handshakes are under way: a slow TPM and a lost packet.
 	crowdedHandshake = 3 * time.Second
 
+	// maxPeersOfKey bounds the connections of one known key: its session, one that
+	// takes its place, and two that the network lost. So a machine that is known
+	// takes no place of others, whatever it does.
+	maxPeersOfKey = 4
+
+	// tellAway is how often the log tells that clients are turned away: a flood
+	// must not fill the disk.
+	tellAway = time.Minute
+
 	// strangersShare is the part of the strangers' places that one origin may have:
 	// whoever wants to keep others from waiting needs as many hosts.
 	strangersShare = 4

@@ -12,6 +12,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -86,7 +87,7 @@ func Listen(cfg ListenConfig) (*Listener, error) {
 		ConnectionIDLength:  connectionIDLength,
 		StatelessResetKey:   resetKey(cert),
 		VerifySourceAddress: l.gate.suspicious,
-		ConnContext:         l.gate.connContext,
+		ConnContext:         l.connContext,
 	}
 	l.quic, err = l.transport.Listen(l.tlsConfig(), l.quicConfig())
 	if err != nil {
@@ -141,6 +142,7 @@ func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.
 	}()
 	t := ticketOf(q.Context())
 	if t == nil || !t.admit() {
+		l.turnedAway(q.RemoteAddr())
 		closeQUIC(q, CodeBusy)
 		return
 	}
@@ -243,10 +245,19 @@ func (l *Listener) verify(state tls.ConnectionState, addr net.Addr, t *ticket) (
 		return err
 	}
 	known, err := l.cfg.Admit(peer)
-	if err == nil && !known && (t == nil || !t.unknown()) {
+	if err == nil && (t == nil || !t.identify(peer.SPKI, known)) {
+		l.turnedAway(addr)
 		return errFull
 	}
 	return err
+}
+
+// turnedAway logs now and then that clients find no place, and where the last of
+// them was.
+func (l *Listener) turnedAway(remote net.Addr) {
+	if n := l.gate.turnAway(time.Now()); n > 0 {
+		l.cfg.Log.Warn("clients are turned away: too many connect, wait or are connected", "clients", n, "last", remote.String())
+	}
 }
 
 // resetKey is derived from the certificate's key, so that a program that was
