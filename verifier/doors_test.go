@@ -3,8 +3,10 @@ package verifier_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
@@ -323,6 +325,8 @@ func TestI12_EveryDoorNeedsAnOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Certificates = []tls.Certificate{pair}
+	late := config(in)
+	late.Certificates = []tls.Certificate{in.expired()}
 	revoked := in.operator("thief")
 	revoke(t, in.cfg.PKIDir, "thief")
 
@@ -335,6 +339,7 @@ func TestI12_EveryDoorNeedsAnOperator(t *testing.T) {
 			"operator of another installation": {in.httpClient(foreign), 0},
 			"transport key of a machine":       {in.httpClient(machine), 0},
 			"the server's own":                 {in.httpClient(server), 0},
+			"operator of last year":            {in.httpClient(late), 0},
 			"guest":                            {in.operator("guest"), http.StatusForbidden},
 			"revoked operator":                 {revoked, http.StatusUnauthorized},
 		} {
@@ -346,6 +351,27 @@ func TestI12_EveryDoorNeedsAnOperator(t *testing.T) {
 			t.Errorf("%s %s, operator: status %d", route.Method, route.Pattern, got)
 		}
 	}
+}
+
+// expired is an operator's certificate that was in force until an hour ago.
+func (in *installation) expired() tls.Certificate {
+	t := in.t
+	t.Helper()
+	ca, err := tls.LoadX509KeyPair(filepath.Join(in.cfg.PKIDir, "ca.crt"), filepath.Join(in.cfg.PKIDir, "ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator, err := tls.LoadX509KeyPair(filepath.Join(in.cfg.PKIDir, "tenant.crt"), filepath.Join(in.cfg.PKIDir, "tenant.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := *operator.Leaf
+	template.NotBefore, template.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, &template, ca.Leaf, operator.Leaf.PublicKey, ca.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: operator.PrivateKey}
 }
 
 // A start issues another certificate in the place of one that is revoked, and

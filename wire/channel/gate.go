@@ -65,7 +65,7 @@ func newGate(cfg ListenConfig) *gate {
 		strangers:  newCrowd(cfg.MaxStrangers, (cfg.MaxStrangers+strangersShare-1)/strangersShare),
 	}
 	if cfg.Admit != nil {
-		g.reserved = maxHandshakes / 2
+		g.reserved = maxHandshakes / familiarShare
 	}
 	return g
 }

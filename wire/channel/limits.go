@@ -24,9 +24,13 @@ const (
 	maxHandshakesFrom = maxHandshakes / 4
 
 	// freeShare is the part of the handshakes still free that one origin may have:
-	// so four hosts that stall all they can leave 400 to others, and a hundred
-	// leave 25.
+	// so of 512, four hosts that stall all they can leave 200 to others, and a
+	// hundred leave 10.
 	freeShare = 3
+
+	// familiarShare is the part of the handshakes that only origins may have from
+	// which known clients came.
+	familiarShare = 2
 
 	// maxFamiliar bounds the origins that are remembered as a known client's: three
 	// times the agents of the largest installation, at some 100 bytes each.
