@@ -27,7 +27,7 @@ func TestI12_EveryRouteNeedsAnOperator(t *testing.T) {
 	anonymous := guestOf(t, stranger, in)
 	anonymous.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
 	machine := guestOf(t, stranger, in)
-		machine.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{key}
+	machine.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{key}
 	for _, route := range rest.RegistrarRoutes {
 		url := "https://" + in.at.REST.String() + strings.ReplaceAll(route.Pattern, "{id}", strings.Repeat("0", 64))
 		for name, c := range map[string]struct {

@@ -27,6 +27,7 @@ import (
 	"quicklime/verifier"
 	"quicklime/wire"
 	"quicklime/wire/channel"
+	"quicklime/wire/rest"
 )
 
 // halfOpen is how many handshakes the flood begins and leaves.
@@ -85,6 +86,27 @@ func TestI08_TenThousandHalfOpenConnections(t *testing.T) {
 	}
 	if a := staying.status(); !a.Connected {
 		t.Error("the machine that was connected before is not any more")
+	}
+}
+
+// Connections to the REST API that say nothing, from a few hosts with all that each
+// can get, do not keep operators out.
+func TestI08_SilentConnectionsToTheAPI(t *testing.T) {
+	in := newInstallation(t, func(*verifier.Config) {})
+	for i := range 1500 {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 3, 0, byte(1+i%5))}}
+		c, err := d.DialContext(t.Context(), "tcp", in.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	client := in.operator("tenant")
+	for range 10 {
+		client.CloseIdleConnections()
+		if got := status(t, client, "GET", "https://"+in.addr+rest.ListAgents.Pattern); got != 200 {
+			t.Errorf("an operator: status %d", got)
+		}
 	}
 }
 
