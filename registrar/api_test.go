@@ -1,6 +1,7 @@
 package registrar_test
 
 import (
+	"crypto/tls"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 func TestI12_EveryRouteNeedsAnOperator(t *testing.T) {
 	in := newInstallation(t)
+	key := stranger(t) // as a machine's transport key has it
 	stranger := newInstallation(t)
 	ca, err := pki.Open(in.cfg.PKIDir)
 	if err != nil {
@@ -24,12 +26,14 @@ func TestI12_EveryRouteNeedsAnOperator(t *testing.T) {
 	foreign := guestOf(t, stranger, in)
 	anonymous := guestOf(t, stranger, in)
 	anonymous.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
+	machine := guestOf(t, stranger, in)
+	machine.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{key}
 	for _, route := range rest.RegistrarRoutes {
 		url := "https://" + in.at.REST.String() + strings.ReplaceAll(route.Pattern, "{id}", strings.Repeat("0", 64))
 		for name, c := range map[string]struct {
 			client *http.Client
 			want   int // 0: no answer at all
-		}{"anonymous": {anonymous, 0}, "of another installation": {foreign, 0}, "guest": {guest, http.StatusForbidden}} {
+		}{"anonymous": {anonymous, 0}, "of another installation": {foreign, 0}, "a machine": {machine, 0}, "guest": {guest, http.StatusForbidden}} {
 			if got := status(t, c.client, route.Method, url); got != c.want {
 				t.Errorf("%s %s, %s: status %d, want %d", route.Method, route.Pattern, name, got, c.want)
 			}

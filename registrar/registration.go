@@ -53,7 +53,11 @@ func (d *desk) serve(ctx context.Context, c conversation) {
 	log := d.log.With("remote", c.Peer().Addr.String())
 	register, err := receive[wire.Register](c, wire.FrameTimeout)
 	if err != nil {
-		log.Debug("no registration", "err", err)
+		level := slog.LevelDebug // who only looks is no news
+		if errors.Is(err, wire.ErrMalformed) {
+			level = slog.LevelWarn
+		}
+		log.Log(ctx, level, "no registration", "err", err)
 		return
 	}
 	log = log.With("label", register.Label, "token", register.TokenID)

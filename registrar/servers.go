@@ -39,7 +39,11 @@ type servers struct {
 
 // listen opens both sockets. Nobody is answered before run.
 func listen(cfg Config, ca *pki.Authority, certificate *pki.Server, d *desk) (*servers, error) {
-	mux, err := rest.NewMux(rest.RegistrarRoutes, api.Handlers(d.store, d.log), rest.CertificateRole(pki.RoleOf), d.log)
+	clients, err := ca.Revocations(d.log)
+	if err != nil {
+		return nil, err
+	}
+	mux, err := rest.NewMux(rest.RegistrarRoutes, api.Handlers(d.store, d.log), rest.CertificateRole(clients.RoleOf), d.log)
 	if err != nil {
 		return nil, err
 	}

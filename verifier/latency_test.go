@@ -107,9 +107,9 @@ func (s *system) news() (took [parts]time.Duration) {
 	return took
 }
 
-// await returns the next record of that name about growth that was accepted up to
+// await returns the next account of that name about growth that was accepted up to
 // the last entry.
-func (s *system) await(message string) record {
+func (s *system) await(message string) account {
 	s.Helper()
 	late := time.After(patience)
 	for {
@@ -126,16 +126,16 @@ func (s *system) await(message string) record {
 	}
 }
 
-// record is what a daemon logged about an evidence.
-type record struct {
+// account is what a daemon logged about an evidence.
+type account struct {
 	time    time.Time
 	trigger string
 	entries uint64
 	took    map[string]time.Duration
 }
 
-// before is when the steps had not been taken yet, of which the record tells.
-func (r record) before(steps ...string) time.Time {
+// before is when the steps had not been taken yet, of which the account tells.
+func (r account) before(steps ...string) time.Time {
 	t := r.time
 	for _, s := range steps {
 		t = t.Add(-r.took[s])
@@ -144,10 +144,10 @@ func (r record) before(steps ...string) time.Time {
 }
 
 // recorder is a log that keeps the records of the messages that it has.
-type recorder map[string]chan record
+type recorder map[string]chan account
 
 func newRecorder() recorder {
-	return recorder{"evidence was judged": make(chan record, 100), "evidence was answered": make(chan record, 100)}
+	return recorder{"evidence was judged": make(chan account, 100), "evidence was answered": make(chan account, 100)}
 }
 
 func (recorder) Enabled(context.Context, slog.Level) bool { return true }
@@ -159,7 +159,7 @@ func (l recorder) Handle(_ context.Context, in slog.Record) error {
 	if !ok {
 		return nil
 	}
-	r := record{time: in.Time, took: make(map[string]time.Duration)}
+	r := account{time: in.Time, took: make(map[string]time.Duration)}
 	in.Attrs(func(a slog.Attr) bool {
 		switch v := a.Value; v.Kind() {
 		case slog.KindDuration:

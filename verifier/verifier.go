@@ -95,7 +95,11 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 
 // listen opens the TCP and the UDP socket of the same address.
 func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog.Logger) error {
-	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}), rest.CertificateRole(pki.RoleOf), log)
+	clients, err := ca.Revocations(log)
+	if err != nil {
+		return err
+	}
+	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}), rest.CertificateRole(clients.RoleOf), log)
 	if err != nil {
 		return err
 	}
@@ -104,13 +108,14 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 		return err
 	}
 	d.agents, err = channel.Listen(channel.ListenConfig{
-		Addr:        d.listener.Addr().String(),
-		ALPN:        wire.ALPNAttest,
-		Exporter:    wire.ExporterAttest,
-		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() },
-		Admit:       d.sessions.Admit,
-		MaxPeers:    cfg.MaxAgents,
-		Log:         log,
+		Addr:         d.listener.Addr().String(),
+		ALPN:         wire.ALPNAttest,
+		Exporter:     wire.ExporterAttest,
+		Certificate:  func() (*tls.Certificate, error) { return cert.TLSCertificate() },
+		Admit:        d.sessions.Admit,
+		MaxPeers:     cfg.MaxAgents,
+		MaxStrangers: session.MaxStrangers,
+		Log:          log,
 	})
 	if err != nil {
 		return errors.Join(err, d.listener.Close())

@@ -54,7 +54,9 @@ func (p *peer) explain(err error) (hint string, cause error) {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("is quicklime-%s running there? start it, or set %s in tenant.toml", p.name, option), syscall.ECONNREFUSED
 	case errors.As(err, &authority):
-		return fmt.Sprintf("the %s's certificate is not of the CA this tenant trusts; set ca in tenant.toml to the ca.crt that the %s uses", p.name, p.name), authority
+		return fmt.Sprintf("the %s's certificate is not of the CA this tenant trusts: it is another installation's, or somebody is in between; set ca in tenant.toml to the ca.crt on the %s's own host", p.name, p.name), authority
+	case strings.Contains(err.Error(), "tls: invalid signature by the server certificate"): // which is an error of no type
+		return fmt.Sprintf("who answers does not have the key of the %s's certificate: somebody is in between, or %s names the wrong server", p.name, option), errors.New("a server that does not prove its certificate")
 	case errors.As(err, &name):
 		return fmt.Sprintf("reach the %s by a name that its certificate holds (%s), or add this name to its configuration", p.name, option), name
 	case errors.As(err, &expired):

@@ -3,10 +3,11 @@ package session
 import "time"
 
 const (
-	// maxParked bounds the agents that are registered and wait for their
-	// enrolment on an open connection, so that it takes effect at once: a rack's
-	// worth. The others come again by themselves.
-	maxParked = 256
+	// MaxStrangers bounds the connections of keys that are not enrolled: agents
+	// that are registered wait on one for their enrolment, so that it takes effect
+	// at once. A rack's worth behind one address, and four of them; the others come
+	// again by themselves.
+	MaxStrangers = 256
 
 	// maxParkedTime ends the wait of a parked agent: it comes again, and one
 	// that was refused for want of room may come in its place.

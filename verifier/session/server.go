@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -31,10 +30,9 @@ type Server struct {
 	timing Timing
 	log    *slog.Logger
 
-	parked atomic.Int64
-	small  *semaphore.Weighted // bytes of lists under judgement, each up to smallList
-	large  *semaphore.Weighted // and of larger ones
-	again  *semaphore.Weighted // epochs that are judged again at one time
+	small *semaphore.Weighted // bytes of lists under judgement, each up to smallList
+	large *semaphore.Weighted // and of larger ones
+	again *semaphore.Weighted // epochs that are judged again at one time
 
 	mu       sync.Mutex
 	live     map[string]live           // by agent id
@@ -50,20 +48,17 @@ func New(s *store.Store, t Timing, log *slog.Logger) *Server {
 	}
 }
 
-// errFull says that no further agent can wait for its enrolment.
-var errFull = errors.New("not enrolled, and too many wait to be")
+// errFull says that an agent was enrolled and there is no place for it.
+var errFull = errors.New("enrolled, and max_agents are connected")
 
-// Admit decides whether a client may connect: its transport key must be enrolled,
-// or there must be room to wait.
-func (s *Server) Admit(p channel.Peer) error {
-	_, err := s.store.BySPKI(context.Background(), p.SPKI)
+// Admit knows a client whose transport key is enrolled; another is a stranger,
+// which may wait for its enrolment if there is room (MaxStrangers).
+func (s *Server) Admit(p channel.Peer) (known bool, err error) {
+	_, err = s.store.BySPKI(context.Background(), p.SPKI)
 	if errors.Is(err, store.ErrNotFound) {
-		if s.parked.Load() >= maxParked {
-			return errFull
-		}
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // Handle serves one connection until it ends.
@@ -90,8 +85,10 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 // codeOf chooses the code that a session is closed with.
 func codeOf(err error) channel.Code {
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, errFull), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, context.DeadlineExceeded):
 		return channel.CodeNotEnrolled
+	case errors.Is(err, errFull):
+		return channel.CodeBusy
 	case errors.Is(err, errProtocol):
 		return channel.CodeProtocol
 	case errors.Is(err, errSilent):
@@ -106,21 +103,26 @@ func codeOf(err error) channel.Code {
 func (s *Server) enrolment(ctx context.Context, c *channel.Conn) (store.Enrolment, error) {
 	spki := c.Peer().SPKI
 	e, err := s.store.BySPKI(ctx, spki)
-	if !errors.Is(err, store.ErrNotFound) {
-		return e, err
+	if errors.Is(err, store.ErrNotFound) {
+		e, err = s.park(ctx, c)
 	}
-	if s.parked.Add(1) > maxParked {
-		s.parked.Add(-1)
-		return e, errFull
+	if err == nil && !c.MakeKnown() {
+		err = errFull
 	}
-	defer s.parked.Add(-1)
+	return e, err
+}
+
+// park lets a client wait for its enrolment, on a stranger's place.
+func (s *Server) park(ctx context.Context, c *channel.Conn) (e store.Enrolment, err error) {
+	spki := c.Peer().SPKI
 	s.log.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String(), "transport_key", hex.EncodeToString(spki[:8]))
 	ctx, cancel := context.WithTimeout(ctx, maxParkedTime)
 	defer cancel()
-	for errors.Is(err, store.ErrNotFound) {
-		e, err = s.await(ctx, c)
+	for {
+		if e, err = s.await(ctx, c); !errors.Is(err, store.ErrNotFound) {
+			return e, err
+		}
 	}
-	return e, err
 }
 
 // await looks for a client's enrolment, and if there is none waits for a change

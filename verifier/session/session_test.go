@@ -61,7 +61,7 @@ func newVerifier(t *testing.T, timing session.Timing) *verifier {
 	}
 	v := &verifier{t: t, store: s, server: session.New(s, timing, slog.New(slog.DiscardHandler)), pin: ca.Pin()}
 	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
-		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit})
+		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit, MaxStrangers: session.MaxStrangers})
 	if err != nil {
 		t.Fatal(err)
 	}

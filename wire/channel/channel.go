@@ -70,6 +70,13 @@ func exportKey(state *tls.ConnectionState, label string) ([]byte, error) {
 // Peer is who is at the other end.
 func (c *Conn) Peer() Peer { return c.peer }
 
+// MakeKnown counts the peer among the known ones from now on, which it has become
+// if Admit did not know it. It reports false if there are too many of them.
+func (c *Conn) MakeKnown() bool {
+	t := ticketOf(c.quic.Context())
+	return t != nil && t.known()
+}
+
 // Exporter is the connection's TLS exporter (RFC 8446, section 7.5) under the
 // configured label and an empty context: 32 bytes that both ends know and no
 // other connection has.

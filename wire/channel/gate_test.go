@@ -4,12 +4,13 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 
 func TestGateBoundsHandshakes(t *testing.T) {
-	g := newGate(10_000, 0)
+	g := newGate(ListenConfig{MaxPeers: 10_000})
 	loud, quiet := origin(udpAddr("192.0.2.1:1000")), udpAddr("192.0.2.2:1000")
 	var tickets []*ticket
 	for i := range maxHandshakesFrom {
@@ -37,7 +38,7 @@ func TestGateBoundsHandshakes(t *testing.T) {
 }
 
 func TestGateBoundsAll(t *testing.T) {
-	g := newGate(1, 0)
+	g := newGate(ListenConfig{MaxPeers: 1})
 	var tickets []*ticket
 	for i := range maxHandshakes {
 		from := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
@@ -74,13 +75,11 @@ func TestGateBoundsAll(t *testing.T) {
 		t.Error("a place that was left cannot be taken")
 	}
 	tickets[1].leave()
-	if g.peers != 0 || g.handshakes != 0 || len(g.from) != 0 {
-		t.Errorf("all have left, and %d peers, %d handshakes, %d origins are counted", g.peers, g.handshakes, len(g.from))
-	}
+	wantEmpty(t, g)
 }
 
 func TestGateBoundsPeersOfOneOrigin(t *testing.T) {
-	g := newGate(10, 2)
+	g := newGate(ListenConfig{MaxPeers: 10, MaxPeersPerOrigin: 2})
 	loud, quiet := origin(udpAddr("[2001:db8::1]:1")), origin(udpAddr("[2001:db8:0:1::1]:1"))
 	enter := func(from netip.Prefix) *ticket {
 		t.Helper()
@@ -113,9 +112,181 @@ func TestGateBoundsPeersOfOneOrigin(t *testing.T) {
 	for _, tk := range []*ticket{second, other, again} {
 		tk.leave()
 	}
-	if g.peers != 0 || len(g.peersFrom) != 0 || len(g.from) != 0 {
-		t.Errorf("all have left, and %d peers of %d origins are counted", g.peers, len(g.peersFrom))
+	wantEmpty(t, g)
+}
+
+// wantEmpty expects that nobody is counted any more.
+func wantEmpty(t *testing.T, g *gate) {
+	t.Helper()
+	for name, c := range map[string]crowd{"handshakes": g.handshakes, "peers": g.peers, "strangers": g.strangers} {
+		if c.n != 0 || len(c.from) != 0 {
+			t.Errorf("all have left, and %d %s of %d origins are counted", c.n, name, len(c.from))
+		}
 	}
+}
+
+// A few hosts that begin all the handshakes they can leave some to the next.
+func TestI08_HandshakesAreShared(t *testing.T) {
+	for _, hosts := range []int{1, 4, 100} {
+		g := newGate(ListenConfig{MaxPeers: 10_000})
+		var tickets []*ticket
+		for range maxHandshakesFrom {
+			for host := range hosts {
+				tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(host)}), 32))
+				if err == nil {
+					tickets = append(tickets, tk)
+				}
+			}
+		}
+		if g.handshakes.n < maxHandshakes/5 || g.handshakes.n > maxHandshakes-20 {
+			t.Errorf("%d hosts have %d of %d handshakes", hosts, g.handshakes.n, maxHandshakes)
+		}
+		for i := range 10 {
+			tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}), 32))
+			if err != nil {
+				t.Fatalf("host %d after %d loud ones: %v", i, hosts, err)
+			}
+			tickets = append(tickets, tk)
+		}
+		for _, tk := range tickets {
+			tk.leave()
+		}
+		wantEmpty(t, g)
+	}
+}
+
+// A known key has a few connections, from wherever they come.
+func TestI08_OneKeyCannotTakeAllPlaces(t *testing.T) {
+	g := newGate(ListenConfig{MaxPeers: 100, Admit: func(Peer) (bool, error) { return true, nil }})
+	enter := func(host, key byte) *ticket {
+		t.Helper()
+		tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, host}), 32))
+		if err != nil || !tk.identify([32]byte{key}, true) {
+			t.Fatalf("host %d with key %d is turned away: %v", host, key, err)
+		}
+		return tk
+	}
+	var tickets []*ticket
+	for i := range byte(2 * maxPeersOfKey) {
+		tk := enter(i, 1)
+		tickets = append(tickets, tk)
+		if got, want := tk.admit(), i < maxPeersOfKey; got != want {
+			t.Errorf("connection %d of one key: admitted: %t", i, got)
+		}
+	}
+	other := enter(0, 2)
+	if !other.admit() {
+		t.Error("another key is not admitted")
+	}
+	tickets[0].leave()
+	again := enter(0, 1)
+	if !again.admit() {
+		t.Error("a place that was left cannot be taken")
+	}
+	for _, tk := range append(tickets[1:], other, again) {
+		tk.leave()
+	}
+	wantEmpty(t, g)
+	if len(g.keys) != 0 {
+		t.Errorf("all have left, and %d keys are counted", len(g.keys))
+	}
+}
+
+// A flood is told of once in a while, with how many there were.
+func TestTurnedAway(t *testing.T) {
+	g := newGate(ListenConfig{})
+	now := time.Now()
+	for i, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {time.Second, 0}, {tellAway - 1, 0}, {tellAway, 3}, {tellAway + 1, 0}, {3 * tellAway, 2}} {
+		if got := g.turnAway(now.Add(tt.after)); got != tt.want {
+			t.Errorf("%d: %d are told of, want %d", i, got, tt.want)
+		}
+	}
+}
+
+// However many hosts knock, an agent can come back from where it was.
+func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
+	g := newGate(ListenConfig{MaxPeers: 10_000, Admit: func(Peer) (bool, error) { return true, nil }})
+	home := origin(udpAddr("192.0.2.1:1"))
+	first, err := g.enter(home)
+	if err != nil || !first.admit() {
+		t.Fatal("the first is not admitted")
+	}
+	first.leave()
+	var tickets []*ticket
+	for i := range 2 * maxHandshakes {
+		if tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)); err == nil {
+			tickets = append(tickets, tk)
+		}
+	}
+	if _, err := g.enter(origin(udpAddr("192.0.2.2:1"))); err == nil || len(tickets) != maxHandshakes/2 {
+		t.Errorf("hosts that nobody knows have %d handshakes", len(tickets))
+	}
+	for range maxHandshakes / 10 {
+		tk, err := g.enter(home)
+		if err != nil {
+			t.Fatalf("an agent cannot come back: %v", err)
+		}
+		tickets = append(tickets, tk)
+	}
+	for _, tk := range tickets {
+		tk.leave()
+	}
+	wantEmpty(t, g)
+	for i := range maxFamiliar + 10 {
+		g.remember(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
+	}
+	if len(g.familiar) != maxFamiliar {
+		t.Errorf("%d origins are familiar, and %d are the limit", len(g.familiar), maxFamiliar)
+	}
+}
+
+// Strangers have places of their own, one origin a quarter of them, and become
+// peers where there is a place.
+func TestI08_StrangersTakeNoPlaceOfPeers(t *testing.T) {
+	g := newGate(ListenConfig{MaxPeers: 2, MaxStrangers: 8})
+	stranger := func(host byte) *ticket {
+		t.Helper()
+		tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, host}), 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tk
+	}
+	var tickets []*ticket
+	for host := range byte(5) {
+		for i := range 3 {
+			tk := stranger(host)
+			tickets = append(tickets, tk)
+			want := host < 4 && i < 2
+			if got := tk.identify([32]byte{host, byte(i)}, false); got != want {
+				t.Errorf("stranger %d of host %d: there is a place: %t", i, host, got)
+			}
+			if got := tk.admit(); got != want {
+				t.Errorf("stranger %d of host %d: admitted: %t", i, host, got)
+			}
+		}
+	}
+	peer := stranger(0)
+	tickets = append(tickets, peer)
+	if !peer.admit() || !peer.known() {
+		t.Error("with every stranger's place taken a peer is not admitted")
+	}
+	if !tickets[0].known() || !tickets[0].known() {
+		t.Error("a stranger does not become a peer")
+	}
+	if tickets[1].known() {
+		t.Error("a third peer, and two are the limit")
+	}
+	if again := tickets[2]; !again.identify([32]byte{9}, false) || !again.admit() {
+		t.Error("the place of a stranger that has become a peer cannot be taken")
+	}
+	for _, tk := range tickets {
+		tk.leave()
+	}
+	wantEmpty(t, g)
 }
 
 func TestOrigin(t *testing.T) {

@@ -134,9 +134,9 @@ func TestI09_AdmitRefuses(t *testing.T) {
 	a := newAuthority(t)
 	cfg := a.listenConfig()
 	asked := make(chan Peer, 1)
-	cfg.Admit = func(p Peer) error {
+	cfg.Admit = func(p Peer) (bool, error) {
 		asked <- p
-		return errors.New("enrolment was deleted")
+		return true, errors.New("enrolment was deleted")
 	}
 	addr, _ := start(t, cfg, func(context.Context, *Conn) { t.Error("handler called") })
 	err := refused(t, a.dialConfig(t, addr))

@@ -23,6 +23,36 @@ const (
 	// returns within a minute.
 	maxHandshakesFrom = maxHandshakes / 4
 
+	// freeShare is the part of the handshakes still free that one origin may have:
+	// so of 512, four hosts that stall all they can leave 200 to others, and a
+	// hundred leave 10.
+	freeShare = 3
+
+	// familiarShare is the part of the handshakes that only origins may have from
+	// which known clients came.
+	familiarShare = 2
+
+	// maxFamiliar bounds the origins that are remembered as a known client's: three
+	// times the agents of the largest installation, at some 100 bytes each.
+	maxFamiliar = 1 << 16
+
+	// crowdedHandshake is what HandshakeTimeout is cut to while half of all
+	// handshakes are under way: a slow TPM and a lost packet.
+	crowdedHandshake = 3 * time.Second
+
+	// maxPeersOfKey bounds the connections of one known key: its session, one that
+	// takes its place, and two that the network lost. So a machine that is known
+	// takes no place of others, whatever it does.
+	maxPeersOfKey = 4
+
+	// tellAway is how often the log tells that clients are turned away: a flood
+	// must not fill the disk.
+	tellAway = time.Minute
+
+	// strangersShare is the part of the strangers' places that one origin may have:
+	// whoever wants to keep others from waiting needs as many hosts.
+	strangersShare = 4
+
 	// retryShare is the part of either bound from which on a client must first
 	// prove its address (Retry, RFC 9000, section 8.1.2), which costs it a round
 	// trip and the server no state.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -25,14 +26,21 @@ type ListenConfig struct {
 	// Certificate returns the server's certificate and key for one handshake.
 	Certificate func() (*tls.Certificate, error)
 
-	// Admit decides whether a client may connect; an error fails its handshake,
-	// and the client learns nothing of it but that. It is asked in the middle of
-	// the handshake, before the client has proved that the key is its own: it
-	// must decide from the key alone and change nothing. nil admits every key.
-	Admit func(Peer) error
+	// Admit decides whether a client may connect, and whether its key is known; an
+	// error fails its handshake, and the client learns nothing of it but that. It
+	// is asked in the middle of the handshake, before the client has proved that
+	// the key is its own: it must decide from the key alone and change nothing.
+	// nil knows every key.
+	Admit func(Peer) (known bool, err error)
 
-	// MaxPeers bounds the connections at one time; 0 is a bound for any machine.
+	// MaxPeers bounds the connections of known clients at one time; 0 is a bound
+	// for any machine.
 	MaxPeers int
+
+	// MaxStrangers bounds those of clients that Admit does not know, beside
+	// MaxPeers, so that they take no place of a known client; one origin has at
+	// most a quarter of them. 0 admits none.
+	MaxStrangers int
 
 	// MaxPeersPerOrigin bounds those of one IPv4 address or IPv6 /64, from where
 	// they began, for as long as they live; 0 is no bound. It is for a server
@@ -73,15 +81,15 @@ func Listen(cfg ListenConfig) (*Listener, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	l := &Listener{cfg: cfg, timing: cfg.timing.orUsual(), udp: udp, gate: newGate(cfg.MaxPeers, cfg.MaxPeersPerOrigin)}
+	l := &Listener{cfg: cfg, timing: cfg.timing.orUsual(), udp: udp, gate: newGate(cfg)}
 	l.transport = &quic.Transport{
 		Conn:                udp,
 		ConnectionIDLength:  connectionIDLength,
 		StatelessResetKey:   resetKey(cert),
 		VerifySourceAddress: l.gate.suspicious,
-		ConnContext:         l.gate.connContext,
+		ConnContext:         l.connContext,
 	}
-	l.quic, err = l.transport.Listen(l.tlsConfig(), l.timing.serverConfig())
+	l.quic, err = l.transport.Listen(l.tlsConfig(), l.quicConfig())
 	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
@@ -132,7 +140,9 @@ func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.
 			closeQUIC(q, CodeInternal)
 		}
 	}()
-	if t, ok := q.Context().Value(ticketKey{}).(*ticket); !ok || !t.admit() {
+	t := ticketOf(q.Context())
+	if t == nil || !t.admit() {
+		l.turnedAway(q.RemoteAddr())
 		closeQUIC(q, CodeBusy)
 		return
 	}
@@ -187,6 +197,20 @@ func closeQUIC(q *quic.Conn, code Code) {
 	q.CloseWithError(quic.ApplicationErrorCode(code), "")
 }
 
+// quicConfig gives handshakes less time while there are many.
+func (l *Listener) quicConfig() *quic.Config {
+	base := l.timing.serverConfig()
+	hurried := base.Clone()
+	hurried.HandshakeIdleTimeout = min(crowdedHandshake, base.HandshakeIdleTimeout)
+	base.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) {
+		if l.gate.crowded() {
+			return hurried, nil
+		}
+		return base, nil
+	}
+	return base
+}
+
 // tlsConfig is per connection only because Admit wants to know the address.
 func (l *Listener) tlsConfig() *tls.Config {
 	base := &tls.Config{
@@ -201,7 +225,7 @@ func (l *Listener) tlsConfig() *tls.Config {
 	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c := base.Clone()
 		c.VerifyConnection = func(state tls.ConnectionState) error {
-			return l.verify(state, hello.Conn.RemoteAddr())
+			return l.verify(state, hello.Conn.RemoteAddr(), ticketOf(hello.Context()))
 		}
 		return c, nil
 	}
@@ -209,7 +233,7 @@ func (l *Listener) tlsConfig() *tls.Config {
 }
 
 // verify is called in the handshake's goroutine, which is quic-go's.
-func (l *Listener) verify(state tls.ConnectionState, addr net.Addr) (err error) {
+func (l *Listener) verify(state tls.ConnectionState, addr net.Addr, t *ticket) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.panicked(addr, p)
@@ -220,7 +244,20 @@ func (l *Listener) verify(state tls.ConnectionState, addr net.Addr) (err error) 
 	if err != nil || l.cfg.Admit == nil {
 		return err
 	}
-	return l.cfg.Admit(peer)
+	known, err := l.cfg.Admit(peer)
+	if err == nil && (t == nil || !t.identify(peer.SPKI, known)) {
+		l.turnedAway(addr)
+		return errFull
+	}
+	return err
+}
+
+// turnedAway logs now and then that clients find no place, and where the last of
+// them was.
+func (l *Listener) turnedAway(remote net.Addr) {
+	if n := l.gate.turnAway(time.Now()); n > 0 {
+		l.cfg.Log.Warn("clients are turned away: too many connect, wait or are connected", "clients", n, "last", remote.String())
+	}
 }
 
 // resetKey is derived from the certificate's key, so that a program that was

@@ -67,11 +67,11 @@ func TestI10_APanicInAdmitEndsOneHandshake(t *testing.T) {
 	cfg := a.listenConfig()
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	var sound atomic.Bool
-	cfg.Admit = func(Peer) error {
+	cfg.Admit = func(Peer) (bool, error) {
 		if !sound.Load() {
 			panic("index 7")
 		}
-		return nil
+		return true, nil
 	}
 	addr, _ := start(t, cfg, echo)
 	refused := dialTest(t, a.dialConfig(t, addr))

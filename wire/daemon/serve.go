@@ -11,8 +11,8 @@ import (
 // shutdownTimeout bounds how long requests under way may still take.
 const shutdownTimeout = 5 * time.Second
 
-// ServeTLS serves s on l until ctx ends, lets requests under way finish, and
-// returns nil.
+// ServeTLS serves s on l, to a bounded number of connections, until ctx ends, lets
+// requests under way finish, and returns nil.
 func ServeTLS(ctx context.Context, s *http.Server, l net.Listener) error {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -23,7 +23,7 @@ func ServeTLS(ctx context.Context, s *http.Server, l net.Listener) error {
 			s.Close()
 		}
 	})
-	err := s.ServeTLS(l, "", "")
+	err := s.ServeTLS(limit(l, maxConnections), "", "")
 	if stop() {
 		return err // it ended by itself
 	}

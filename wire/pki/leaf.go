@@ -22,7 +22,7 @@ type leaf struct {
 }
 
 // ensure returns name.crt and name.key, issuing them again if they are absent,
-// due, or not what l says. A key file with a lax mode is an error, never
+// due, revoked, or not what l says. A key file with a lax mode is an error, never
 // replaced: whoever reads it could act under it until it expires.
 func (a *Authority) ensure(l leaf) (*tls.Certificate, error) {
 	if !wire.ValidName(l.name) || l.name == "ca" {
@@ -34,12 +34,16 @@ func (a *Authority) ensure(l leaf) (*tls.Certificate, error) {
 	}
 	defer unlock()
 	crtFile, keyFile := filepath.Join(a.dir, l.name+".crt"), filepath.Join(a.dir, l.name+".key")
+	_, revoked, err := a.readRevoked()
+	if err != nil {
+		return nil, err
+	}
 	key, keyErr := readKey(keyFile)
 	if keyErr != nil && !errors.Is(keyErr, fs.ErrNotExist) {
 		return nil, keyErr
 	}
 	chain, err := readCerts(crtFile)
-	if keyErr == nil && err == nil && key.PublicKey.Equal(chain[0].PublicKey) && a.fits(chain[0], l) {
+	if keyErr == nil && err == nil && key.PublicKey.Equal(chain[0].PublicKey) && a.fits(chain[0], l) && !revoked[fingerprintOf(chain[0])] {
 		return tlsCertificate(chain[0], a.cert, key), nil
 	}
 	if key, err = newKeyFile(keyFile); err != nil {

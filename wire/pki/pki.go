@@ -6,6 +6,7 @@
 //	ca.crt, ca.key       the authority, made at the first start
 //	NAME.crt, NAME.key   a server or client it issued; NAME.crt is the chain,
 //	                     leaf first
+//	revoked              client certificates that count no more, see Revocations
 //	.lock                flock(2) of whoever is writing
 //
 // as PEM (RFC 7468): certificates of X.509 v3, keys in PKCS #8. Every key is

@@ -4,8 +4,11 @@ package rest
 // a URI name, see quicklime/wire/pki.
 type Role string
 
-// RoleOperator may call every route. It is the only role there is today.
-const RoleOperator Role = "operator"
+// The roles. No route has RoleRevoked.
+const (
+	RoleOperator Role = "operator" // may call every route
+	RoleRevoked  Role = "revoked"  // may call none: the certificate counts no more
+)
 
 // A Route is one call of the REST API. Pattern is in the form of http.ServeMux
 // without the method. A route that is not in a table does not exist, and one

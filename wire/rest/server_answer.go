@@ -70,6 +70,11 @@ func (s *server) dispatch(a *answer, r *http.Request) {
 		}
 	}()
 	a.role = s.roleOf(r)
+	if a.role == RoleRevoked {
+		a.err = Errorf(CodeUnauthorised, "this client certificate is revoked").
+			WithHint("get the present tenant.crt and tenant.key of the management host; the servers issue it when they start")
+		return
+	}
 	if a.role == "" {
 		a.err = Errorf(CodeUnauthorised, "this API needs a client certificate of this installation that carries a role")
 		return
