@@ -238,8 +238,14 @@ func (h *host) measureFile(path string) {
 	h.measure(ima.NewFileEntry(pcr.SHA256, make([]byte, 32), path))
 }
 
-// enrol enrols the machine without a policy.
+// enrol enrols the machine without a policy. It uses the TPM, which has no room for
+// that while the agent runs.
 func (h *host) enrol() {
+	h.in.t.Helper()
+	h.in.call("POST", "/v1/agents", h.enrolment(), nil)
+}
+
+func (h *host) enrolment() rest.Enrolment {
 	t := h.in.t
 	t.Helper()
 	e, err := h.device.Endorsement()
@@ -254,9 +260,9 @@ func (h *host) enrol() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.in.call("POST", "/v1/agents", rest.Enrolment{
+	return rest.Enrolment{
 		ID: h.id, Label: h.cfg.Label, EKPublic: e.Public, AKPublic: ak, Transport: transport.PublicArea(), LowestBank: pcr.SHA256,
-	}, nil)
+	}
 }
 
 // run runs the agent until the test ends or stop is called.
@@ -292,6 +298,25 @@ func (h *host) attested() rest.Agent {
 		if time.Now().After(deadline) {
 			h.in.t.Fatalf("%s does not attest: %+v\nthe verifier says:\n%s", h.cfg.Label, a, h.in.log)
 		}
+	}
+}
+
+// A machine that came before its enrolment waits on a stranger's place, and has a
+// peer's from then on.
+func TestAMachineWaitsForItsEnrolment(t *testing.T) {
+	in := newInstallation(t, func(c *verifier.Config) { c.MaxAgents = 1 })
+	early := in.newHost("early")
+	enrolment := early.enrolment()
+	early.run()
+	for late := time.Now().Add(30 * time.Second); !strings.Contains(in.log.String(), "an agent waits for its enrolment"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("it does not wait:\n%s", in.log)
+		}
+	}
+	in.call("POST", "/v1/agents", enrolment, nil)
+	early.attested()
+	if n := in.sessions(early.id); n != 1 {
+		t.Errorf("%d sessions", n)
 	}
 }
 
