@@ -104,6 +104,10 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 		return err
 	}
 	d.rest = rest.NewServer(mux, pki.ServerTLS(ca, cert), log)
+	peers, err := d.store.Peers(context.Background())
+	if err != nil {
+		return err
+	}
 	if d.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return err
 	}
@@ -113,6 +117,7 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 		Exporter:     wire.ExporterAttest,
 		Certificate:  func() (*tls.Certificate, error) { return cert.TLSCertificate() },
 		Admit:        d.sessions.Admit,
+		Familiar:     peers,
 		MaxPeers:     cfg.MaxAgents,
 		MaxStrangers: session.MaxStrangers,
 		Log:          log,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/netip"
 
 	"quicklime/wire"
 )
@@ -16,6 +17,26 @@ func (s *Store) Establish(ctx context.Context, e Enrolment, number uint64, peer 
 			e.ID, int64(number), peer)
 		return err
 	})
+}
+
+// Peers returns from where agents sent evidence last. A row that does not say is
+// left out (I10).
+func (s *Store) Peers(ctx context.Context) (all []netip.AddrPort, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT session_peer FROM state WHERE session_peer <> ''`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var peer string
+		if err := rows.Scan(&peer); err != nil {
+			return nil, err
+		}
+		if a, err := netip.ParseAddrPort(peer); err == nil {
+			all = append(all, a)
+		}
+	}
+	return all, rows.Err()
 }
 
 // Duplicate records that an agent went on from an older session than st.Session:

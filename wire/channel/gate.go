@@ -67,6 +67,9 @@ func newGate(cfg ListenConfig) *gate {
 	if cfg.Admit != nil {
 		g.reserved = maxHandshakes / familiarShare
 	}
+	for _, a := range cfg.Familiar {
+		g.remember(origin(net.UDPAddrFromAddrPort(a)))
+	}
 	return g
 }
 

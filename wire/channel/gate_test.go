@@ -208,7 +208,10 @@ func TestTurnedAway(t *testing.T) {
 
 // However many hosts knock, an agent can come back from where it was.
 func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
-	g := newGate(ListenConfig{MaxPeers: 10_000, Admit: func(Peer) (bool, error) { return true, nil }})
+	g := newGate(ListenConfig{
+		MaxPeers: 10_000, Admit: func(Peer) (bool, error) { return true, nil },
+		Familiar: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:1")}, // from a listener that was there before
+	})
 	home := origin(udpAddr("192.0.2.1:1"))
 	first, err := g.enter(home)
 	if err != nil || !first.admit() {
@@ -224,8 +227,12 @@ func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
 	if _, err := g.enter(origin(udpAddr("192.0.2.2:1"))); err == nil || len(tickets) != maxHandshakes/2 {
 		t.Errorf("hosts that nobody knows have %d handshakes", len(tickets))
 	}
-	for range maxHandshakes / 10 {
-		tk, err := g.enter(home)
+	for i := range maxHandshakes / 10 {
+		from := home
+		if i == 0 {
+			from = origin(udpAddr("192.0.2.9:2"))
+		}
+		tk, err := g.enter(from)
 		if err != nil {
 			t.Fatalf("an agent cannot come back: %v", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -32,6 +33,10 @@ type ListenConfig struct {
 	// the key is its own: it must decide from the key alone and change nothing.
 	// nil knows every key.
 	Admit func(Peer) (known bool, err error)
+
+	// Familiar is from where known clients came to an earlier Listener: their
+	// origins have handshakes of their own, as those of known clients get them.
+	Familiar []netip.AddrPort
 
 	// MaxPeers bounds the connections of known clients at one time; 0 is a bound
 	// for any machine.
