@@ -51,6 +51,7 @@ var boots = []attack{
 		k.switchOff()
 		restore()
 		k.reboot("firmware")
+		k.hurry()
 		k.machine.dial().attest()
 	}},
 	{"a TPM restored from a snapshot, the same counters with other firmware", "`verifier/epoch.Step`: one boot has one set of boot PCRs", sight{failure: wire.EpochRollback}, func(k *session) {
@@ -61,13 +62,14 @@ var boots = []attack{
 		k.switchOff()
 		restore()
 		k.reboot("evil firmware")
+		k.hurry()
 		k.machine.dial().attest()
 	}},
 	{"a TPM restored from a snapshot, the same boot again", ticking, sight{failure: wire.EpochRollback}, func(k *session) {
 		k.switchOff()
 		restore := k.snapshot()
 		k.reboot("firmware")
-		k.setClock(k.clock() + uint64(time.Hour.Milliseconds())) // so that the boot is longer than its repetition
+		k.hurry() // so that the boot is longer than its repetition
 		k.machine.honest()
 		k.switchOff()
 		restore()
@@ -106,7 +108,7 @@ var boots = []attack{
 var clearings = []attack{
 	{"TPM2_Clear, and resets until the old resetCount is back, on a session that lives", ticking, sight{failure: wire.EpochRollback}, func(k *session) {
 		counters, certificate := k.counters, k.certificate
-		k.setClock(k.clock() + uint64(time.Hour.Milliseconds()))
+		k.hurry()
 		k.send(k.testify(k.nonce))
 		k.verdict()
 		k.walkBack(counters)
@@ -156,6 +158,9 @@ func (m *machine) clock() uint64 {
 	}
 	return rsp.CurrentTime.ClockInfo.Clock
 }
+
+// hurry sets the TPM's clock an hour forward.
+func (m *machine) hurry() { m.t.Helper(); m.setClock(m.clock() + uint64(time.Hour.Milliseconds())) }
 
 // snapshot copies what a TPM that is switched off remembers, and returns what puts
 // it back.
@@ -213,6 +218,17 @@ var limits = []attack{
 		k.extend(0, func(b pcr.Bank) []byte { return b.Sum([]byte("evil firmware")) })
 		k.list = nil
 		k.measure(k.aggregate(), bash)
+		k.machine.honest()
+	}},
+	{"a TPM restored from a snapshot, the same boot again with its clock set forward", "nothing: a TPM in hardware cannot be put back, and who can put back one in software has its keys", stillTrusted, func(k *session) {
+		k.switchOff()
+		restore := k.snapshot()
+		k.reboot("firmware")
+		k.machine.honest()
+		k.switchOff()
+		restore()
+		k.reboot("firmware")
+		k.hurry()
 		k.machine.honest()
 	}},
 	{"a second boot_aggregate of this boot", "nothing: that is what kexec leaves, and it says nothing untrue", stillTrusted, func(k *session) {

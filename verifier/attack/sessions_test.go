@@ -75,8 +75,12 @@ var evasions = []attack{
 	{"hiding from challenges by disconnecting", dating, sight{stale: true, words: "no session brings trust without evidence"}, func(k *session) {
 		before := k.agent()
 		k.measure(miner)
+		deadline := time.Now().Add(patience)
 		for a := before; a.Trust == wire.Trusted; a = k.agent() {
 			k.notExtended(before, a)
+			if time.Now().After(deadline) {
+				k.t.Fatalf("still trusted: %+v", a)
+			}
 			k.challengedOrNot()
 			k.conn.Close(channel.CodeDone, "")
 			k = k.machine.dial()
