@@ -186,7 +186,7 @@ func (m *machine) copy(to, from string) {
 
 // clones are one identity in two places (I14).
 var clones = []attack{
-	{"the same identity in two places", "`verifier/session`: a machine has all that it once proved", sight{words: "untrusted as soon as the two differ"}, func(k *session) {
+	{"the same identity in two places", "`verifier/session`: a machine has all that it once proved, and goes on from the newest session", sight{words: "untrusted as soon as the two differ, and failure `identity.duplicate` when the first comes back"}, func(k *session) {
 		k.switchOff()
 		twin := *k.machine
 		twin.tpmDir, twin.list = k.t.TempDir(), nil
@@ -199,6 +199,9 @@ var clones = []attack{
 		twin.scrap()
 		twin.runAgent()
 		k.await("untrusted", func(a rest.Agent) bool { return a.Trust == wire.Untrusted })
+		k.await("known as a copy", func(a rest.Agent) bool {
+			return slices.ContainsFunc(a.Failures, func(f wire.Failure) bool { return f.ID == wire.IdentityDuplicate })
+		})
 	}},
 }
 
