@@ -163,7 +163,7 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 
 // What was judged by an old policy is judged by the one in force before new
 // evidence is.
-func TestNewEvidenceAfterAPolicyChange(t *testing.T) {
+func TestI22_NewEvidenceAfterAPolicyChange(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	f.own.issued = mustNow(f)
 	ev, b, r := f.began()
@@ -183,7 +183,7 @@ func TestNewEvidenceAfterAPolicyChange(t *testing.T) {
 }
 
 // A reboot, and a policy taken away and given back, launder nothing.
-func TestPastFailuresStay(t *testing.T) {
+func TestI14_PastFailuresStay(t *testing.T) {
 	f := newFixture(t, "/bin/b")
 	f.own.issued = mustNow(f)
 	commit := func() {
@@ -268,7 +268,7 @@ func mustNow(f *fixture) time.Time {
 
 // The next challenge comes at most C after the nonce that was answered, however
 // long the answer took: trust dated from there lasts until the next answer.
-func TestNextChallengeIsCountedFromTheNonce(t *testing.T) {
+func TestI13_NextChallengeIsCountedFromTheNonce(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	issued := time.Now().Add(-time.Hour)
 	for range 100 {
@@ -281,7 +281,7 @@ func TestNextChallengeIsCountedFromTheNonce(t *testing.T) {
 
 // An agent that owes an answer has the whole time for it after evidence that kept
 // the verifier busy; one that owes none gets none.
-func TestTimeForAnAnswerBeginsAgain(t *testing.T) {
+func TestI13_TimeForAnAnswerBeginsAgain(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	past := time.Now().Add(-time.Second)
 	f.due = past
@@ -303,7 +303,7 @@ func TestTimeForAnAnswerBeginsAgain(t *testing.T) {
 }
 
 // A list that is read past waits for no room.
-func TestTurn(t *testing.T) {
+func TestI08_Turn(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	f.own.issued = mustNow(f)
 	ev, b, r := f.began()

@@ -8,7 +8,7 @@ import (
 
 func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 
-func TestGateBoundsHandshakes(t *testing.T) {
+func TestI08_GateBoundsHandshakes(t *testing.T) {
 	g := newGate(10_000, 0)
 	loud, quiet := origin(udpAddr("192.0.2.1:1000")), udpAddr("192.0.2.2:1000")
 	var tickets []*ticket
@@ -36,7 +36,7 @@ func TestGateBoundsHandshakes(t *testing.T) {
 	}
 }
 
-func TestGateBoundsAll(t *testing.T) {
+func TestI08_GateBoundsAll(t *testing.T) {
 	g := newGate(1, 0)
 	var tickets []*ticket
 	for i := range maxHandshakes {
@@ -79,7 +79,7 @@ func TestGateBoundsAll(t *testing.T) {
 	}
 }
 
-func TestGateBoundsPeersOfOneOrigin(t *testing.T) {
+func TestI08_GateBoundsPeersOfOneOrigin(t *testing.T) {
 	g := newGate(10, 2)
 	loud, quiet := origin(udpAddr("[2001:db8::1]:1")), origin(udpAddr("[2001:db8:0:1::1]:1"))
 	enter := func(from netip.Prefix) *ticket {

@@ -167,7 +167,7 @@ func talk(t *testing.T, cfg DialConfig) (*Conn, error) {
 	return c, err
 }
 
-func TestMaxPeers(t *testing.T) {
+func TestI08_MaxPeers(t *testing.T) {
 	for name, limit := range map[string]func(*ListenConfig){
 		"of all":        func(c *ListenConfig) { c.MaxPeers = 2 },
 		"of one origin": func(c *ListenConfig) { c.MaxPeersPerOrigin = 2 },
@@ -201,7 +201,7 @@ func TestMaxPeers(t *testing.T) {
 }
 
 // A client that must prove its address connects all the same.
-func TestRetry(t *testing.T) {
+func TestI08_Retry(t *testing.T) {
 	a := newAuthority(t)
 	l, err := Listen(a.listenConfig())
 	if err != nil {

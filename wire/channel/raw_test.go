@@ -116,7 +116,7 @@ func TestRawLong(t *testing.T) {
 	wantClosed(t, c, CloseError{Code: CodeProtocol, Remote: true, Reason: "malformed"})
 }
 
-func TestRawTooSlow(t *testing.T) {
+func TestI08_RawTooSlow(t *testing.T) {
 	a := newAuthority(t)
 	cfg := a.listenConfig()
 	cfg.timing = impatient

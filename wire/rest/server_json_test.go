@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestReadJSON(t *testing.T) {
+func TestI04_ReadJSON(t *testing.T) {
 	const max = 40
 	tests := []struct {
 		name, body string
