@@ -119,7 +119,7 @@ func TestMainRunsUntilToldToStop(t *testing.T) {
 	}
 }
 
-func TestI23_EKPolicy(t *testing.T) {
+func TestEKPolicy(t *testing.T) {
 	for text, want := range map[string]EKPolicy{"require": EKRequire, "verify": EKVerify, "record": EKRecord} {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "registrar.toml"), "ek_certificate = \""+text+"\"\n")

@@ -83,7 +83,7 @@ func TestI04_FramesAreWhole(t *testing.T) {
 		b := frame(t, m)
 		for cut := range b {
 			_, err := wire.ReadFrame(bytes.NewReader(b[:cut]))
-			if cut == 0 && err != io.EOF || cut > 0 && err == nil {
+			if cut == 0 && err != io.EOF || cut > 0 && err != io.ErrUnexpectedEOF {
 				t.Errorf("%T cut at %d: %v", m, cut, err)
 			}
 			// The same bytes, announced as the whole message.
@@ -147,9 +147,13 @@ func TestI03_I04_I15_AppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
 		"a nonce of another length": wire.Challenge{Nonce: nonce[1:]},
 		"another version":           wire.Hello{Version: 2},
 		"a label with a line break": func() wire.Message { m := messages[6].(wire.Register); m.Label = "a\nb"; return m }(),
-		"five certificates":         func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = make([][]byte, 5); return m }(),
-		"an empty certificate":      func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = [][]byte{{}}; return m }(),
-		"a token id of no grammar":  func() wire.Message { m := messages[6].(wire.Register); m.TokenID = "0123456789abcde/"; return m }(),
+		"five certificates": func() wire.Message {
+			m := messages[6].(wire.Register)
+			m.EKCertificates = [][]byte{{1}, {2}, {3}, {4}, {5}}
+			return m
+		}(),
+		"an empty certificate":     func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = [][]byte{{}}; return m }(),
+		"a token id of no grammar": func() wire.Message { m := messages[6].(wire.Register); m.TokenID = "0123456789abcde/"; return m }(),
 		"a long certificate": func() wire.Message {
 			m := messages[6].(wire.Register)
 			m.EKCertificates = [][]byte{make([]byte, wire.MaxCertificate+1)}

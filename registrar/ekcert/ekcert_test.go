@@ -14,7 +14,7 @@ import (
 	"quicklime/wire"
 )
 
-func TestCheckCaptured(t *testing.T) {
+func TestI23_CheckCaptured(t *testing.T) {
 	anchors := anchorsOf(t, captured(t, "ca/issuercert.pem"), captured(t, "ca/swtpm-localca-rootca-cert.pem"))
 	nv := captured(t, rsaCapture)
 	for name, at := range map[string]time.Time{

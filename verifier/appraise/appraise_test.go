@@ -392,6 +392,7 @@ func TestI19_I21_Again(t *testing.T) {
 		"not measuring":               {wire.Failure{ID: wire.IMANotMeasuring, Entry: &first}, file, allow(t, "", "/bin/a"), false},
 		"another PCR":                 {wire.Failure{ID: wire.IMAForeignPCR, Entry: &i}, foreign, allow(t, "", "/bin/a"), false},
 		"a violation":                 {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, "", "/bin/a"), false},
+		"a violation, under no path":  {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, `"ima":{"violations":"ignore"}`), false},
 		"a violation, ignored now":    {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, `"ima":{"violations":"ignore"}`, "/bin/a"), true},
 	} {
 		if got := appraise.Again(c.failure, c.entry, c.policy); got != c.want {

@@ -335,7 +335,7 @@ func TestI08_Turn(t *testing.T) {
 // keeps talking puts off nothing. The session has no connection to read from.
 func TestI13_TalkingPutsNothingOff(t *testing.T) {
 	f := newFixture(t, "/bin/a")
-	f.challenge, f.due = &nonce{}, time.Now().Add(-time.Millisecond)
+	f.session.trust, f.challenge, f.due = wire.Trusted, &nonce{}, time.Now().Add(-time.Millisecond)
 	if err := f.step(t.Context()); !errors.Is(err, errSilent) {
 		t.Errorf("an answer is overdue: %v", err)
 	}

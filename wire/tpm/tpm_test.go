@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +91,14 @@ func TestI07_EveryOtherByteOfASignedStructureFails(t *testing.T) {
 			t.Errorf("signature, byte %d: accepted", i)
 		}
 	}
+	rsaKey, rsaAttest, rsaSignature := public(t, "ak_rsa"), capture(t, "quote_rsa_sha256.tpms_attest.bin"), capture(t, "quote_rsa_sha256.tpmt_signature.bin")
+	for i := range rsaSignature {
+		b := bytes.Clone(rsaSignature)
+		b[i] ^= 1
+		if err := rsaKey.VerifySignature(rsaAttest, b); err == nil {
+			t.Errorf("RSA signature, byte %d: accepted", i)
+		}
+	}
 	if err := public(t, "ak_ecc").VerifySignature(attest, signature); !errors.Is(err, tpm.ErrSignature) {
 		t.Errorf("by another key: %v", err)
 	}
@@ -141,6 +150,8 @@ func TestI04_I07_ParseAttestRefuses(t *testing.T) {
 		"a selection of 2":  change(selection+6, 2),
 		"seventeen banks":   change(selection, 0, 0, 0, 17),
 		"two to the 32 − 1": change(selection, 0xff, 0xff, 0xff, 0xff),
+		"all seventeen": slices.Concat(quote[:selection], []byte{0, 0, 0, 17},
+			bytes.Repeat(quote[selection+4:selection+10], 17), quote[selection+10:]),
 	} {
 		if a, err := tpm.ParseAttest(b); !errors.Is(err, tpm.ErrMalformed) {
 			t.Errorf("%s: %+v, %v", name, a, err)
