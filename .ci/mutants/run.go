@@ -145,7 +145,7 @@ func (r runner) try(m mutant) (verdict, output string) {
 		return unclear, err.Error()
 	}
 	out, err := r.test(overlay, "^"+m.test+"$", "-p", "1", "./"+m.pkg)
-	failed := regexp.MustCompile(`(?m)^--- FAIL: ` + m.test + `\b`)
+	failed := regexp.MustCompile(`(?m)^--- FAIL: ` + m.test + `\b|^panic: `) // of any goroutine
 	switch {
 	case err == nil:
 		return survived, ""

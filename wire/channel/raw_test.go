@@ -130,7 +130,7 @@ func TestI08_RawTooSlow(t *testing.T) {
 	if err := c.Send(challenge, []byte("12345")); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := soon(failed); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("raw bytes that never come: %v", err)
 	}
 	wantClosed(t, c, CloseError{Code: CodeProtocol, Remote: true, Reason: "too slow"})
