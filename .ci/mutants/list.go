@@ -18,6 +18,9 @@ import (
 //	+    what takes its place
 //	test verifier/quote TestI15_QuoteCoversExactlyWhatWasAskedFor
 //
+// "never" in its place is the same condition made one that never holds, "always"
+// one that always does.
+//
 // The first line names the invariants and the check. "in", "-" and "+" repeat
 // where two places check the same and both must go. Empty lines separate records;
 // # begins a comment.
@@ -33,6 +36,20 @@ type mutant struct {
 
 // edit is one change of a file.
 type edit struct{ file, old, new string }
+
+// condition matches a condition, or the line of an if or case with it.
+var condition = regexp.MustCompile(`(?m)\A(\s*(?:if |case )?(?:[^;\n]*; )?)(.*?)( \{|:|)$`)
+
+// text is what takes the place of old.
+func (e edit) text() string {
+	switch e.new {
+	case "never":
+		return condition.ReplaceAllString(e.old, "${1}false && (${2})${3}")
+	case "always":
+		return condition.ReplaceAllString(e.old, "${1}true || (${2})${3}")
+	}
+	return e.new
+}
 
 // list is what the records say.
 type list struct {

@@ -104,6 +104,23 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+func TestNeverAndAlways(t *testing.T) {
+	for old, want := range map[string]string{
+		"n > max":                      "false && (n > max)",
+		"\tif a || b {\n\t\treturn":    "\tif false && (a || b) {\n\t\treturn",
+		"case !ok:":                    "case false && (!ok):",
+		"if err := f(x); err != nil {": "if err := f(x); false && (err != nil) {",
+		"a := f(); !a":                 "a := f(); false && (!a)",
+	} {
+		if got := (edit{old: old, new: "never"}).text(); got != want {
+			t.Errorf("never %q is %q", old, got)
+		}
+		if got := (edit{old: old, new: "always"}).text(); got != strings.Replace(want, "false &&", "true ||", 1) {
+			t.Errorf("always %q is %q", old, got)
+		}
+	}
+}
+
 // A module of one check, on which each thing happens that may become of a mutant.
 func TestRunnerTellsWhatBecameOfAMutant(t *testing.T) {
 	dir := t.TempDir()
@@ -126,7 +143,7 @@ func TestRunnerTellsWhatBecameOfAMutant(t *testing.T) {
 	}
 	for want, m := range map[string]mutant{
 		killed:   of("n < 10", "true"),
-		survived: of("n < 10", "n < 9"),
+		survived: of("n < 10", "n < 9 || n == 9"),
 		unbuilt:  of("n < 10", "m"),
 		hung:     of("return n < 10", "for { n++ }"),
 		unclear:  of("n < 11", "true"),

@@ -185,7 +185,7 @@ func (m mutant) overlay(root, dir string) (string, error) {
 		if n := strings.Count(text, e.old); n != 1 {
 			return "", fmt.Errorf("%s: %s has %d times, want once:\n%s", m.at, e.file, n, e.old)
 		}
-		changed[e.file] = strings.Replace(text, e.old, e.new, 1)
+		changed[e.file] = strings.Replace(text, e.old, e.text(), 1)
 	}
 	replace := map[string]string{}
 	for file, text := range changed {

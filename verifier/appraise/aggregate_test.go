@@ -90,11 +90,3 @@ func TestI19_I26_ClearedEntries(t *testing.T) {
 	_, o = m.appraise(st, 0, p)
 	want(t, o, true, wire.IMANotMeasuring)
 }
-
-// I26: entries that extend nothing leave PCR 10 at its reset value.
-func TestI26_EntriesThatExtendNothing(t *testing.T) {
-	m := newMachine(t)
-	m.PCR = ima.NewState(pcr.SHA256)
-	_, o := m.appraise(m.Standing(), 0, allow(t, "", "/bin/a"))
-	want(t, o, false, wire.IMAMismatch)
-}
