@@ -240,6 +240,20 @@ func TestI07_AKThatIsNotRestrictedIsRefused(t *testing.T) {
 	}
 }
 
+// I13: a part of an exporter would bind to as many connections as share it.
+func TestI13_ExporterIsWhole(t *testing.T) {
+	k := softtpm.New(t)
+	b := seal(t, k)
+	for _, part := range [][]byte{nil, exporter[:31], append(bytes.Clone(exporter), 0)} {
+		if _, err := envelope.Seal(payload, k.Public, part, k.Quoter(values(t))); err == nil {
+			t.Errorf("sealed for an exporter of %d bytes", len(part))
+		}
+		if _, err := envelope.Open(b, k.Public, agentID, part); !errors.Is(err, envelope.ErrInvalid) {
+			t.Errorf("opened with an exporter of %d bytes: %v", len(part), err)
+		}
+	}
+}
+
 func TestI04_OversizeEnvelopeIsRefused(t *testing.T) {
 	k := softtpm.New(t)
 	if _, err := envelope.Open(make([]byte, wire.MaxEnvelope+1), k.Public, agentID, exporter); !errors.Is(err, envelope.ErrInvalid) || !strings.Contains(err.Error(), "limit is") {

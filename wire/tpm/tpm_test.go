@@ -258,6 +258,20 @@ func TestI01_OnePointHasOneEncoding(t *testing.T) {
 	}
 }
 
+// I01: a curve that nobody knows has no points to check.
+func TestI01_OnlyKnownCurves(t *testing.T) {
+	area := public(t, "ak_ecc").Area()
+	parms, err := area.Parameters.ECCDetail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parms.CurveID = tpm2.TPMECCBNP256
+	area.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, parms)
+	if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
+		t.Error(err)
+	}
+}
+
 // I01: an RSA key is as long as TPMs make them.
 func TestI01_RSAKeyHasAKnownLength(t *testing.T) {
 	area := public(t, "ek_rsa2048").Area()
