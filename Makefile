@@ -9,7 +9,7 @@ COMMANDS := $(patsubst %/,./%,$(sort $(dir $(wildcard agent/cmd/*/main.go regist
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X quicklime/wire/daemon.Version=$(VERSION)"
 BUILD += $(if $(shell git describe --always 2>/dev/null),,-buildvcs=false)
 
-.PHONY: help build demo test check bench bench-all fuzz deps clean
+.PHONY: help build demo test check mutants bench bench-all fuzz deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -27,7 +27,11 @@ test: ## install what the tests need and run them with the race detector
 	$(GO) test -race ./...
 
 check: ## gofmt, vet, staticcheck, go.mod, the rules about imports
-	@.ci/run format vet staticcheck modules imports
+	@.ci/run format vet staticcheck modules imports checks
+
+mutants: ## take each check out and see its test fail; ONLY=I17: those of one invariant, file or test
+	@.ci/deps test
+	$(GO) run ./.ci/mutants -only '$(ONLY)'
 
 bench: ## what the project promises about speed, against limits in the same run
 	@.ci/deps demo

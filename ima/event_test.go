@@ -12,7 +12,7 @@ import (
 	"quicklime/wire/pcr"
 )
 
-func TestEventRefuses(t *testing.T) {
+func TestI17_I24_EventRefuses(t *testing.T) {
 	field := func(s string) string {
 		return string([]byte{byte(len(s)), byte(len(s) >> 8), 0, 0}) + s
 	}

@@ -83,7 +83,7 @@ var lists = []struct {
 	{"reboot-2", 15, []pcr.Bank{pcr.SHA1, pcr.SHA256}},
 }
 
-func TestReplayOfCapturesReachesTheirPCR(t *testing.T) {
+func TestI16_ReplayOfCapturesReachesTheirPCR(t *testing.T) {
 	for _, l := range lists {
 		list := readList(t, l.name)
 		for _, bank := range l.banks {
@@ -133,7 +133,7 @@ func TestResumeAtEveryEntryReachesTheSamePCR(t *testing.T) {
 	}
 }
 
-func TestEveryCutInsideAnEntryIsShort(t *testing.T) {
+func TestI04_EveryCutInsideAnEntryIsShort(t *testing.T) {
 	for _, name := range []string{"direct-6.1-ima-ng", "direct-6.1-ima-sig"} {
 		list := readList(t, name)
 		ends := map[int]bool{0: true}

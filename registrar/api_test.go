@@ -68,7 +68,7 @@ func status(t *testing.T, c *http.Client, method, url string) int {
 	return res.StatusCode
 }
 
-func TestAPIRefuses(t *testing.T) {
+func TestI03_APIRefuses(t *testing.T) {
 	in := newInstallation(t)
 	zeros := strings.Repeat("0", 64)
 	for name, c := range map[string]struct {

@@ -123,7 +123,7 @@ func TestI11_ClearedTPMIsNotLetInAgain(t *testing.T) {
 	in.refuses(m, token, wire.RefusedToken)
 }
 
-func TestEndorsement(t *testing.T) {
+func TestI23_Endorsement(t *testing.T) {
 	m, foreign := newMachine(t), newMachine(t)
 	in := newInstallation(t, m)
 

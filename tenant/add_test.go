@@ -52,7 +52,7 @@ func TestAgentAddSaysThatOtherKeysWereOffered(t *testing.T) {
 
 // The EK of a TPM that nobody vouches for enrols only if the operator names it
 // (I23), and nothing that the registrar says is believed unchecked (I11).
-func TestI23_AgentAddRefuses(t *testing.T) {
+func TestI11_I23_AgentAddRefuses(t *testing.T) {
 	good := machine(t, "web-1")
 	other := machine(t, "web-2")
 	untrusted := good

@@ -198,7 +198,7 @@ func TestAgentRebindTellsOfStandingFailures(t *testing.T) {
 	}
 }
 
-func TestAgentRebindRefuses(t *testing.T) {
+func TestI11_AgentRebindRefuses(t *testing.T) {
 	good := offer(t, machine(t, "web-1"))
 	wrong := good
 	wrong.Offered = &rest.Offered{AKPublic: good.Transport, Transport: good.Transport}
@@ -225,7 +225,7 @@ func TestAgentRebindRefuses(t *testing.T) {
 }
 
 // The registrar may not slip other keys in between the question and the rebind.
-func TestAgentRebindSeesWhatTheRegistrarAccepted(t *testing.T) {
+func TestI11_AgentRebindSeesWhatTheRegistrarAccepted(t *testing.T) {
 	f := start(t)
 	m := offer(t, machine(t, "web-1"))
 	p := &program{configDir: f.dir}

@@ -78,12 +78,12 @@ func TestExample(t *testing.T) {
 	}
 }
 
-func TestEveryCutFails(t *testing.T) {
+func TestI04_FramesAreWhole(t *testing.T) {
 	for _, m := range messages {
 		b := frame(t, m)
 		for cut := range b {
 			_, err := wire.ReadFrame(bytes.NewReader(b[:cut]))
-			if cut == 0 && err != io.EOF || cut > 0 && err == nil {
+			if cut == 0 && err != io.EOF || cut > 0 && err != io.ErrUnexpectedEOF {
 				t.Errorf("%T cut at %d: %v", m, cut, err)
 			}
 			// The same bytes, announced as the whole message.
@@ -98,7 +98,7 @@ func TestEveryCutFails(t *testing.T) {
 	}
 }
 
-func TestReadFrameRefusesOtherEncodings(t *testing.T) {
+func TestI03_I04_ReadFrameRefusesOtherEncodings(t *testing.T) {
 	challenge := "a2015820" + strings.Repeat("11", 32) + "02191388"
 	for name, c := range map[string]string{
 		"an unknown type":         "ff" + challenge,
@@ -142,13 +142,29 @@ func TestI04_OversizeFrameIsRefusedUnread(t *testing.T) {
 	}
 }
 
-func TestAppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
+func TestI03_I04_I15_AppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
 	for name, m := range map[string]wire.Message{
-		"a nonce of another length":   wire.Challenge{Nonce: nonce[1:]},
-		"another version":             wire.Hello{Version: 2},
-		"a label with a line break":   func() wire.Message { m := messages[6].(wire.Register); m.Label = "a\nb"; return m }(),
-		"five certificates":           func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = make([][]byte, 5); return m }(),
-		"an empty certificate":        func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = [][]byte{{}}; return m }(),
+		"a nonce of another length": wire.Challenge{Nonce: nonce[1:]},
+		"another version":           wire.Hello{Version: 2},
+		"a label with a line break": func() wire.Message { m := messages[6].(wire.Register); m.Label = "a\nb"; return m }(),
+		"five certificates": func() wire.Message {
+			m := messages[6].(wire.Register)
+			m.EKCertificates = [][]byte{{1}, {2}, {3}, {4}, {5}}
+			return m
+		}(),
+		"an empty certificate":     func() wire.Message { m := messages[6].(wire.Register); m.EKCertificates = [][]byte{{}}; return m }(),
+		"a token id of no grammar": func() wire.Message { m := messages[6].(wire.Register); m.TokenID = "0123456789abcde/"; return m }(),
+		"a long certificate": func() wire.Message {
+			m := messages[6].(wire.Register)
+			m.EKCertificates = [][]byte{make([]byte, wire.MaxCertificate+1)}
+			return m
+		}(),
+		"a long EK": func() wire.Message {
+			m := messages[6].(wire.Register)
+			m.EKPublic = make([]byte, wire.MaxPublic+1)
+			return m
+		}(),
+		"more values than PCRs":       wire.Evidence{Envelope: []byte{1}, PCRs: make([][]byte, 97)},
 		"a list over its limit":       wire.Evidence{Envelope: []byte{1}, IMA: wire.Span{Bytes: wire.MaxList + 1}},
 		"a boot log over its limit":   wire.Evidence{Envelope: []byte{1}, Boot: wire.MaxBootLog + 1},
 		"more entries than bytes":     wire.Evidence{Envelope: []byte{1}, IMA: wire.Span{Count: 2, Bytes: 1}},
@@ -193,6 +209,27 @@ func TestI03_Grammars(t *testing.T) {
 	} {
 		if c.is(c.s) != c.valid {
 			t.Errorf("%q: valid is %v", c.s, !c.valid)
+		}
+	}
+}
+
+func TestI03_Printable(t *testing.T) {
+	for s, want := range map[string]bool{"": true, "web-1 ü": true, "a\nb": false, "\x1b[2J": false, "\u202e": false, "\xff": false, "12345678": true, "123456789": false} {
+		if got := wire.Printable(s, 8); got != want {
+			t.Errorf("%q: %v", s, got)
+		}
+	}
+}
+
+// I13: half a nonce is half as hard to guess.
+func TestI13_NoncesAreWhole(t *testing.T) {
+	welcome, verdict, challenge := messages[1].(wire.Welcome), messages[3].(wire.Verdict), messages[4].(wire.Challenge)
+	for _, n := range [][]byte{nil, nonce[1:], append(bytes.Clone(nonce), 0)} {
+		welcome.Nonce, verdict.Nonce, challenge.Nonce = n, n, n
+		for _, m := range []wire.Message{welcome, verdict, challenge} {
+			if err := m.Check(); !errors.Is(err, wire.ErrMalformed) {
+				t.Errorf("%T with a nonce of %d bytes: %v", m, len(n), err)
+			}
 		}
 	}
 }

@@ -267,7 +267,7 @@ func TestMalformedBytesEndTheListAndAreShown(t *testing.T) {
 }
 
 func TestI24_StrangeNamesNeverStopTheAgent(t *testing.T) {
-	names := []string{"/\xff\xfe", "/a\nb", "/\x1b[2J", "/" + string(bytes.Repeat([]byte{0xc3}, 4095)), "", "\x00\x00"}
+	names := []string{"", "/\xff\xfe", "/a\nb", "/\x1b[2J", "/" + string(bytes.Repeat([]byte{0xc3}, 4095)), "", "\x00\x00"}
 	var list []byte
 	for _, name := range names {
 		list = ima.NewFileEntry(pcr.SHA256, make([]byte, 32), name).AppendTo(list)

@@ -108,7 +108,7 @@ type opener struct{ *tpmdev.Device }
 
 func (opener) ActivateCredential(_, _ []byte) ([]byte, error) { return make([]byte, 32), nil }
 
-func TestRegisterAsAnother(t *testing.T) {
+func TestI11_RegisterAsAnother(t *testing.T) {
 	credential := wire.Credential{Object: []byte{1}, Secret: []byte{1}}
 	stranger := wire.Registered{ID: strings.Repeat("0", 64), Outcome: wire.OutcomeNew}
 	_, err := registration.Register(t.Context(), opener{newTPM(t)}, registrar(t, answers(credential, stranger)), registration.Machine{})

@@ -26,7 +26,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-func TestVerifyRefuses(t *testing.T) {
+func TestI11_VerifyRefuses(t *testing.T) {
 	m := credentialtest.New(t)
 	for name, hmac := range map[string]func(r, c []byte) []byte{
 		"another secret":      func(r, c []byte) []byte { return wire.RegisterProof(bytes.Repeat([]byte{8}, 32), r, c, m.Exporter) },

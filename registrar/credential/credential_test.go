@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesCertification(t *testing.T) {
+func TestI11_CheckRefusesCertification(t *testing.T) {
 	m := credentialtest.New(t)
 	for name, change := range map[string]func(*credentialtest.Certification){
 		"not made by a TPM":             func(c *credentialtest.Certification) { c.Magic++ },
@@ -60,7 +60,7 @@ func TestCheckRefusesCertification(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesQuote(t *testing.T) {
+func TestI11_CheckRefusesQuote(t *testing.T) {
 	m := credentialtest.New(t)
 	c := m.Certify()
 	c.Type, c.Name, c.QualifiedName, c.Tail = 0x8018, nil, nil, []byte{0, 0} // no PCRs, no digest
@@ -69,7 +69,7 @@ func TestCheckRefusesQuote(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesKeys(t *testing.T) {
+func TestI11_CheckRefusesKeys(t *testing.T) {
 	honest := credentialtest.New(t)
 	for name, c := range map[string]struct {
 		want   error
@@ -138,7 +138,7 @@ func p384(t testing.TB) tpm.Public {
 	return credentialtest.Public(t, area)
 }
 
-func TestCheckRefusesMessage(t *testing.T) {
+func TestI11_CheckRefusesMessage(t *testing.T) {
 	m, other := credentialtest.New(t), credentialtest.New(t)
 	for name, c := range map[string]struct {
 		want   error
@@ -190,7 +190,7 @@ func TestCheckRefusesEveryCut(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesConnection(t *testing.T) {
+func TestI11_CheckRefusesConnection(t *testing.T) {
 	m := credentialtest.New(t)
 	r := m.Register(t, m.Certify())
 	if _, err := credential.Check(r, [32]byte{}, m.Exporter); !errors.Is(err, credential.ErrKeys) || !strings.Contains(err.Error(), "key of the connection") {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAnchors(t *testing.T) {
+func TestI23_Anchors(t *testing.T) {
 	issuer, root := captured(t, "ca/issuercert.pem"), captured(t, "ca/swtpm-localca-rootca-cert.pem")
 	for name, c := range map[string]struct {
 		file []byte

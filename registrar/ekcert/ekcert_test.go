@@ -14,7 +14,7 @@ import (
 	"quicklime/wire"
 )
 
-func TestCheckCaptured(t *testing.T) {
+func TestI23_CheckCaptured(t *testing.T) {
 	anchors := anchorsOf(t, captured(t, "ca/issuercert.pem"), captured(t, "ca/swtpm-localca-rootca-cert.pem"))
 	nv := captured(t, rsaCapture)
 	for name, at := range map[string]time.Time{
@@ -34,7 +34,7 @@ func TestCheckCaptured(t *testing.T) {
 	}
 }
 
-func TestCheckAnchors(t *testing.T) {
+func TestI23_CheckAnchors(t *testing.T) {
 	nv, ek := captured(t, rsaCapture), capturedEK(t)
 	for name, a := range map[string]Anchors{
 		"none":          {},
@@ -57,7 +57,7 @@ func namesake(t *testing.T) []byte {
 	return v.certify(t, caTemplate("swtpm-localca"), v.key.Public(), nil).Raw
 }
 
-func TestCheckIntermediateOfTheAgent(t *testing.T) {
+func TestI23_CheckIntermediateOfTheAgent(t *testing.T) {
 	v := newVendor(t)
 	middle := &vendor{key: newKey(t), ek: newKey(t)}
 	middle.ca = v.certify(t, caTemplate("middle"), middle.key.Public(), v.ca)
@@ -70,7 +70,7 @@ func TestCheckIntermediateOfTheAgent(t *testing.T) {
 	}
 }
 
-func TestCheckFindsTheEKs(t *testing.T) {
+func TestI23_CheckFindsTheEKs(t *testing.T) {
 	anchors := anchorsOf(t, captured(t, "ca/issuercert.pem"))
 	rsa, ecc := captured(t, rsaCapture), captured(t, "direct-6.1-ima-ng/ek_ecc384_cert_from_nv.der")
 	e, err := Check([][]byte{ecc, {0x30}, rsa}, capturedEK(t), anchors, captureTime)
@@ -98,7 +98,7 @@ func TestParseCapturedECC(t *testing.T) {
 	}
 }
 
-func TestParseEveryCut(t *testing.T) {
+func TestI04_ParseEveryCut(t *testing.T) {
 	for _, name := range []string{rsaCapture, "direct-6.1-ima-ng/ek_ecc384_cert_from_nv.der"} {
 		nv := captured(t, name)
 		for n := range nv {
@@ -109,7 +109,7 @@ func TestParseEveryCut(t *testing.T) {
 	}
 }
 
-func TestParsePadding(t *testing.T) {
+func TestI04_ParsePadding(t *testing.T) {
 	nv := captured(t, rsaCapture)
 	zeros, ones := make([]byte, 100), bytes.Repeat([]byte{0xff}, 7)
 	for _, pad := range [][]byte{nil, zeros, ones} {
@@ -130,7 +130,7 @@ func TestParsePadding(t *testing.T) {
 	}
 }
 
-func TestProfile(t *testing.T) {
+func TestI23_Profile(t *testing.T) {
 	v := newVendor(t)
 	anchors := anchorsOf(t, v.ca.Raw)
 	if e, err := Check([][]byte{v.endorse(t, nil)}, v.ek.Public(), anchors, now); err != nil || e.Vendor() != "id:49465800" {

@@ -14,7 +14,7 @@ import (
 	"quicklime/wire/rest"
 )
 
-func TestAcceptKeys(t *testing.T) {
+func TestI11_AcceptKeys(t *testing.T) {
 	s, m := open(t), credentialtest.New(t)
 	id := m.EK.AgentID()
 	s.register(t, m, s.token(t, ""), wire.OutcomeNew)
@@ -99,7 +99,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func TestI10_UnreadableRowsHideNothing(t *testing.T) {
+func TestI10_I11_UnreadableRowsHideNothing(t *testing.T) {
 	s := open(t)
 	good := credentialtest.New(t)
 	s.register(t, good, s.token(t, ""), wire.OutcomeNew)
@@ -177,7 +177,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-func TestDeleteToken(t *testing.T) {
+func TestI23_DeleteToken(t *testing.T) {
 	s, m := open(t), credentialtest.New(t)
 	used, unused, other := s.token(t, ""), s.token(t, ""), s.token(t, "")
 	s.register(t, m, used, wire.OutcomeNew)

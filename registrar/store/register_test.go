@@ -116,7 +116,7 @@ func TestI11_OtherKeysAreNotInForce(t *testing.T) {
 	}
 }
 
-func TestRegisterOtherKeysRepeated(t *testing.T) {
+func TestI11_RegisterOtherKeysRepeated(t *testing.T) {
 	s, m, other := open(t), credentialtest.New(t), credentialtest.New(t)
 	s.register(t, m, s.token(t, ""), wire.OutcomeNew)
 	s.register(t, other, s.token(t, ""), wire.OutcomeNew)
@@ -154,7 +154,7 @@ func TestRegisterAfterDelete(t *testing.T) {
 	}
 }
 
-func TestOneTokenOneMachine(t *testing.T) {
+func TestI23_OneTokenOneMachine(t *testing.T) {
 	s := open(t)
 	tok := s.token(t, "")
 	const machines = 8

@@ -16,7 +16,7 @@ func sha(s string) string {
 	return hex.EncodeToString(h[:])
 }
 
-func TestRefusals(t *testing.T) {
+func TestI03_I06_Refusals(t *testing.T) {
 	good := enrolment(t)
 	with := func(change func(*rest.Enrolment)) rest.Enrolment {
 		e := good

@@ -102,7 +102,7 @@ func TestGoodListThenGrowth(t *testing.T) {
 	}
 }
 
-func TestFilesAgainstThePolicy(t *testing.T) {
+func TestI24_FilesAgainstThePolicy(t *testing.T) {
 	m := newMachine(t)
 	m.File("/bin/a", bad)
 	m.File("/bin/new", bad)
@@ -239,7 +239,7 @@ func buffer(data []byte) []byte {
 	return append(append(data, byte(len(third)), 0, 0, 0), third...)
 }
 
-func TestListThatDoesNotFitTheQuote(t *testing.T) {
+func TestI16_ListThatDoesNotFitTheQuote(t *testing.T) {
 	p := allow(t, "", "/bin/a", "/bin/b", "/bin/c")
 	for name, change := range map[string]func(machine){
 		"an entry missing":     func(m machine) { m.List = slices.Delete(m.List, 1, 2) },
@@ -319,7 +319,7 @@ func TestListFromAnotherPointIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestI07_WhatProvesNothingIsRejected(t *testing.T) {
+func TestI07_I15_WhatProvesNothingIsRejected(t *testing.T) {
 	m := newMachine(t)
 	ev, _ := m.Evidence(0)
 	stranger := newMachine(t).Standing()
@@ -351,7 +351,7 @@ func TestI07_WhatProvesNothingIsRejected(t *testing.T) {
 	}
 }
 
-func TestWhatIsShownIsBounded(t *testing.T) {
+func TestI04_WhatIsShownIsBounded(t *testing.T) {
 	m := newMachine(t)
 	long := ima.NewFileEntry(pcr.SHA256, bytes.Repeat([]byte{1}, 32), strings.Repeat("/\xff", 20_000))
 	m.Measure(long)
@@ -367,7 +367,7 @@ func TestWhatIsShownIsBounded(t *testing.T) {
 	}
 }
 
-func TestAgain(t *testing.T) {
+func TestI19_I21_Again(t *testing.T) {
 	i, first := uint64(7), uint64(0)
 	file := ima.NewFileEntry(pcr.SHA256, good, "/bin/a")
 	aggregate := ima.NewFileEntry(pcr.SHA256, good, ima.BootAggregate)
@@ -392,6 +392,7 @@ func TestAgain(t *testing.T) {
 		"not measuring":               {wire.Failure{ID: wire.IMANotMeasuring, Entry: &first}, file, allow(t, "", "/bin/a"), false},
 		"another PCR":                 {wire.Failure{ID: wire.IMAForeignPCR, Entry: &i}, foreign, allow(t, "", "/bin/a"), false},
 		"a violation":                 {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, "", "/bin/a"), false},
+		"a violation, under no path":  {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, `"ima":{"violations":"ignore"}`), false},
 		"a violation, ignored now":    {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, `"ima":{"violations":"ignore"}`, "/bin/a"), true},
 	} {
 		if got := appraise.Again(c.failure, c.entry, c.policy); got != c.want {

@@ -37,7 +37,7 @@ func TestI14_Step(t *testing.T) {
 	}
 }
 
-func TestIDsDiffer(t *testing.T) {
+func TestI14_IDsDiffer(t *testing.T) {
 	seen := map[[32]byte]string{}
 	other := at(1, 2, 3)
 	other.AKName = []byte("other")

@@ -36,7 +36,7 @@ func replay(t *testing.T, from ima.State, list []byte) ima.Replayed {
 	return r
 }
 
-func TestCertify(t *testing.T) {
+func TestI15_I16_Certify(t *testing.T) {
 	m := verifiertest.New(t)
 	m.File("/bin/a", pcr.SHA256.Sum(nil))
 	q, list := quoted(t, m)

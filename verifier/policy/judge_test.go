@@ -21,7 +21,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-func TestJudgeFile(t *testing.T) {
+func TestI24_JudgeFile(t *testing.T) {
 	p := mustParse(t, around(strings.NewReplacer("$40", hex40, "$64", hex64, "$96", hex96, "$128", hex128).Replace(`
 		"digests": {"/bin/a": ["$64", "$40"], "/bin/b": ["$96", "$128"], "/bin/none": [], "/tmp/listed": ["$64"], "/opt/my app/x": ["$64"], "/opt/my_app/x": ["$40"]},
 		"excludes": ["^/tmp/.*", "/home/.*\\.log"]`)))

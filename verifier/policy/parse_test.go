@@ -105,7 +105,7 @@ func TestI21_EmptyPolicyIsNotEvaluated(t *testing.T) {
 // around makes a policy with one more member than it needs.
 func around(member string) string { return `{"meta": {"version": 1}, ` + member + `}` }
 
-func TestParseRefuses(t *testing.T) {
+func TestI24_ParseRefuses(t *testing.T) {
 	deep := strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth)
 	long := strings.Repeat("x", 1000)
 	for _, test := range []struct{ name, text, want string }{

@@ -63,6 +63,20 @@ func TestI07_OnlyALiveNonceCounts(t *testing.T) {
 	}
 }
 
+// I07: where no nonce lives, none is the right one.
+func TestI07_NoNonceIsNeverLive(t *testing.T) {
+	if _, err := quote.Verify(envelope.Opened{}, nil, selection, digests); !errors.Is(err, quote.ErrNonce) {
+		t.Error(err)
+	}
+}
+
+// I15: a quote that covers nothing, and was asked for nothing, shows nothing.
+func TestI15_AQuoteOfNothingIsNone(t *testing.T) {
+	if _, err := quote.Verify(opened(t, nil, nil), nonce, nil, nil); !errors.Is(err, quote.ErrSelection) {
+		t.Error(err)
+	}
+}
+
 func TestI15_QuoteCoversExactlyWhatWasAskedFor(t *testing.T) {
 	o := opened(t, selection, digests)
 	for name, s := range map[string]pcr.Selection{
@@ -79,7 +93,7 @@ func TestI15_QuoteCoversExactlyWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestVerifyRefusesOtherValues(t *testing.T) {
+func TestI15_VerifyRefusesOtherValues(t *testing.T) {
 	o := opened(t, selection, digests)
 	for name, d := range map[string][][]byte{
 		"one changed":      {digests[0], bytes.Repeat([]byte{3}, 32)},

@@ -232,7 +232,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-func TestParkedUntilEnrolled(t *testing.T) {
+func TestI06_I22_ParkedUntilEnrolled(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
 	a.dial(a.AK.Counters, pcr.SHA256)
@@ -259,7 +259,7 @@ func TestParkedUntilEnrolled(t *testing.T) {
 	}
 }
 
-func TestChallenge(t *testing.T) {
+func TestI13_Challenge(t *testing.T) {
 	v := newVerifier(t, eager)
 	a := v.agent()
 	a.enrol(pcr.SHA256, "")
@@ -369,7 +369,7 @@ func TestMismatchIsRecordedAndTheSessionGoesOn(t *testing.T) {
 
 // A machine whose list is shorter than what it proved in the same boot is asked
 // once, and then that is the verdict.
-func TestListThatLostEntries(t *testing.T) {
+func TestI16_ListThatLostEntries(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
 	a.enrol(pcr.SHA256, "")

@@ -161,9 +161,37 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 	}
 }
 
+// I14, I22: evidence that newer evidence of another session overtook is no rollback;
+// what is overtaken again and again is.
+func TestI14_I22_OvertakenEvidenceIsNoRollback(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	f.own.issued = mustNow(f).Add(-time.Second)
+	older, _ := f.machine.Evidence(0)
+	ev, b, r := f.began()
+	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	for i := range maxTries + 1 {
+		b, err := f.begin(t.Context(), older)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if accepted, err := f.settle(t.Context(), older, b, received{}); accepted || err != nil {
+			t.Fatal(accepted, err)
+		}
+		want := 0
+		if i == maxTries {
+			want = 1
+		}
+		if got := f.trust(); got.FailureCount != want {
+			t.Errorf("overtaken %d times: %d failures", i+1, got.FailureCount)
+		}
+	}
+}
+
 // What was judged by an old policy is judged by the one in force before new
 // evidence is.
-func TestNewEvidenceAfterAPolicyChange(t *testing.T) {
+func TestI22_NewEvidenceAfterAPolicyChange(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	f.own.issued = mustNow(f)
 	ev, b, r := f.began()
@@ -183,7 +211,7 @@ func TestNewEvidenceAfterAPolicyChange(t *testing.T) {
 }
 
 // A reboot, and a policy taken away and given back, launder nothing.
-func TestPastFailuresStay(t *testing.T) {
+func TestI14_PastFailuresStay(t *testing.T) {
 	f := newFixture(t, "/bin/b")
 	f.own.issued = mustNow(f)
 	commit := func() {
@@ -268,7 +296,7 @@ func mustNow(f *fixture) time.Time {
 
 // The next challenge comes at most C after the nonce that was answered, however
 // long the answer took: trust dated from there lasts until the next answer.
-func TestNextChallengeIsCountedFromTheNonce(t *testing.T) {
+func TestI13_NextChallengeIsCountedFromTheNonce(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	issued := time.Now().Add(-time.Hour)
 	for range 100 {
@@ -281,7 +309,7 @@ func TestNextChallengeIsCountedFromTheNonce(t *testing.T) {
 
 // An agent that owes an answer has the whole time for it after evidence that kept
 // the verifier busy; one that owes none gets none.
-func TestTimeForAnAnswerBeginsAgain(t *testing.T) {
+func TestI13_TimeForAnAnswerBeginsAgain(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	past := time.Now().Add(-time.Second)
 	f.due = past
@@ -303,7 +331,7 @@ func TestTimeForAnAnswerBeginsAgain(t *testing.T) {
 }
 
 // A list that is read past waits for no room.
-func TestTurn(t *testing.T) {
+func TestI08_Turn(t *testing.T) {
 	f := newFixture(t, "/bin/a")
 	f.own.issued = mustNow(f)
 	ev, b, r := f.began()
@@ -335,7 +363,7 @@ func TestTurn(t *testing.T) {
 // keeps talking puts off nothing. The session has no connection to read from.
 func TestI13_TalkingPutsNothingOff(t *testing.T) {
 	f := newFixture(t, "/bin/a")
-	f.challenge, f.due = &nonce{}, time.Now().Add(-time.Millisecond)
+	f.session.trust, f.challenge, f.due = wire.Trusted, &nonce{}, time.Now().Add(-time.Millisecond)
 	if err := f.step(t.Context()); !errors.Is(err, errSilent) {
 		t.Errorf("an answer is overdue: %v", err)
 	}

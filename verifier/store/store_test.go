@@ -157,7 +157,7 @@ func trust(t testing.TB, s *store.Store) rest.Agent {
 	return a
 }
 
-func TestAgentThroughItsStates(t *testing.T) {
+func TestI07_I22_AgentThroughItsStates(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
 	p := addPolicy(t, s, "web", "/bin/a")
@@ -341,7 +341,7 @@ func TestI22_DeleteAndEnrolAgain(t *testing.T) {
 	}
 }
 
-func TestEnrolmentIsUnique(t *testing.T) {
+func TestI06_I11_EnrolmentIsUnique(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
 	transport := softtpm.NewTransport(t)
@@ -356,6 +356,11 @@ func TestEnrolmentIsUnique(t *testing.T) {
 	other.ID = hex.EncodeToString(bytes.Repeat([]byte{2}, 32))
 	if err := s.Enrol(t.Context(), other); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("another agent with the same transport key: %v", err)
+	}
+	twice := e
+	twice.Transport = softtpm.NewTransport(t).Public.Bytes()
+	if err := s.Enrol(t.Context(), twice); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("the same agent with another transport key: %v", err)
 	}
 	other.Transport, other.Policy = softtpm.NewTransport(t).Public.Bytes(), "none"
 	if err := s.Enrol(t.Context(), other); !errors.Is(err, store.ErrNotFound) {
@@ -397,7 +402,7 @@ func TestListIsKept(t *testing.T) {
 	}
 }
 
-func TestRejudge(t *testing.T) {
+func TestI22_Rejudge(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
 	p := addPolicy(t, s, "web", "/bin/a")
@@ -455,7 +460,7 @@ func TestRejudge(t *testing.T) {
 }
 
 // Failures of an earlier boot keep their entry, so that they can be judged again.
-func TestPastFailures(t *testing.T) {
+func TestI14_PastFailures(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
 	p := addPolicy(t, s, "web", "/bin/a")
@@ -667,7 +672,7 @@ func BenchmarkAddEntries(b *testing.B) {
 
 // What an operator has cleared stays cleared, and what is beyond the limit of what
 // is kept is not forgotten: by a reboot, a policy change, or both.
-func TestFailuresBeyondTheLimit(t *testing.T) {
+func TestI14_FailuresBeyondTheLimit(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
 	p := addPolicy(t, s, "web", "/bin/a")
@@ -774,7 +779,7 @@ func TestI07_ClockSetBack(t *testing.T) {
 
 // What says that the list is not of this boot cannot be cleared away; and after
 // evidence that fails as a whole, clearing brings back no trust that is older.
-func TestClearIsNoTrust(t *testing.T) {
+func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
 	p := addPolicy(t, s, "web", "/bin/a")

@@ -9,7 +9,7 @@ import (
 
 func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 
-func TestGateBoundsHandshakes(t *testing.T) {
+func TestI08_GateBoundsHandshakes(t *testing.T) {
 	g := newGate(ListenConfig{MaxPeers: 10_000})
 	loud, quiet := origin(udpAddr("192.0.2.1:1000")), udpAddr("192.0.2.2:1000")
 	var tickets []*ticket
@@ -37,7 +37,7 @@ func TestGateBoundsHandshakes(t *testing.T) {
 	}
 }
 
-func TestGateBoundsAll(t *testing.T) {
+func TestI08_GateBoundsAll(t *testing.T) {
 	g := newGate(ListenConfig{MaxPeers: 1})
 	var tickets []*ticket
 	for i := range maxHandshakes {
@@ -78,7 +78,7 @@ func TestGateBoundsAll(t *testing.T) {
 	wantEmpty(t, g)
 }
 
-func TestGateBoundsPeersOfOneOrigin(t *testing.T) {
+func TestI08_GateBoundsPeersOfOneOrigin(t *testing.T) {
 	g := newGate(ListenConfig{MaxPeers: 10, MaxPeersPerOrigin: 2})
 	loud, quiet := origin(udpAddr("[2001:db8::1]:1")), origin(udpAddr("[2001:db8:0:1::1]:1"))
 	enter := func(from netip.Prefix) *ticket {

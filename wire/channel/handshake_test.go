@@ -70,7 +70,7 @@ func TestServerIsPinned(t *testing.T) {
 	}
 }
 
-func TestClientIsOneP256Key(t *testing.T) {
+func TestI01_ClientIsOneP256Key(t *testing.T) {
 	a := newAuthority(t)
 	addr, _ := start(t, a.listenConfig(), echo)
 	tests := []struct {

@@ -116,7 +116,7 @@ func TestRawLong(t *testing.T) {
 	wantClosed(t, c, CloseError{Code: CodeProtocol, Remote: true, Reason: "malformed"})
 }
 
-func TestRawTooSlow(t *testing.T) {
+func TestI08_RawTooSlow(t *testing.T) {
 	a := newAuthority(t)
 	cfg := a.listenConfig()
 	cfg.timing = impatient
@@ -130,7 +130,7 @@ func TestRawTooSlow(t *testing.T) {
 	if err := c.Send(challenge, []byte("12345")); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := soon(failed); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("raw bytes that never come: %v", err)
 	}
 	wantClosed(t, c, CloseError{Code: CodeProtocol, Remote: true, Reason: "too slow"})

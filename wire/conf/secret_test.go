@@ -32,7 +32,7 @@ func TestI05_ReadSecret(t *testing.T) {
 	}
 }
 
-func TestReadSecretRefuses(t *testing.T) {
+func TestI04_I05_ReadSecretRefuses(t *testing.T) {
 	dir := t.TempDir()
 	fifo, long := filepath.Join(dir, "fifo"), filepath.Join(dir, "long")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {

@@ -61,7 +61,7 @@ func TestSealAndOpen(t *testing.T) {
 	}
 }
 
-func TestEveryCutAndEveryOtherByteFails(t *testing.T) {
+func TestI07_EveryCutAndEveryOtherByteFails(t *testing.T) {
 	k := softtpm.New(t)
 	b := seal(t, k)
 	for cut := range b {
@@ -81,7 +81,7 @@ func TestEveryCutAndEveryOtherByteFails(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesWhatIsForAnother(t *testing.T) {
+func TestI07_I11_I13_OpenRefusesWhatIsForAnother(t *testing.T) {
 	k, other := softtpm.New(t), softtpm.New(t)
 	b := seal(t, k)
 	for name, c := range map[string]struct {
@@ -100,7 +100,7 @@ func TestOpenRefusesWhatIsForAnother(t *testing.T) {
 }
 
 // Each header is refused although the AK has signed it.
-func TestOpenRefusesOtherHeaders(t *testing.T) {
+func TestI07_OpenRefusesOtherHeaders(t *testing.T) {
 	k := softtpm.New(t)
 	kid := k.Public.Name()
 	good := cose.Headers{Protected: cose.ProtectedHeader{
@@ -147,16 +147,18 @@ func TestOpenRefusesOtherHeaders(t *testing.T) {
 }
 
 // Each payload is refused although the AK has signed it.
-func TestOpenRefusesOtherPayloads(t *testing.T) {
+func TestI03_I04_I07_OpenRefusesOtherPayloads(t *testing.T) {
 	k := softtpm.New(t)
 	for name, change := range map[string]func(map[any]any){
 		"none":            func(map[any]any) {},
 		"another profile": func(m map[any]any) { m[265] = "urn:x-quicklime:attest:2" },
 		"a short nonce":   func(m map[any]any) { m[10] = make([]byte, 31) },
 		"no nonce":        func(m map[any]any) { delete(m, 10) },
-		"another ueid":    func(m map[any]any) { m[256] = append([]byte{2}, make([]byte, 32)...) },
+		"another ueid":    func(m map[any]any) { m[256] = append([]byte{2}, bytes.Repeat([]byte{0xa1}, 32)...) },
+		"no ueid":         func(m map[any]any) { m[256] = []byte{} },
 		"another trigger": func(m map[any]any) { m[-70001] = "whim" },
 		"one more claim":  func(m map[any]any) { m[6] = 1 },
+		"a long ueid":     func(m map[any]any) { m[256] = append(m[256].([]byte), 0) },
 		"deep nesting":    func(m map[any]any) { m[6] = []any{[]any{[]any{[]any{[]any{}}}}} },
 	} {
 		m := cose.Sign1Message{Headers: cose.Headers{Protected: cose.ProtectedHeader{
@@ -179,7 +181,7 @@ func TestOpenRefusesOtherPayloads(t *testing.T) {
 
 // A restricted AK may sign a Sig_structure through TPM2_Hash and TPM2_Sign. That
 // is no quote, whatever is put around it.
-func TestOpenRefusesASignatureThatIsNoQuote(t *testing.T) {
+func TestI07_OpenRefusesASignatureThatIsNoQuote(t *testing.T) {
 	k := softtpm.New(t)
 	for name, q := range map[string]envelope.Quoter{
 		"over the message itself": func(extra []byte) ([]byte, []byte, error) {
@@ -218,9 +220,43 @@ func TestOpenRefusesASignatureThatIsNoQuote(t *testing.T) {
 	}
 }
 
+// I07: a key that signs what it is given could sign a quote that no TPM made.
+func TestI07_AKThatIsNotRestrictedIsRefused(t *testing.T) {
+	k := softtpm.NewTransport(t)
+	m := cose.Sign1Message{Headers: cose.Headers{Protected: cose.ProtectedHeader{
+		cose.HeaderLabelAlgorithm: envelope.AlgorithmES256,
+		cose.HeaderLabelKeyID:     k.Public.Name(),
+		cose.HeaderLabelType:      "application/eat+cwt",
+	}}, Payload: claims(t, nil)}
+	if err := m.Sign(rand.Reader, aad(t), signer{t, k, envelope.AlgorithmES256}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.MarshalCBOR()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := envelope.Open(b, k.Public, agentID, exporter); !errors.Is(err, envelope.ErrInvalid) {
+		t.Error(err)
+	}
+}
+
+// I13: a part of an exporter would bind to as many connections as share it.
+func TestI13_ExporterIsWhole(t *testing.T) {
+	k := softtpm.New(t)
+	b := seal(t, k)
+	for _, part := range [][]byte{nil, exporter[:31], append(bytes.Clone(exporter), 0)} {
+		if _, err := envelope.Seal(payload, k.Public, part, k.Quoter(values(t))); err == nil {
+			t.Errorf("sealed for an exporter of %d bytes", len(part))
+		}
+		if _, err := envelope.Open(b, k.Public, agentID, part); !errors.Is(err, envelope.ErrInvalid) {
+			t.Errorf("opened with an exporter of %d bytes: %v", len(part), err)
+		}
+	}
+}
+
 func TestI04_OversizeEnvelopeIsRefused(t *testing.T) {
 	k := softtpm.New(t)
-	if _, err := envelope.Open(make([]byte, wire.MaxEnvelope+1), k.Public, agentID, exporter); !errors.Is(err, envelope.ErrInvalid) {
+	if _, err := envelope.Open(make([]byte, wire.MaxEnvelope+1), k.Public, agentID, exporter); !errors.Is(err, envelope.ErrInvalid) || !strings.Contains(err.Error(), "limit is") {
 		t.Error(err)
 	}
 }

@@ -31,7 +31,7 @@ func TestMembership(t *testing.T) {
 	}
 }
 
-func TestParseMembershipRefuses(t *testing.T) {
+func TestI03_I04_ParseMembershipRefuses(t *testing.T) {
 	b, err := example().Membership(strings.Repeat("ab", 32)).Encode()
 	if err != nil {
 		t.Fatal(err)

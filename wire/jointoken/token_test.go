@@ -93,7 +93,7 @@ func replaced(t *testing.T, pairs ...string) string {
 	return Prefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestI03_I04_ParseRefuses(t *testing.T) {
 	good := text(t, example())
 	for name, s := range map[string]string{
 		"empty":                    "",

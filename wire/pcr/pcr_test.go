@@ -20,7 +20,7 @@ func TestSelectionInTPMForm(t *testing.T) {
 	}
 }
 
-func TestSelectionCheck(t *testing.T) {
+func TestI15_SelectionCheck(t *testing.T) {
 	for name, s := range map[string]pcr.Selection{
 		"an unknown bank":  {{Bank: 0x12, PCRs: 1}},
 		"an empty bank":    {{Bank: pcr.SHA256}},
@@ -33,7 +33,7 @@ func TestSelectionCheck(t *testing.T) {
 	}
 }
 
-func TestValues(t *testing.T) {
+func TestI15_Values(t *testing.T) {
 	a, b, c := bytes.Repeat([]byte{1}, 20), bytes.Repeat([]byte{2}, 32), bytes.Repeat([]byte{3}, 32)
 	s := pcr.Selection{{Bank: pcr.SHA1, PCRs: pcr.Of(7)}, {Bank: pcr.SHA256, PCRs: pcr.Of(0, 1)}}
 	v, err := pcr.NewValues(s, [][]byte{a, b, c})

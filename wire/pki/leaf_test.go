@@ -143,7 +143,7 @@ func TestServerThatCannotRenew(t *testing.T) {
 	}
 }
 
-func TestServerRefusesNames(t *testing.T) {
+func TestI03_ServerRefusesNames(t *testing.T) {
 	a, _ := newAuthority(t)
 	for _, h := range [][]string{nil, {""}, {"*.example"}, {"a..b"}, {"-a"}, {"host name"}, {"a.example."}} {
 		if _, err := a.Server("verifier", h); err == nil {
@@ -185,7 +185,7 @@ func TestEnsureClient(t *testing.T) {
 	}
 }
 
-func TestRoleOf(t *testing.T) {
+func TestI12_RoleOf(t *testing.T) {
 	tests := []struct {
 		uris []string
 		want string

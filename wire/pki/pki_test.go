@@ -113,7 +113,7 @@ func TestAuthorityAfterCrash(t *testing.T) {
 	}
 }
 
-func TestAuthorityRefuses(t *testing.T) {
+func TestI05_AuthorityRefuses(t *testing.T) {
 	other, _ := newAuthority(t)
 	ca := func(a *Authority, name string) string { return filepath.Join(a.dir, name) }
 	tests := []struct {

@@ -64,7 +64,7 @@ func clientTLS(t *testing.T, a *Authority, name string) *tls.Config {
 	return c
 }
 
-func TestMutualTLS(t *testing.T) {
+func TestI12_MutualTLS(t *testing.T) {
 	a, s := openNow(t)
 	b, sb := openNow(t)
 	noCert := clientTLS(t, a, "tenant")

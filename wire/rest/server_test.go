@@ -98,7 +98,7 @@ func TestI12_EveryRouteIsClosed(t *testing.T) {
 	}
 }
 
-func TestUnknownPathsAndMethods(t *testing.T) {
+func TestI12_UnknownPathsAndMethods(t *testing.T) {
 	mux, _ := newMux(t, VerifierRoutes, ok)
 	tests := []struct {
 		method, path string
@@ -128,7 +128,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	}
 }
 
-func TestNewMuxRefuses(t *testing.T) {
+func TestI12_NewMuxRefuses(t *testing.T) {
 	noRole := Route{Method: "GET", Pattern: "/v1/x"}
 	relative := Route{"GET", "v1/x", RoleOperator, ""}
 	root := Route{"GET", "/", RoleOperator, ""}
@@ -154,7 +154,7 @@ func TestNewMuxRefuses(t *testing.T) {
 	}
 }
 
-func TestAnswers(t *testing.T) {
+func TestI09_I10_Answers(t *testing.T) {
 	secret := errors.New("disk /var/lib is full")
 	tests := []struct {
 		name    string
@@ -237,7 +237,7 @@ func TestClientThatLeft(t *testing.T) {
 	}
 }
 
-func TestOtherSitesPage(t *testing.T) {
+func TestI12_OtherSitesPage(t *testing.T) {
 	mux, _ := newMux(t, []Route{ClearAgent}, ok)
 	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 200, "": 200} {
 		r := httptest.NewRequest("POST", "/v1/agents/x/clear", nil)
@@ -263,7 +263,7 @@ func TestChangesAreLogged(t *testing.T) {
 	}
 }
 
-func TestCertificateRole(t *testing.T) {
+func TestI12_CertificateRole(t *testing.T) {
 	cert := &x509.Certificate{}
 	read := CertificateRole(func(c *x509.Certificate) string {
 		if c != cert {

@@ -135,7 +135,7 @@ func TestForeignKeysAreChecked(t *testing.T) {
 	wantError(t, err, "FOREIGN KEY")
 }
 
-func TestFilesAreForTheOwnerAlone(t *testing.T) {
+func TestI05_FilesAreForTheOwnerAlone(t *testing.T) {
 	dir := t.TempDir()
 	db := openAt(t, filepath.Join(dir, "test.db"), kv)
 	run(t, db)
@@ -160,7 +160,7 @@ func TestFilesAreForTheOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestI05_OpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	lax, text := filepath.Join(dir, "lax.db"), filepath.Join(dir, "text.db")
 	open := filepath.Join(t.TempDir(), "open")

@@ -73,7 +73,7 @@ func TestEveryCutFails(t *testing.T) {
 	}
 }
 
-func TestOtherEncodingsAreRefused(t *testing.T) {
+func TestI04_OtherEncodingsAreRefused(t *testing.T) {
 	change := func(old, new string) string { return strings.Replace(encoded, old, new, 1) }
 	for name, digits := range map[string]string{
 		"a longer integer":       change("1901f4", "1a000001f4"),

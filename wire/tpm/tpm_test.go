@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -72,7 +74,7 @@ func TestCountersAreTrueUnderTheEndorsementHierarchy(t *testing.T) {
 	}
 }
 
-func TestEveryOtherByteOfASignedStructureFails(t *testing.T) {
+func TestI07_EveryOtherByteOfASignedStructureFails(t *testing.T) {
 	key := public(t, "ak_ehecc")
 	attest, signature := capture(t, "quote_ehecc_sha256.tpms_attest.bin"), capture(t, "quote_ehecc_sha256.tpmt_signature.bin")
 	for i := range attest {
@@ -89,6 +91,14 @@ func TestEveryOtherByteOfASignedStructureFails(t *testing.T) {
 			t.Errorf("signature, byte %d: accepted", i)
 		}
 	}
+	rsaKey, rsaAttest, rsaSignature := public(t, "ak_rsa"), capture(t, "quote_rsa_sha256.tpms_attest.bin"), capture(t, "quote_rsa_sha256.tpmt_signature.bin")
+	for i := range rsaSignature {
+		b := bytes.Clone(rsaSignature)
+		b[i] ^= 1
+		if err := rsaKey.VerifySignature(rsaAttest, b); err == nil {
+			t.Errorf("RSA signature, byte %d: accepted", i)
+		}
+	}
 	if err := public(t, "ak_ecc").VerifySignature(attest, signature); !errors.Is(err, tpm.ErrSignature) {
 		t.Errorf("by another key: %v", err)
 	}
@@ -97,7 +107,7 @@ func TestEveryOtherByteOfASignedStructureFails(t *testing.T) {
 	}
 }
 
-func TestEveryCutAndEveryTrailingByteFails(t *testing.T) {
+func TestI01_I04_I07_EveryCutAndEveryTrailingByteFails(t *testing.T) {
 	attest, signature := capture(t, "quote_ehecc_sha256.tpms_attest.bin"), capture(t, "quote_ehecc_sha256.tpmt_signature.bin")
 	key := public(t, "ak_ehecc")
 	rsaKey, rsaAttest, rsaSignature := public(t, "ak_rsa"), capture(t, "quote_rsa_sha256.tpms_attest.bin"), capture(t, "quote_rsa_sha256.tpmt_signature.bin")
@@ -125,7 +135,7 @@ func TestEveryCutAndEveryTrailingByteFails(t *testing.T) {
 	}
 }
 
-func TestParseAttestRefuses(t *testing.T) {
+func TestI04_I07_ParseAttestRefuses(t *testing.T) {
 	quote := capture(t, "quote_ehecc_sha256.tpms_attest.bin")
 	change := func(at int, b ...byte) []byte {
 		c := bytes.Clone(quote)
@@ -140,6 +150,8 @@ func TestParseAttestRefuses(t *testing.T) {
 		"a selection of 2":  change(selection+6, 2),
 		"seventeen banks":   change(selection, 0, 0, 0, 17),
 		"two to the 32 − 1": change(selection, 0xff, 0xff, 0xff, 0xff),
+		"all seventeen": slices.Concat(quote[:selection], []byte{0, 0, 0, 17},
+			bytes.Repeat(quote[selection+4:selection+10], 17), quote[selection+10:]),
 	} {
 		if a, err := tpm.ParseAttest(b); !errors.Is(err, tpm.ErrMalformed) {
 			t.Errorf("%s: %+v, %v", name, a, err)
@@ -147,7 +159,7 @@ func TestParseAttestRefuses(t *testing.T) {
 	}
 }
 
-func TestTemplates(t *testing.T) {
+func TestI07_I11_Templates(t *testing.T) {
 	ak, transport := tpm.AKTemplate(), tpm.TransportTemplate()
 	if bytes.Equal(tpm2.Marshal(ak), tpm2.Marshal(transport)) {
 		t.Error("AK and transport key have one template")
@@ -198,6 +210,7 @@ func TestI01_OneKeyHasOnePublicArea(t *testing.T) {
 	for name, n := range map[string][]byte{
 		"a zero in front":     append([]byte{0}, modulus.Buffer...),
 		"many":                append(make([]byte, 100), modulus.Buffer...),
+		"a first bit of zero": append([]byte{modulus.Buffer[0] & 0x7f}, modulus.Buffer[1:]...),
 		"the first byte gone": modulus.Buffer[1:],
 		"even":                append(bytes.Clone(modulus.Buffer[:255]), modulus.Buffer[255]&^1),
 	} {
@@ -215,6 +228,94 @@ func TestI01_OneKeyHasOnePublicArea(t *testing.T) {
 	area.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, parms)
 	if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
 		t.Errorf("the exponent spelt out: %v", err)
+	}
+	area = public(t, "ak_ecc").Area()
+	area.NameAlg = tpm2.TPMAlgSHA1
+	if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
+		t.Errorf("a Name by SHA-1: %v", err)
+	}
+}
+
+// I01: where one coordinate ends and the other begins is part of the encoding.
+func TestI01_OnePointHasOneEncoding(t *testing.T) {
+	area := public(t, "ak_ecc").Area()
+	p, err := area.Unique.ECC()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := p.X.Buffer, p.Y.Buffer
+	for name, c := range map[string][2][]byte{
+		"a boundary moved":  {append(bytes.Clone(x), y[0]), y[1:]},
+		"a zero in front":   {append([]byte{0}, x...), y},
+		"all in one":        {append(bytes.Clone(x), y...), nil},
+		"not on the curve":  {x, x},
+		"a coordinate less": {x, nil},
+	} {
+		area.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: c[0]}, Y: tpm2.TPM2BECCParameter{Buffer: c[1]}})
+		if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// I01: a curve that nobody knows has no points to check.
+func TestI01_OnlyKnownCurves(t *testing.T) {
+	area := public(t, "ak_ecc").Area()
+	parms, err := area.Parameters.ECCDetail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parms.CurveID = tpm2.TPMECCBNP256
+	area.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, parms)
+	if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
+		t.Error(err)
+	}
+}
+
+// I01: an RSA key is as long as TPMs make them.
+func TestI01_RSAKeyHasAKnownLength(t *testing.T) {
+	area := public(t, "ek_rsa2048").Area()
+	parms, err := area.Parameters.RSADetail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modulus, err := area.Unique.RSA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parms.KeyBits = 1024
+	short := append(bytes.Clone(modulus.Buffer[:127]), 1)
+	short[0] |= 0x80
+	area.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, parms)
+	area.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{Buffer: short})
+	if _, err := tpm.ParsePublic(tpm2.Marshal(area)); !errors.Is(err, tpm.ErrMalformed) {
+		t.Error(err)
+	}
+}
+
+func TestI04_PublicAreaIsBounded(t *testing.T) {
+	area := public(t, "ak_ecc").Area()
+	area.AuthPolicy.Buffer = make([]byte, wire.MaxPublic)
+	if _, err := tpm.ParsePublic(tpm2.Marshal(area)); err == nil || !strings.Contains(err.Error(), "limit is") {
+		t.Error(err)
+	}
+}
+
+// I07: a key whose scheme is with SHA-1 signs nothing that counts.
+func TestI07_SchemesOfKeys(t *testing.T) {
+	area := public(t, "ak_ecc").Area()
+	parms, err := area.Parameters.ECCDetail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parms.Scheme.Details = tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA1})
+	area.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, parms)
+	key, err := tpm.ParsePublic(tpm2.Marshal(area))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := key.SigningHash(); h != 0 {
+		t.Errorf("signs with %v", h)
 	}
 }
 
