@@ -1,6 +1,7 @@
 package registrar_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"quicklime/registrar"
 	"quicklime/wire/pki"
@@ -68,7 +70,9 @@ func TestI12_MalformedRevocations(t *testing.T) {
 		t.Errorf("the log does not name file and line:\n%s", in.log)
 	}
 	in.stop()
-	if err := registrar.Run(t.Context(), in.cfg); err == nil || !strings.Contains(err.Error(), file+":1:") {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := registrar.Run(ctx, in.cfg); err == nil || !strings.Contains(err.Error(), file+":1:") {
 		t.Errorf("it starts: %v", err)
 	}
 	if err := os.Remove(file); err != nil {

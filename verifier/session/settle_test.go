@@ -127,6 +127,7 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 		}, false, store.ErrNotFound, ""},
 		"the same from another session": {func(f *fixture) error {
 			other := *f.session
+			f.machine.AK.Clock-- // quoted at the same time
 			ev, list := f.machine.Evidence(0)
 			b, err := other.begin(f.t.Context(), ev)
 			if err != nil {
