@@ -47,7 +47,7 @@ func (s *script) Receive(timeout time.Duration) (wire.Message, error) {
 	return m, nil
 }
 
-func newDesk(t *testing.T, log io.Writer) *desk {
+func testDesk(t *testing.T, log io.Writer) *desk {
 	t.Helper()
 	s, err := store.Open(filepath.Join(t.TempDir(), "registrar.db"))
 	if err != nil {
@@ -62,12 +62,12 @@ func newDesk(t *testing.T, log io.Writer) *desk {
 			t.Error(err)
 		}
 	})
-	return &desk{s, ekcert.Anchors{}, EKVerify, slog.New(slog.NewTextHandler(log, nil))}
+	return newDesk(s, ekcert.Anchors{}, EKVerify, slog.New(slog.NewTextHandler(log, nil)))
 }
 
 func TestI09_WhoFailsHearsOneWord(t *testing.T) {
 	var log bytes.Buffer
-	d := newDesk(t, &log)
+	d := testDesk(t, &log)
 	m := credentialtest.New(t)
 	token, err := d.store.CreateToken(t.Context(), "", time.Hour)
 	if err != nil {
@@ -137,7 +137,7 @@ func refusals(heard []wire.Message) (why []wire.Refusal) {
 
 func TestUnavailableStore(t *testing.T) {
 	var log bytes.Buffer
-	d := newDesk(t, &log)
+	d := testDesk(t, &log)
 	m := credentialtest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -45,7 +45,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	s, err := listen(cfg, ca, certificate, &desk{db, anchors, cfg.EKCertificate, cfg.logger()})
+	s, err := listen(cfg, ca, certificate, newDesk(db, anchors, cfg.EKCertificate, cfg.logger()))
 	if err != nil {
 		return err
 	}

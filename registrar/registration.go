@@ -13,6 +13,7 @@ import (
 	"quicklime/registrar/store"
 	"quicklime/wire"
 	"quicklime/wire/channel"
+	"quicklime/wire/throttle"
 )
 
 // proofTimeout bounds the wait for a proof: the TPM makes its EK anew for it, and
@@ -26,6 +27,15 @@ type desk struct {
 	anchors ekcert.Anchors
 	policy  EKPolicy
 	log     *slog.Logger
+	doubts  *slog.Logger // of what anybody can cause
+}
+
+// doubtsShown is how many registrations that failed are logged a minute: more than
+// a rack that is set up wrongly.
+const doubtsShown = 60
+
+func newDesk(s *store.Store, anchors ekcert.Anchors, policy EKPolicy, log *slog.Logger) *desk {
+	return &desk{s, anchors, policy, log, throttle.New(log, doubtsShown)}
 }
 
 // conversation is one connection: what the agent sends and hears.
@@ -50,17 +60,19 @@ func (r refused) Unwrap() error { return r.err }
 // serve has the whole conversation. What went wrong goes to the log; the agent
 // hears a word of wire.Refusal at most.
 func (d *desk) serve(ctx context.Context, c conversation) {
-	log := d.log.With("remote", c.Peer().Addr.String())
+	remote := slog.String("remote", c.Peer().Addr.String())
+	log, doubts := d.log.With(remote), d.doubts.With(remote)
 	register, err := receive[wire.Register](c, wire.FrameTimeout)
 	if err != nil {
 		level := slog.LevelDebug // who only looks is no news
 		if errors.Is(err, wire.ErrMalformed) {
 			level = slog.LevelWarn
 		}
-		log.Log(ctx, level, "no registration", "err", err)
+		doubts.Log(ctx, level, "no registration", "err", err)
 		return
 	}
-	log = log.With("label", register.Label, "token", register.TokenID)
+	label, token := slog.String("label", register.Label), slog.String("token", register.TokenID)
+	log, doubts = log.With(label, token), doubts.With(label, token)
 	done, err := d.register(ctx, c, register)
 	if err == nil {
 		log.Info("registered", "agent", done.ID, "outcome", done.Outcome)
@@ -71,14 +83,14 @@ func (d *desk) serve(ctx context.Context, c conversation) {
 	}
 	r, ok := errors.AsType[refused](err)
 	if !ok {
-		log.Warn("a registration broke off", "err", err)
+		doubts.Warn("a registration broke off", "err", err)
 		return
 	}
-	level := slog.LevelWarn
 	if r.why == wire.RefusedInternal {
-		level = slog.LevelError
+		log.Error("registration refused", "why", r.why, "err", r.err)
+	} else {
+		doubts.Warn("registration refused", "why", r.why, "err", r.err)
 	}
-	log.Log(ctx, level, "registration refused", "why", r.why, "err", r.err)
 	if err := c.Send(wire.Refused{Why: r.why}); err != nil {
 		log.Debug("the agent does not know that it was refused", "err", err)
 	}

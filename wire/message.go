@@ -65,7 +65,7 @@ type Welcome struct {
 	Resume    Resume        `cbor:"5,keyasint"`
 	WantBoot  bool          `cbor:"6,keyasint"` // send the boot log with the next evidence
 	MaxList   uint64        `cbor:"7,keyasint"` // bytes of list the verifier takes in one evidence
-	Session   uint64        `cbor:"8,keyasint"` // number of this session, larger than that of any before it
+	Session   uint64        `cbor:"8,keyasint"` // number of this session, larger than that of any in which the agent sent evidence
 }
 
 // Span says which entries of the measurement list follow an Evidence frame.

@@ -273,6 +273,7 @@ func (s *session) verdict(ctx context.Context) (wire.Trust, wire.FailureID, erro
 // reject records evidence that proved nothing. That it cannot be recorded is
 // only logged: the session ends either way.
 func (s *session) reject(ctx context.Context, id wire.FailureID, cause error) {
+	s.rejected = true
 	s.log.Warn("evidence rejected", "id", id, "cause", cause)
 	if err := s.server.store.Reject(ctx, s.enrolment, id, cause.Error()); err != nil {
 		s.log.Error("rejection not recorded", "error", err)

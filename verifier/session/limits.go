@@ -9,6 +9,10 @@ const (
 	// again by themselves.
 	MaxStrangers = 256
 
+	// waitsShown is how many agents that begin to wait are logged a minute: a rack's
+	// worth, and no log is filled by strangers.
+	waitsShown = 60
+
 	// maxParkedTime ends the wait of a parked agent: it comes again, and one
 	// that was refused for want of room may come in its place.
 	maxParkedTime = 10 * time.Minute

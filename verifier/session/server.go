@@ -22,6 +22,7 @@ import (
 	"quicklime/verifier/policy"
 	"quicklime/verifier/store"
 	"quicklime/wire/channel"
+	"quicklime/wire/throttle"
 )
 
 // Server serves agents.
@@ -29,6 +30,7 @@ type Server struct {
 	store  *store.Store
 	timing Timing
 	log    *slog.Logger
+	waits  *slog.Logger // of agents that are not enrolled
 
 	small *semaphore.Weighted // bytes of lists under judgement, each up to smallList
 	large *semaphore.Weighted // and of larger ones
@@ -43,7 +45,7 @@ type Server struct {
 // New makes a server. RunJudge must run while it is used.
 func New(s *store.Store, t Timing, log *slog.Logger) *Server {
 	return &Server{
-		store: s, timing: t, log: log, small: semaphore.NewWeighted(maxLists), large: semaphore.NewWeighted(maxLists), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		store: s, timing: t, log: log, waits: throttle.New(log, waitsShown), small: semaphore.NewWeighted(maxLists), large: semaphore.NewWeighted(maxLists), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		live: map[string]live{}, compiled: map[string]*policy.Policy{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -115,7 +117,7 @@ func (s *Server) enrolment(ctx context.Context, c *channel.Conn) (store.Enrolmen
 // park lets a client wait for its enrolment, on a stranger's place.
 func (s *Server) park(ctx context.Context, c *channel.Conn) (e store.Enrolment, err error) {
 	spki := c.Peer().SPKI
-	s.log.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String(), "transport_key", hex.EncodeToString(spki[:8]))
+	s.waits.Info("an agent waits for its enrolment", "peer", c.Peer().Addr.String(), "transport_key", hex.EncodeToString(spki[:8]))
 	ctx, cancel := context.WithTimeout(ctx, maxParkedTime)
 	defer cancel()
 	for {

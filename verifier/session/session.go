@@ -53,6 +53,7 @@ type session struct {
 	told      uint64     // entry from which the agent was last asked to go on
 	trust     wire.Trust // in the last verdict; "": none yet
 	late      int        // evidence in a row that newer overtook
+	rejected  bool       // evidence was
 	judged    time.Time  // when the evidence in hand was judged last, for the log
 }
 
@@ -199,14 +200,19 @@ func (s *session) tick(ctx context.Context) error {
 }
 
 // owed records that the session ended, by cause, in the face of a challenge:
-// leaving is no answer to one. Nothing is recorded if the verifier itself ended
-// it, or more is known.
+// leaving is no answer to one. Nothing is recorded if this side closed it, for a
+// newer session or with the enrolment, or if evidence was rejected, of which more
+// is known.
 func (s *session) owed(serving context.Context, cause error) {
-	known := errors.Is(cause, errProtocol) || errors.Is(cause, store.ErrNotFound)
-	if s.challenge == nil || known || serving.Err() != nil {
+	closed, ok := errors.AsType[*channel.CloseError](cause)
+	closedHere := ok && !closed.Remote
+	if s.challenge == nil || s.rejected || closedHere || errors.Is(cause, store.ErrNotFound) || serving.Err() != nil {
 		return
 	}
-	s.reject(serving, wire.Unanswered, fmt.Errorf("a challenge was not answered before the session ended: %w", cause))
+	if !errors.Is(cause, errSilent) {
+		cause = fmt.Errorf("a challenge was not answered before the session ended: %w", cause)
+	}
+	s.reject(serving, wire.Unanswered, cause)
 }
 
 // schedule sets the next challenge: at a random time, so that nobody can hide

@@ -13,7 +13,7 @@ import (
 // which it is now: the record's time is that to the nanosecond.
 func (s *session) logTimes(ctx context.Context, began time.Time, b appraise.Begun, accepted bool) {
 	now := time.Now()
-	if !s.log.Enabled(ctx, slog.LevelDebug) {
+	if s.judged.Before(began) || !s.log.Enabled(ctx, slog.LevelDebug) { // it was overtaken, and not judged
 		return
 	}
 	r := slog.NewRecord(now, slog.LevelDebug, "evidence was judged", 0)

@@ -209,6 +209,9 @@ func (t *ticket) count(n int) {
 // remember makes an origin familiar, in the place of any other if there are too
 // many. Its caller holds mu.
 func (g *gate) remember(from netip.Prefix) {
+	if _, there := g.familiar[from]; there {
+		return
+	}
 	for old := range g.familiar {
 		if len(g.familiar) < maxFamiliar {
 			break

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode"
@@ -51,16 +52,24 @@ const (
 )
 
 // Logger logs text for a person at a terminal and JSON for a journal. It says
-// more if the environment has QUICKLIME_DEBUG.
+// more if QUICKLIME_DEBUG is 1 or true in the environment.
 func Logger(w io.Writer) *slog.Logger {
-	var opts slog.HandlerOptions
-	if os.Getenv("QUICKLIME_DEBUG") != "" {
+	opts := slog.HandlerOptions{ReplaceAttr: readable}
+	if debug, _ := strconv.ParseBool(os.Getenv("QUICKLIME_DEBUG")); debug {
 		opts.Level = slog.LevelDebug
 	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return slog.New(slog.NewTextHandler(w, &opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, &opts))
+}
+
+// readable writes a duration with its unit, in JSON too.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // Server is a program that runs until it is told to stop.

@@ -34,9 +34,11 @@ func (a *Authority) ensure(l leaf) (*tls.Certificate, error) {
 	}
 	defer unlock()
 	crtFile, keyFile := filepath.Join(a.dir, l.name+".crt"), filepath.Join(a.dir, l.name+".key")
-	_, revoked, err := a.readRevoked()
-	if err != nil {
-		return nil, err
+	var revoked map[fingerprint]bool // of clients: no slip in that file ends a server's certificate
+	if l.usage == x509.ExtKeyUsageClientAuth {
+		if _, revoked, err = a.readRevoked(); err != nil {
+			return nil, err
+		}
 	}
 	key, keyErr := readKey(keyFile)
 	if keyErr != nil && !errors.Is(keyErr, fs.ErrNotExist) {

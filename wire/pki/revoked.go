@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"quicklime/wire"
+	"quicklime/wire/throttle"
 )
 
 const (
@@ -28,6 +29,10 @@ const (
 	// maxRevoked bounds the file: some ten thousand certificates, and an
 	// installation has a few clients.
 	maxRevoked = 1 << 20 // bytes
+
+	// refusalsShown is how many refusals of revoked certificates are logged a
+	// minute.
+	refusalsShown = 10
 
 	// RoleRevoked is the role of a client whose certificate is revoked. No route
 	// asks for it.
@@ -48,11 +53,13 @@ func fingerprintOf(c *x509.Certificate) fingerprint { return sha256.Sum256(c.Raw
 // The file is read for every request. What was read from it once stays revoked
 // until the process ends, so that no edit gone wrong lets anybody in.
 type Revocations struct {
-	file string
-	log  *slog.Logger
+	file     string
+	log      *slog.Logger
+	refusals *slog.Logger // whoever has a stolen key asks as often as he likes
 
 	mu      sync.Mutex
 	text    []byte // that was read last
+	unread  bool   // the last time it could not be read
 	failure string // of the last reading
 	revoked map[fingerprint]bool
 	used    map[fingerprint]bool // that were seen in force
@@ -66,7 +73,7 @@ func (a *Authority) Revocations(log *slog.Logger) (*Revocations, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Revocations{file: a.revokedFile(), log: log, text: text, revoked: revoked, used: map[fingerprint]bool{}}, nil
+	return &Revocations{file: a.revokedFile(), log: log, refusals: throttle.New(log, refusalsShown), text: text, revoked: revoked, used: map[fingerprint]bool{}}, nil
 }
 
 // RoleOf is the role of a client at this moment: RoleRevoked, or what its verified
@@ -76,24 +83,26 @@ func (r *Revocations) RoleOf(c *x509.Certificate) string {
 	defer r.mu.Unlock()
 	r.reload()
 	f := fingerprintOf(c)
-	log := r.log.With("name", c.Subject.CommonName, "sha256", hex.EncodeToString(f[:]))
 	if r.revoked[f] {
-		log.Warn("a revoked client certificate is refused")
+		r.refusals.Warn("a revoked client certificate is refused", "name", c.Subject.CommonName, "sha256", hex.EncodeToString(f[:]))
 		return RoleRevoked
 	}
-	if role := RoleOf(c); !r.used[f] {
+	role := RoleOf(c)
+	if !r.used[f] {
 		r.used[f] = true
-		log.Info("a client certificate is in use", "role", role, "until", c.NotAfter.Format(time.DateOnly))
+		r.log.Info("a client certificate is in use", "name", c.Subject.CommonName, "sha256", hex.EncodeToString(f[:]),
+			"role", role, "until", c.NotAfter.Format(time.DateOnly))
 	}
-	return RoleOf(c)
+	return role
 }
 
 // reload adds what the file says now. Its caller holds mu.
 func (r *Revocations) reload() {
 	text, err := readRevokedText(r.file)
-	if err == nil && bytes.Equal(text, r.text) {
+	if err == nil && bytes.Equal(text, r.text) && !r.unread {
 		return
 	}
+	r.unread = err != nil
 	revoked, malformed := parseRevoked(r.file, text)
 	if n := len(r.revoked); err == nil {
 		maps.Copy(r.revoked, revoked)
@@ -171,7 +180,7 @@ func parseRevoked(file string, text []byte) (map[fingerprint]bool, error) {
 func parseFingerprint(line string) (f fingerprint, err error) {
 	digits, _, _ := strings.Cut(line, " ")
 	if !wire.ValidID(digits) { // the same form
-		return f, errors.New("want the SHA-256 of a certificate, 64 lower case hex digits, and perhaps a blank and a comment")
+		return f, errors.New("want the SHA-256 of a certificate, 64 lower case hex digits, and perhaps a blank and a comment: correct or remove the line")
 	}
 	_, err = hex.Decode(f[:], []byte(digits))
 	return f, err
