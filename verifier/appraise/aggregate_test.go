@@ -83,7 +83,7 @@ func TestI19_I26_ClearedEntries(t *testing.T) {
 	m.File("/bin/b", bad)
 	m.File("/bin/c", bad)
 	st := m.Standing()
-	st.Cleared = 2
+	st.Cleared = map[appraise.Finding]bool{{Entry: 0, ID: wire.IMANotInPolicy}: true, {Entry: 1, ID: wire.IMANotInPolicy}: true, {Entry: 2, ID: wire.IMAWrongDigest}: true}
 	_, o := m.appraise(st, 0, p)
 	want(t, o, true, wire.IMABootAggregate, wire.IMANotInPolicy)
 	m.alone(ima.NewFileEntry(pcr.SHA256, bad, "/bin/b"))

@@ -37,7 +37,16 @@ type Standing struct {
 	Resume    ima.State    // the point after the last certified entry of Epoch
 	Bytes     uint64       // length of the list up to there
 	Clock     uint64       // TPM clock of the last accepted quote of Epoch
-	Cleared   uint64       // what fails of the list's first so many entries, an operator has cleared
+
+	// Cleared is what an operator has cleared of the epoch that is judged again.
+	// New evidence has none: its entries were not there to be cleared.
+	Cleared map[Finding]bool
+}
+
+// Finding is one failure of one entry of an epoch.
+type Finding struct {
+	Entry uint64
+	ID    wire.FailureID
 }
 
 // Question is what evidence has to answer.
@@ -137,9 +146,12 @@ func (b Begun) Epoch() epoch.Epoch { return b.epoch }
 // New reports whether that is another boot than the last accepted one.
 func (b Begun) New() bool { return b.step == epoch.Reset || b.step == epoch.Restart }
 
-// Rollback reports whether the quote's counters or clock are behind those of the
-// last accepted one, or the same boot shows other boot PCRs.
-func (b Begun) Rollback() bool { return b.step == epoch.Rollback }
+// Behind reports whether the quote may be older than the last accepted one: by its
+// counters, or in one boot by its clock. That is a rollback, unless it is only late.
+func (b Begun) Behind() bool {
+	return b.step == epoch.Rollback && (b.standing.Epoch.After(b.epoch) ||
+		b.epoch.Step(*b.standing.Epoch) == epoch.Same && b.quote.Clock() < b.standing.Clock)
+}
 
 // From returns the point from which the list must go on: the start for another
 // boot, else the point after the last certified entry.

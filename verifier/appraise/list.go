@@ -17,8 +17,8 @@ import (
 // List judges a certified part of a measurement list by a policy. A nil or empty
 // policy evaluates nothing (I21); what ties the list to the boot is judged all
 // the same.
-// What fails of the list's first cleared entries is left out.
-func List(c imalist.Certified, p *policy.Policy, cleared uint64) wire.Result {
+// What an operator has cleared is left out.
+func List(c imalist.Certified, p *policy.Policy, cleared map[Finding]bool) wire.Result {
 	j := judge{pcrs: c.Quote().PCRs(), cleared: cleared}
 	j.result.Runtime = wire.NotEvaluated
 	if p != nil && !p.Empty() {
@@ -56,16 +56,16 @@ func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
 type judge struct {
 	policy  *policy.Policy // nil: not evaluated
 	pcrs    pcr.Values
-	cleared uint64 // failures of entries before this one are left out
-	past    bool   // the entry is of an earlier boot, whose PCRs are gone
+	cleared map[Finding]bool
+	past    bool // the entry is of an earlier boot, whose PCRs are gone
 	result  wire.Result
 }
 
 func (j *judge) fail(f wire.Failure) { j.result.Fail(f) }
 
 func (j *judge) failAt(i uint64, f wire.Failure) {
-	if i < j.cleared && f.ID != wire.IMABootAggregate && f.ID != wire.IMANotMeasuring {
-		return // what ties the list to the boot cannot be cleared
+	if j.cleared[Finding{i, f.ID}] {
+		return
 	}
 	f.Entry = &i
 	j.fail(f)

@@ -59,6 +59,13 @@ func (e Epoch) String() string {
 	return hex.EncodeToString(b) + "-" + hex.EncodeToString(e.Boot[:4])
 }
 
+// After reports whether e's counters are larger than those of another epoch of the
+// same key.
+func (e Epoch) After(other Epoch) bool {
+	a, b := other.Counters, e.Counters
+	return bytes.Equal(e.AKName, other.AKName) && (b.Reset > a.Reset || b.Reset == a.Reset && b.Restart > a.Restart)
+}
+
 // Step is how an epoch follows on another.
 type Step int
 

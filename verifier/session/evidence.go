@@ -168,13 +168,14 @@ func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	return false, fmt.Errorf("the state of %s moved %d times while one evidence was judged", s.enrolment.Agent, maxTries)
 }
 
-// overtaken reports whether counters or clock are behind those of evidence that
-// was accepted after the nonce was issued, of another session or by another
-// verifier: then the quote may just be the older one. Behind a nonce that is newer
+// overtaken reports whether counters or clock are behind those of evidence of
+// another session, here or at another verifier, that was accepted after the nonce
+// was issued: then the quote may just be the older one. Behind a nonce that is newer
 // than what was accepted it is a rollback, and so it is if that happens again and
 // again.
 func (s *session) overtaken(b appraise.Begun) bool {
-	if !b.Rollback() || !s.used(b).issued.Before(s.standing.AttestedAt) || s.late == maxTries {
+	own := s.standing.AttestedAt.Equal(s.accepted)
+	if !b.Behind() || own || !s.used(b).issued.Before(s.standing.AttestedAt) || s.late == maxTries {
 		return false
 	}
 	s.late++
@@ -206,7 +207,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + s.judged.Sub(began),
 	})
 	if err == nil {
-		s.late = 0
+		s.late, s.accepted = 0, s.standing.AttestedAt
 	}
 	return err == nil, err
 }

@@ -118,7 +118,11 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 	if err != nil {
 		return r, err
 	}
-	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: st.Cleared}
+	cleared, err := s.store.ClearedFindings(ctx, st)
+	if err != nil {
+		return r, err
+	}
+	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared}
 	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
 	if err != nil {
 		return r, fmt.Errorf("stored evidence: %w", err)

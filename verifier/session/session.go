@@ -49,7 +49,9 @@ type session struct {
 	own       nonce      // of Welcome or the last Verdict: for evidence that the agent starts itself
 	challenge *nonce     // outstanding; nil: none
 	due       time.Time  // of the next challenge, or of the answer to the outstanding one
+	allowed   bool       // more time was given for the outstanding challenge
 	renew     time.Time  // when the session ends; zero: never
+	accepted  time.Time  // when evidence of this session was accepted last
 	told      uint64     // entry from which the agent was last asked to go on
 	trust     wire.Trust // in the last verdict; "": none yet
 	late      int        // evidence in a row that newer overtook
@@ -104,11 +106,11 @@ func (s *session) message(ctx context.Context, m wire.Message) error {
 }
 
 // allow gives an agent that owes an answer the whole time for it again after
-// evidence of another kind: that may have taken long here, and trust is dated by
-// its nonce whatever the agent does.
+// evidence of another kind, which may have taken long here: once, for an agent has
+// one evidence in flight.
 func (s *session) allow() {
-	if later := time.Now().Add(s.server.timing.Answer); s.challenge != nil && later.After(s.due) {
-		s.due = later
+	if later := time.Now().Add(s.server.timing.Answer); s.challenge != nil && !s.allowed && later.After(s.due) {
+		s.due, s.allowed = later, true
 	}
 }
 
@@ -195,7 +197,7 @@ func (s *session) tick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.challenge, s.due = &n, time.Now().Add(s.server.timing.Answer)
+	s.challenge, s.due, s.allowed = &n, time.Now().Add(s.server.timing.Answer), false
 	return s.conn.Send(wire.Challenge{Nonce: n.value[:], Within: uint64(s.server.timing.Answer.Milliseconds())})
 }
 

@@ -303,7 +303,7 @@ func TestI13_UnansweredChallengeEndsTheSession(t *testing.T) {
 // transport key is found out, whatever its quotes show. What it proved stays.
 func TestI14_TheTransportKeyIsProvedAgain(t *testing.T) {
 	renewed := eager
-	renewed.Renew = time.Millisecond
+	renewed.Challenge, renewed.Renew = 2*time.Second, time.Millisecond // it ends when the next challenge is due
 	v := newVerifier(t, renewed)
 	a := v.agent()
 	a.enrol(pcr.SHA256, "")
@@ -318,6 +318,36 @@ func TestI14_TheTransportKeyIsProvedAgain(t *testing.T) {
 	a.begin()
 	if got := a.attest(1); !got.Accepted || got.Failures != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// I13, I14: evidence under the nonces of verdicts does not take the place of an
+// answer, and so does not keep a session from its end.
+func TestI13_I14_TalkingIsNoAnswer(t *testing.T) {
+	v := newVerifier(t, session.Timing{Challenge: 50 * time.Millisecond, Answer: 300 * time.Millisecond, Margin: time.Minute, Renew: time.Second})
+	a := v.agent()
+	a.enrol(pcr.SHA256, "")
+	a.begin()
+	a.attest(0)
+	for range 1000 {
+		ev, list := a.Evidence(1)
+		if a.conn.Send(ev, list) != nil {
+			break
+		}
+		m, err := a.conn.Receive(10 * time.Second)
+		for ; err == nil && m.Type() == wire.TypeChallenge; m, err = a.conn.Receive(10 * time.Second) {
+		}
+		if err != nil {
+			break
+		}
+		a.Nonce = m.(wire.Verdict).Nonce
+		time.Sleep(20 * time.Millisecond)
+	}
+	if code := a.closed(); code != channel.CodeSilent {
+		t.Errorf("%v", code)
+	}
+	if r := v.status().Rejected; r == nil || r.ID != wire.Unanswered {
+		t.Errorf("%+v", r)
 	}
 }
 

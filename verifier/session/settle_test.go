@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -169,7 +170,8 @@ func TestI14_I22_OvertakenEvidenceIsNoRollback(t *testing.T) {
 	f.own.issued = mustNow(f).Add(-time.Second)
 	older, _ := f.machine.Evidence(0)
 	ev, b, r := f.began()
-	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+	other := *f.session
+	if accepted, err := other.settle(t.Context(), ev, b, r); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
 	for i := range maxTries + 1 {
@@ -186,6 +188,45 @@ func TestI14_I22_OvertakenEvidenceIsNoRollback(t *testing.T) {
 		}
 		if got := f.trust(); got.FailureCount != want {
 			t.Errorf("overtaken %d times: %d failures", i+1, got.FailureCount)
+		}
+	}
+}
+
+// I14: behind what the session itself has proved is no other order, and other boot
+// PCRs are none either.
+func TestI14_OnlyWhatIsLateIsOvertaken(t *testing.T) {
+	for name, lie := range map[string]func(f *fixture, by *session) wire.Evidence{
+		"behind its own": func(f *fixture, _ *session) wire.Evidence { ev, _ := f.machine.Evidence(0); return ev },
+		"another boot": func(f *fixture, by *session) wire.Evidence {
+			boot := f.machine.Boot
+			f.machine.Boot = bytes.Repeat([]byte{77}, 32)
+			ev, _ := f.machine.Evidence(0)
+			f.machine.Boot = boot
+			*by = *f.session // of another session
+			return ev
+		},
+	} {
+		f := newFixture(t, "/bin/a")
+		f.own.issued = mustNow(f).Add(-time.Second)
+		by := f.session
+		other := new(session)
+		lied := lie(f, other)
+		if other.server != nil {
+			by = other
+		}
+		ev, b, r := f.began()
+		if accepted, err := by.settle(t.Context(), ev, b, r); !accepted || err != nil {
+			t.Fatal(accepted, err)
+		}
+		again, err := f.begin(t.Context(), lied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.settle(t.Context(), lied, again, received{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.trust(); got.FailureCount != 1 {
+			t.Errorf("%s: %d failures", name, got.FailureCount)
 		}
 	}
 }

@@ -209,7 +209,7 @@ func newEpoch(tx *sql.Tx, e Enrolment, now time.Time) error {
 			return err
 		}
 	}
-	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0, cleared_entries = 0
+	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0
 		WHERE enrolment = ?`, millis(now), e.ID)
 }
 

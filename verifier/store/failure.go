@@ -50,8 +50,12 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 	for _, f := range r.Failures {
 		entry := entryOf(f)
 		if entry >= 0 && kept >= wire.MaxKeptFailures {
-			more++
-			continue
+			if keep, err := mustKeep(tx, e, epoch, f.ID); err != nil {
+				return err
+			} else if !keep {
+				more++
+				continue
+			}
 		}
 		if entry >= 0 {
 			kept++
@@ -68,6 +72,17 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 		return nil
 	}
 	return one(tx, `UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, more, e.ID)
+}
+
+// mustKeep reports whether a failure is kept whatever the limit: the first that
+// says that nothing ties the list to its boot, for no clearing may pass over it.
+func mustKeep(tx *sql.Tx, e Enrolment, epoch []byte, id wire.FailureID) (bool, error) {
+	if !id.Untied() {
+		return false, nil
+	}
+	var kept bool
+	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM failure WHERE enrolment = ? AND epoch = ? AND id = ?)`, e.ID, epoch, id).Scan(&kept)
+	return !kept, err
 }
 
 // entriesOf returns the bytes of the entries that failed, by index.
@@ -122,8 +137,10 @@ func (s *Store) NewestFailure(ctx context.Context, e Enrolment) (id wire.Failure
 
 // Clear marks the standing failures of an agent as cleared by the operator, who
 // has seen that there are so many. What says that nothing ties the list to the
-// boot in force stays: it is no event that is over, but what the machine is. The error is ErrConflict if there are others by
-// now, ErrNotFound if the agent is not enrolled.
+// boot in force stays: it is no event that is over, but what the machine is. So do
+// failures of this boot beyond the limit of kept ones, which nobody has seen: the
+// list is to be judged again, for the next of them. The error is ErrConflict if there
+// are others by now, ErrNotFound if the agent is not enrolled.
 func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
@@ -151,8 +168,8 @@ func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
 		if err != nil {
 			return err
 		}
-		return one(tx, `UPDATE state SET rev = rev + 1, cleared_count = cleared_count + ? + failures_unkept + failures_lost, cleared_at = ?,
-			failures_unkept = 0, failures_lost = 0, cleared_entries = coalesce(entries, 0) WHERE enrolment = ?`, cleared, millis(now), id)
+		return one(tx, `UPDATE state SET rev = rev + 1, cleared_count = cleared_count + ? + failures_lost, cleared_at = ?, failures_lost = 0,
+			judged = CASE WHEN failures_unkept > 0 THEN '' ELSE judged END WHERE enrolment = ?`, cleared, millis(now), id)
 	})
 	if err == nil {
 		s.changes.announce(agent)

@@ -10,6 +10,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"quicklime/ima"
+	"quicklime/verifier/appraise"
 	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
@@ -88,6 +89,25 @@ func (s *Store) PastFailures(ctx context.Context, st Standing) ([]PastFailure, e
 	return all, rows.Err()
 }
 
+// ClearedFindings returns what an operator has cleared of the epoch in force.
+func (s *Store) ClearedFindings(ctx context.Context, st Standing) (map[appraise.Finding]bool, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT entry, id FROM failure
+		WHERE enrolment = ? AND epoch = ? AND entry >= 0 AND cleared_at IS NOT NULL`, st.Enrolment, st.EpochID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	cleared := map[appraise.Finding]bool{}
+	for rows.Next() {
+		var f appraise.Finding
+		if err := rows.Scan(&f.Entry, &f.ID); err != nil {
+			return nil, err
+		}
+		cleared[f] = true
+	}
+	return cleared, rows.Err()
+}
+
 // Rejudged is what judging an epoch again by the policy in force came to.
 type Rejudged struct {
 	Result wire.Result
@@ -122,7 +142,12 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 	return next, err
 }
 
+// replaceFailures leaves the failures as they are if nobody evaluated anything:
+// that judges none of them away.
 func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.Time) error {
+	if r.Result.Runtime == wire.NotEvaluated {
+		return one(tx, `UPDATE state SET judged = ? WHERE enrolment = ?`, wire.NotEvaluated, e.ID)
+	}
 	if _, err := tx.Exec(`UPDATE state SET judged = ?, failures_unkept = 0 WHERE enrolment = ?`, r.Result.Runtime, e.ID); err != nil {
 		return err
 	}

@@ -107,8 +107,9 @@ func TestI14_AnotherBootIsNotCleared(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Reboot()
-	if st := commit(t, s, m, e, p); st.Cleared != 0 {
-		t.Errorf("%d entries of the next boot are cleared", st.Cleared)
+	m.File("/bin/b", bad)
+	if st := commit(t, s, m, e, p); st.Failures != 1 {
+		t.Errorf("%d failures of the next boot", st.Failures)
 	}
 }
 

@@ -38,7 +38,7 @@ const inForce = `CASE WHEN policy.name IS NULL OR policy.paths = 0 AND policy.ex
 	THEN '` + wire.NotEvaluated + `' ELSE policy.digest END`
 
 const selectStanding = `SELECT rev, ` + inForce + `, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock,
-	coalesce(trusted_until, 0), coalesce(attested_at, 0), cleared_entries, list_bytes, session, session_peer,
+	coalesce(trusted_until, 0), coalesce(attested_at, 0), list_bytes, session, session_peer,
 	EXISTS (SELECT 1 FROM boot_log WHERE boot_log.enrolment = state.enrolment AND boot_log.epoch = state.epoch),
 	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
 	FROM state LEFT JOIN policy ON policy.name = state.policy WHERE state.enrolment = ?`
@@ -54,7 +54,7 @@ func scanStanding(row *sql.Row, e Enrolment) (Standing, error) {
 	var boot, value []byte
 	var until, attested int64
 	err := row.Scan(&st.Revision, &st.InForce, &st.Judged, &st.EpochID, &reset, &restart, &boot, &bank, &entries, &value, &clock,
-		&until, &attested, &st.Cleared, &st.Bytes, &st.Session, &st.SessionPeer, &st.HaveBoot, &st.Failures)
+		&until, &attested, &st.Bytes, &st.Session, &st.SessionPeer, &st.HaveBoot, &st.Failures)
 	if err != nil {
 		return st, notFound(err)
 	}

@@ -695,7 +695,9 @@ func TestI14_FailuresBeyondTheLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		fresh := m.Standing()
-		fresh.Cleared = st.Cleared
+		if fresh.Cleared, err = s.ClearedFindings(t.Context(), st); err != nil {
+			t.Fatal(err)
+		}
 		b, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
 		if err != nil {
 			t.Fatal(err)
@@ -718,8 +720,14 @@ func TestI14_FailuresBeyondTheLimit(t *testing.T) {
 	if err := s.Clear(t.Context(), verifiertest.AgentID, wire.MaxKeptFailures+2); err != nil {
 		t.Fatal(err)
 	}
+	want("cleared, but for those that nobody saw", 2)
 	rejudge()
-	want("cleared and judged again", 0)
+	want("judged again", 2)
+	if err := s.Clear(t.Context(), verifiertest.AgentID, 2); err != nil {
+		t.Fatal(err)
+	}
+	rejudge()
+	want("all cleared and judged again", 0)
 	bad(1)
 	want("one more", 1)
 	bad(wire.MaxKeptFailures)

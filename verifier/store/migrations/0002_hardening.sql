@@ -10,3 +10,6 @@ CREATE TRIGGER enrolment_is_immutable BEFORE UPDATE ON enrolment
 BEGIN
     SELECT RAISE(ABORT, 'an enrolment is immutable');
 END;
+
+-- What was cleared is known by each failure that was.
+ALTER TABLE state DROP COLUMN cleared_entries;

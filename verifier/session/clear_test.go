@@ -1,0 +1,156 @@
+package session_test
+
+import (
+	"encoding/hex"
+	"fmt"
+	"testing"
+
+	"quicklime/verifier/verifiertest"
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
+)
+
+var good, bad = pcr.SHA256.Sum([]byte("good")), pcr.SHA256.Sum([]byte("bad"))
+
+// web is the policy of that name that allows paths.
+func web(paths ...string) rest.RuntimePolicy {
+	text := `{"meta":{"version":1},"digests":{`
+	for i, p := range paths {
+		if i > 0 {
+			text += ","
+		}
+		text += `"` + p + `":["` + hex.EncodeToString(good) + `"]`
+	}
+	text += `}}`
+	return rest.RuntimePolicy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Paths: len(paths), Text: text}
+}
+
+// under enrols the agent under a policy that allows paths.
+func (a *agent) under(paths ...string) {
+	a.v.t.Helper()
+	if err := a.v.store.AddPolicy(a.v.t.Context(), web(paths...)); err != nil {
+		a.v.t.Fatal(err)
+	}
+	a.enrol(pcr.SHA256, "web")
+}
+
+func (v *verifier) clear() {
+	v.t.Helper()
+	if err := v.store.Clear(v.t.Context(), verifiertest.AgentID, v.status().FailureCount); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+func (v *verifier) assign(policy string) {
+	v.t.Helper()
+	if err := v.store.Update(v.t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &policy}); err != nil {
+		v.t.Fatal(err)
+	}
+	v.server.PolicyChanged()
+}
+
+// I14: what is cleared, be it nothing, is cleared of one boot. The entries of the
+// next are others.
+func TestI14_ClearingEndsWithTheBoot(t *testing.T) {
+	for _, baits := range []int{0, 1, 10} {
+		v := newVerifier(t, calm)
+		a := v.agent()
+		a.under("/bin/a")
+		a.File("/bin/a", good)
+		for i := range baits {
+			a.File(fmt.Sprintf("/tmp/bait%d", i), bad)
+		}
+		a.begin()
+		if got := a.attest(0); got.Failures != uint64(baits) {
+			t.Fatalf("%+v", got)
+		}
+		v.clear()
+		a.Reboot()
+		a.File("/usr/bin/rootkit", bad)
+		a.begin()
+		if got := a.attest(0); got.Trust != wire.Untrusted || got.Failures != 1 {
+			t.Errorf("after %d baits: %+v", baits, got)
+		}
+	}
+}
+
+// I07: nothing is cleared that was not found yet: not what runs while nobody
+// evaluates, nor what a tighter policy finds later.
+func TestI07_ClearingHidesNothingUnseen(t *testing.T) {
+	t.Run("no policy", func(t *testing.T) {
+		v := newVerifier(t, calm)
+		a := v.agent()
+		if err := v.store.AddPolicy(t.Context(), web("/bin/a")); err != nil {
+			t.Fatal(err)
+		}
+		a.enrol(pcr.SHA256, "")
+		a.File("/usr/bin/rootkit", bad)
+		a.begin()
+		a.attest(0)
+		a.after = 1 // a failure of another kind
+		a.begin()
+		a.attest(2)
+		v.clear()
+		v.assign("web")
+		if got := a.attest(2); got.Trust != wire.Untrusted || got.Reason != wire.IMANotInPolicy {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("a tighter policy", func(t *testing.T) {
+		v := newVerifier(t, calm)
+		a := v.agent()
+		a.under("/bin/a", "/bin/old")
+		a.File("/bin/old", good)
+		a.File("/bin/x", good)
+		a.begin()
+		a.attest(0)
+		v.clear()
+		if err := v.store.UpdatePolicy(t.Context(), web("/bin/a")); err != nil {
+			t.Fatal(err)
+		}
+		v.server.PolicyChanged()
+		if got := a.attest(3); got.Trust != wire.Untrusted || got.Failures != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// I21: that nobody evaluates for a while judges nothing away.
+func TestI21_NoPolicyLaundersNothing(t *testing.T) {
+	v := newVerifier(t, calm)
+	a := v.agent()
+	a.under("/bin/a")
+	a.File("/usr/bin/rootkit", bad)
+	a.begin()
+	a.attest(0)
+	v.assign("")
+	if got := a.attest(2); got.Trust != wire.Untrusted || got.Failures != 1 {
+		t.Errorf("without a policy: %+v", got)
+	}
+	a.Reboot()
+	a.begin()
+	a.attest(0)
+	v.assign("web")
+	if got := a.attest(1); got.Trust != wire.Untrusted || got.Failures != 1 {
+		t.Errorf("with it again: %+v", got)
+	}
+}
+
+// I19: a boot_aggregate of another boot is kept behind any number of failures, and
+// cannot be cleared.
+func TestI19_AWrongBootAggregateIsAlwaysKept(t *testing.T) {
+	v := newVerifier(t, calm)
+	a := v.agent()
+	a.under("/bin/a")
+	for i := range wire.MaxKeptFailures {
+		a.File(fmt.Sprintf("/x/%d", i), good)
+	}
+	a.File("boot_aggregate", bad)
+	a.begin()
+	a.attest(0)
+	v.clear()
+	if got := a.attest(len(a.List)); got.Trust != wire.Untrusted || got.Reason != wire.IMABootAggregate {
+		t.Errorf("%+v", got)
+	}
+}
