@@ -1,39 +1,16 @@
 package tenant
 
 import (
-	"strconv"
-	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"quicklime/wire/daemon"
 )
 
-// printable returns s with every character that is not printable, and every byte
-// that is not UTF-8, written as Go writes it in a string: a label or a path is
-// what a machine says it is, and a terminal obeys some characters.
-func printable(s string) string {
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		if unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
-			b.WriteString(s[:n])
-		} else {
-			quoted := strconv.Quote(s[:n])
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-		s = s[n:]
-	}
-	return b.String()
-}
+func printable(s string) string { return daemon.Printable(s) }
 
-// printableLines is printable for text of more than one line.
-func printableLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = printable(lines[i])
-	}
-	return strings.Join(lines, "\n")
-}
+func printableLines(s string) string { return daemon.PrintableLines(s) }
 
 // printableJSON returns the JSON text b with every character that is not
 // printable as \uXXXX. That changes no value: beyond white space such characters

@@ -19,21 +19,23 @@ func (s *Store) Establish(ctx context.Context, e Enrolment, number uint64, peer 
 	})
 }
 
-// Peers returns from where agents sent evidence last. A row that does not say is
-// left out (I10).
-func (s *Store) Peers(ctx context.Context) (all []netip.AddrPort, err error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT session_peer FROM state WHERE session_peer <> ''`)
+// Peers returns from where agents sent evidence last, by the SHA-256 of their
+// transport key's SubjectPublicKeyInfo. A row that does not say is left out (I10).
+func (s *Store) Peers(ctx context.Context) (map[[32]byte]netip.AddrPort, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT spki, session_peer FROM state JOIN enrolment ON enrolment.id = enrolment`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	all := map[[32]byte]netip.AddrPort{}
 	for rows.Next() {
+		var spki []byte
 		var peer string
-		if err := rows.Scan(&peer); err != nil {
+		if err := rows.Scan(&spki, &peer); err != nil {
 			return nil, err
 		}
-		if a, err := netip.ParseAddrPort(peer); err == nil {
-			all = append(all, a)
+		if a, err := netip.ParseAddrPort(peer); err == nil && len(spki) == 32 {
+			all[[32]byte(spki)] = a
 		}
 	}
 	return all, rows.Err()

@@ -66,7 +66,9 @@ func explainTransport(name string, e *quic.TransportError) error {
 	case e.ErrorCode.IsCryptoError():
 		return fmt.Errorf("%s: %w", name, cause(e))
 	}
-	return fmt.Errorf("%s: %w", name, e)
+	shown := *e
+	shown.ErrorMessage = printable(e.ErrorMessage) // whoever is on the way may have written it
+	return fmt.Errorf("%s: %w", name, &shown)
 }
 
 // alert is the TLS alert that the peer sent.

@@ -20,17 +20,18 @@ var (
 // of them, and after them as peers or as strangers. Nobody takes a place of
 // another crowd.
 //
-// The origins from which known clients came are familiar, and have handshakes of
-// their own: an agent comes back from where it was, while the whole Internet
-// knocks.
+// The origins from which known clients came last are familiar, and have handshakes
+// of their own: an agent comes back from where it was, while the whole Internet
+// knocks. A key makes one origin familiar.
 type gate struct {
 	mu         sync.Mutex // over everything
 	handshakes crowd
 	peers      crowd
 	strangers  crowd
-	reserved   int // of the handshakes, for familiar origins
-	familiar   map[netip.Prefix]struct{}
-	keys       map[[32]byte]int // peers by key; no zero entries
+	reserved   int                       // of the handshakes, for familiar origins
+	homes      map[[32]byte]netip.Prefix // of known keys: from where each came last
+	familiar   map[netip.Prefix]int      // how many keys have it as their home; no zero entries
+	keys       map[[32]byte]int          // peers by key; no zero entries
 	away       turnedAway
 }
 
@@ -58,7 +59,8 @@ func newGate(cfg ListenConfig) *gate {
 		maxPeersFrom = cfg.MaxPeers
 	}
 	g := &gate{
-		familiar:   map[netip.Prefix]struct{}{},
+		homes:      map[[32]byte]netip.Prefix{},
+		familiar:   map[netip.Prefix]int{},
 		keys:       map[[32]byte]int{},
 		handshakes: newCrowd(maxHandshakes, maxHandshakesFrom),
 		peers:      newCrowd(cfg.MaxPeers, maxPeersFrom),
@@ -67,8 +69,8 @@ func newGate(cfg ListenConfig) *gate {
 	if cfg.Admit != nil {
 		g.reserved = maxHandshakes / familiarShare
 	}
-	for _, a := range cfg.Familiar {
-		g.remember(origin(net.UDPAddrFromAddrPort(a)))
+	for key, a := range cfg.Familiar {
+		g.remember(key, origin(net.UDPAddrFromAddrPort(a)))
 	}
 	return g
 }
@@ -190,7 +192,7 @@ func (t *ticket) move(to *crowd) bool {
 	to.add(t.origin)
 	t.in = to
 	if toPeers {
-		t.gate.remember(t.origin)
+		t.gate.remember(t.key, t.origin)
 		t.count(1)
 	}
 	return true
@@ -206,19 +208,32 @@ func (t *ticket) count(n int) {
 	}
 }
 
-// remember makes an origin familiar, in the place of any other if there are too
-// many. Its caller holds mu.
-func (g *gate) remember(from netip.Prefix) {
-	if _, there := g.familiar[from]; there {
+// remember makes an origin the home of a key, in the place of any other key's if
+// there are too many. Its caller holds mu.
+func (g *gate) remember(key [32]byte, from netip.Prefix) {
+	if key == [32]byte{} || g.homes[key] == from {
 		return
 	}
-	for old := range g.familiar {
-		if len(g.familiar) < maxFamiliar {
+	g.forget(key)
+	for old := range g.homes {
+		if len(g.homes) < maxFamiliar {
 			break
 		}
-		delete(g.familiar, old)
+		g.forget(old)
 	}
-	g.familiar[from] = struct{}{}
+	g.homes[key] = from
+	g.familiar[from]++
+}
+
+func (g *gate) forget(key [32]byte) {
+	from, there := g.homes[key]
+	if !there {
+		return
+	}
+	delete(g.homes, key)
+	if g.familiar[from]--; g.familiar[from] == 0 {
+		delete(g.familiar, from)
+	}
 }
 
 // leave returns the place.

@@ -210,14 +210,21 @@ func TestTurnedAway(t *testing.T) {
 func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
 	g := newGate(ListenConfig{
 		MaxPeers: 10_000, Admit: func(Peer) (bool, error) { return true, nil },
-		Familiar: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:1")}, // from a listener that was there before
+		Familiar: map[[32]byte]netip.AddrPort{{9}: netip.MustParseAddrPort("192.0.2.9:1")}, // from a listener that was there before
 	})
 	home := origin(udpAddr("192.0.2.1:1"))
-	first, err := g.enter(home)
-	if err != nil || !first.admit() {
-		t.Fatal("the first is not admitted")
+	come := func(key byte, from netip.Prefix) {
+		t.Helper()
+		tk, err := g.enter(from)
+		if err != nil || !tk.identify([32]byte{key}, true) || !tk.admit() {
+			t.Fatal("a known client is not admitted")
+		}
+		tk.leave()
 	}
-	first.leave()
+	come(1, home)
+	elsewhere := origin(udpAddr("192.0.2.3:1"))
+	come(2, elsewhere) // and then from another place: a key has one home
+	come(2, origin(udpAddr("192.0.2.4:1")))
 	var tickets []*ticket
 	for i := range 2 * maxHandshakes {
 		if tk, err := g.enter(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)); err == nil {
@@ -226,6 +233,9 @@ func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
 	}
 	if _, err := g.enter(origin(udpAddr("192.0.2.2:1"))); err == nil || len(tickets) != maxHandshakes/2 {
 		t.Errorf("hosts that nobody knows have %d handshakes", len(tickets))
+	}
+	if _, err := g.enter(elsewhere); err == nil {
+		t.Error("where a client was once is familiar for ever")
 	}
 	for i := range maxHandshakes / 10 {
 		from := home
@@ -243,10 +253,11 @@ func TestI08_HandshakesOfFamiliarOrigins(t *testing.T) {
 	}
 	wantEmpty(t, g)
 	for i := range maxFamiliar + 10 {
-		g.remember(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
+		at := [4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}
+		g.remember([32]byte{at[0], at[1], at[2], at[3]}, netip.PrefixFrom(netip.AddrFrom4(at), 32))
 	}
-	if len(g.familiar) != maxFamiliar {
-		t.Errorf("%d origins are familiar, and %d are the limit", len(g.familiar), maxFamiliar)
+	if len(g.familiar) != maxFamiliar || len(g.homes) != maxFamiliar {
+		t.Errorf("%d origins of %d keys are familiar, and %d are the limit", len(g.familiar), len(g.homes), maxFamiliar)
 	}
 }
 

@@ -32,8 +32,8 @@ const (
 	// which known clients came.
 	familiarShare = 2
 
-	// maxFamiliar bounds the origins that are remembered as a known client's: three
-	// times the agents of the largest installation, at some 100 bytes each.
+	// maxFamiliar bounds the keys whose origin is remembered: three times the agents
+	// of the largest installation, at some 150 bytes each.
 	maxFamiliar = 1 << 16
 
 	// crowdedHandshake is what HandshakeTimeout is cut to while half of all

@@ -34,9 +34,10 @@ type ListenConfig struct {
 	// nil knows every key.
 	Admit func(Peer) (known bool, err error)
 
-	// Familiar is from where known clients came to an earlier Listener: their
-	// origins have handshakes of their own, as those of known clients get them.
-	Familiar []netip.AddrPort
+	// Familiar is from where known clients, by the SHA-256 of their
+	// SubjectPublicKeyInfo, came to an earlier Listener: their origins have
+	// handshakes of their own from the start.
+	Familiar map[[32]byte]netip.AddrPort
 
 	// MaxPeers bounds the connections of known clients at one time; 0 is a bound
 	// for any machine.
@@ -147,7 +148,9 @@ func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.
 	}()
 	t := ticketOf(q.Context())
 	if t == nil || !t.admit() {
-		l.turnedAway(q.RemoteAddr())
+		if q.Context().Err() == nil { // else it has left by itself
+			l.turnedAway(q.RemoteAddr())
+		}
 		closeQUIC(q, CodeBusy)
 		return
 	}

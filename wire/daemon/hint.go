@@ -56,8 +56,8 @@ func ExitCode(err error) int {
 
 // Complain tells a person of err and, on a line of its own, what to do about it.
 func Complain(w io.Writer, program string, err error) {
-	fmt.Fprintf(w, "%s: %v\n", program, err)
+	fmt.Fprintf(w, "%s: %s\n", program, PrintableLines(err.Error()))
 	if hint := Hint(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", PrintableLines(hint))
 	}
 }

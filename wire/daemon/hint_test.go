@@ -22,6 +22,7 @@ func TestComplain(t *testing.T) {
 		{"hint", hinted, "p: no such file\nhint: make one\n", ExitUsage},
 		{"hint of a failure", Failed(hinted), "p: no such file\nhint: make one\n", ExitFailed},
 		{"hint inside", fmt.Errorf("read: %w", hinted), "p: read: no such file\nhint: make one\n", ExitUsage},
+		{"what a terminal obeys", WithHint(fmt.Errorf("\x1b[2J: %w\r\nall is well", plain), "\x07"), "p: \\x1b[2J: no such file\\r\nall is well\nhint: \\a\n", ExitUsage},
 		{"two hints", WithHint(fmt.Errorf("read: %w", hinted), "read another"), "p: read: no such file\nhint: read another\n", ExitUsage},
 	} {
 		var b bytes.Buffer
