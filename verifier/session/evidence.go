@@ -28,15 +28,16 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.turn(ctx, ev, begun)
+	arrived, leave, err := s.turn(ctx, ev, begun)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer leave()
 	r, err := receive(s.conn, ev, begun)
 	if err != nil {
 		return err
 	}
+	arrived()
 	if from := begun.From(); begun.Resync() && s.told != from.Entries() {
 		s.log.Info("asked for the list from another point", "epoch", begun.Epoch(), "first", ev.IMA.First, "want", from.Entries())
 		return s.answer(ctx, begun, false)
@@ -49,20 +50,15 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	return s.answer(ctx, begun, accepted)
 }
 
-// turn waits until there is room for the announced list, and returns what gives
-// it back. A list that is only read past needs none.
-func (s *session) turn(ctx context.Context, ev wire.Evidence, b appraise.Begun) (done func(), err error) {
+// turn waits until there is room for the announced list, and returns what notes
+// that it has arrived, and what gives the room back. A list that is only read past
+// needs none.
+func (s *session) turn(ctx context.Context, ev wire.Evidence, b appraise.Begun) (arrived, leave func(), err error) {
 	if b.Resync() {
-		return func() {}, nil
+		return func() {}, func() {}, nil
 	}
-	n, room := int64(ev.IMA.Bytes), s.server.small
-	if n > smallList {
-		room = s.server.large
-	}
-	if err := room.Acquire(ctx, n); err != nil {
-		return nil, err
-	}
-	return func() { room.Release(n) }, nil
+	p, err := s.server.room.take(ctx, s.enrolment.ID, int64(ev.IMA.Bytes))
+	return p.arrived, p.leave, err
 }
 
 // question is what evidence has to answer now.

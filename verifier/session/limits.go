@@ -23,10 +23,10 @@ const (
 	startTimeout = 2 * time.Minute
 
 	// maxLists bounds the lists that are held at one time while they are judged,
-	// in bytes as announced; a session holds up to three times that. Others wait
+	// in bytes as announced, in each part of the room; a session holds two or three
+	// times that, and seven times of a list of the smallest entries. Others wait
 	// their turn, with their bytes still at the agent: a fleet that reboots at
-	// once is judged in waves. Small and large lists have a bound each, so that two
-	// agents that announce the most and dawdle keep nobody's news waiting.
+	// once is judged in waves.
 	maxLists = 128 << 20 // bytes
 
 	// smallList divides the two: some ten thousand entries.

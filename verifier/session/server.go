@@ -32,8 +32,7 @@ type Server struct {
 	log    *slog.Logger
 	waits  *slog.Logger // of agents that are not enrolled
 
-	small *semaphore.Weighted // bytes of lists under judgement, each up to smallList
-	large *semaphore.Weighted // and of larger ones
+	room  *room               // for lists under judgement
 	again *semaphore.Weighted // epochs that are judged again at one time
 
 	mu       sync.Mutex
@@ -45,7 +44,7 @@ type Server struct {
 // New makes a server. RunJudge must run while it is used.
 func New(s *store.Store, t Timing, log *slog.Logger) *Server {
 	return &Server{
-		store: s, timing: t, log: log, waits: throttle.New(log, waitsShown), small: semaphore.NewWeighted(maxLists), large: semaphore.NewWeighted(maxLists), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		store: s, timing: t, log: log, waits: throttle.New(log, waitsShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		live: map[string]live{}, compiled: map[string]*policy.Policy{}, wake: make(chan struct{}, 1),
 	}
 }

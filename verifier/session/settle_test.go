@@ -380,7 +380,7 @@ func TestI08_Turn(t *testing.T) {
 	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
-	if err := f.server.large.Acquire(t.Context(), maxLists); err != nil {
+	if err := f.server.room.large.Acquire(t.Context(), maxLists); err != nil {
 		t.Fatal(err)
 	}
 	full, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -391,12 +391,12 @@ func TestI08_Turn(t *testing.T) {
 	if err != nil || !again.Resync() {
 		t.Fatal(again.Resync(), err)
 	}
-	if done, err := f.turn(full, ev, again); err != nil {
+	if _, leave, err := f.turn(full, ev, again); err != nil {
 		t.Error(err)
 	} else {
-		done()
+		leave()
 	}
-	if _, err := f.turn(full, ev, b); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := f.turn(full, ev, b); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with no room: %v", err)
 	}
 }
