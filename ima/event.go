@@ -25,6 +25,10 @@ type Event struct {
 //
 //	d-ng ("alg:" NUL digest) | n-ng (name NUL) [ | sig or buf ]
 //
+// (kernel: security/integrity/ima/ima_template_lib.c, ima_eventdigest_init_common
+// and ima_write_template_field_data; the formats: ima_template.c,
+// builtin_templates).
+//
 // Three fields of which the first is the hash of a third that is not empty are a
 // buffer event; otherwise the third is a signature. Any other data is
 // ErrMalformed: no template that this version reads.
@@ -60,7 +64,8 @@ func (ev Event) hashes(b []byte) bool {
 	return ev.Algorithm.Known() && bytes.Equal(ev.Algorithm.Sum(b), ev.Digest)
 }
 
-// parseDigest reads a d-ng field: the name of the hash, ":", NUL, the digest.
+// parseDigest reads a d-ng field: the name of the hash, ":", NUL, the digest
+// (kernel: ima_template_lib.c, ima_eventdigest_init_common).
 func parseDigest(field []byte) (Event, error) {
 	name, digest, ok := bytes.Cut(field, []byte(":\x00"))
 	if !ok || len(name) == 0 {

@@ -29,7 +29,8 @@ import "errors"
 // Bounds on an entry.
 const (
 	// MaxTemplateName bounds a template's name: the kernel's longest built-in
-	// name has 9 bytes, a custom format string at most 255.
+	// name, ima-modsig, has 10 bytes (kernel: security/integrity/ima/
+	// ima_template.c, builtin_templates), a custom format string at most 255.
 	MaxTemplateName = 255 // bytes
 
 	// MaxTemplateData bounds an entry's data: a path of PATH_MAX (4096) bytes, a

@@ -62,7 +62,8 @@ func (s *State) Extend(e Entry) {
 }
 
 // violation is what a violation extends every bank with: as many of these bytes
-// as the bank's digest has.
+// as the bank's digest has (kernel: security/integrity/ima/ima_queue.c,
+// ima_init_digests, used by ima_add_template_entry).
 var violation = [sha512.Size]byte(bytes.Repeat([]byte{0xff}, sha512.Size))
 
 // appendSum appends the bank's hash of b, without an allocation if there is room.

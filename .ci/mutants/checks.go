@@ -26,13 +26,14 @@ product and sees the test fail. "own" is what no specification asks for but this
 func checksPage(root string, l list) ([]byte, error) {
 	b := []byte(checksHead)
 	for _, i := range invariants {
-		if why, ok := l.absent[i]; ok {
-			b = fmt.Appendf(b, "## %s\n\nNothing yet: %s.\n\n", i, why)
+		b = fmt.Appendf(b, "## %s: %s\n\n", i.name, i.says)
+		if why, ok := l.absent[i.name]; ok {
+			b = fmt.Appendf(b, "Nothing yet: %s.\n\n", why)
 			continue
 		}
-		b = fmt.Appendf(b, "## %s\n\n| check | where | asked for by | test |\n|---|---|---|---|\n", i)
+		b = append(b, "| check | where | asked for by | test |\n|---|---|---|---|\n"...)
 		for _, m := range l.mutants {
-			if !slices.Contains(m.invariants, i) {
+			if !slices.Contains(m.invariants, i.name) {
 				continue
 			}
 			where, err := m.where(root)
@@ -112,11 +113,3 @@ func receiver(d *ast.FuncDecl) string {
 	}
 	return ""
 }
-
-// invariants are those that the product is to keep.
-var invariants = func() (all []string) {
-	for i := 1; i <= 26; i++ {
-		all = append(all, fmt.Sprintf("I%02d", i))
-	}
-	return all
-}()

@@ -36,15 +36,17 @@ func TestEveryInvariantHasACheck(t *testing.T) {
 	l := listed(t)
 	tests := testsOf(t)
 	for _, i := range invariants {
-		has := slices.ContainsFunc(l.mutants, func(m mutant) bool { return slices.Contains(m.invariants, i) })
-		why, absent := l.absent[i]
+		has := slices.ContainsFunc(l.mutants, func(m mutant) bool { return slices.Contains(m.invariants, i.name) })
+		why, absent := l.absent[i.name]
 		switch {
+		case i.says == "":
+			t.Errorf("%s says nothing", i.name)
 		case absent && (why == "" || has):
-			t.Errorf("%s has checks, or no reason to have none: %q", i, why)
+			t.Errorf("%s has checks, or no reason to have none: %q", i.name, why)
 		case !absent && !has:
-			t.Errorf("%s has no check", i)
-		case !absent && !strings.Contains(tests, i+"_"):
-			t.Errorf("%s is in the name of no test", i)
+			t.Errorf("%s has no check", i.name)
+		case !absent && !strings.Contains(tests, i.name+"_"):
+			t.Errorf("%s is in the name of no test", i.name)
 		}
 	}
 }

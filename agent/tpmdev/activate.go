@@ -6,7 +6,8 @@ import (
 )
 
 // nonceSize is the length of a session's nonces: as long as a SHA-256 session
-// allows at the least (TPM 2.0 Library part 1, section 19.6.4).
+// allows at the least (TPM 2.0 Library part 3, section 11.1,
+// TPM2_StartAuthSession).
 const nonceSize = 16 // bytes
 
 // ActivateCredential opens a credential made for the AK under the EK (TPM 2.0

@@ -45,8 +45,8 @@ type ek struct {
 	certificate []byte
 }
 
-// The NV indices of EK certificates (TCG EK Credential Profile for TPM 2.0, 2.5,
-// section 2.2.1.4).
+// The NV indices of EK certificates (TCG EK Credential Profile for TPM Family 2.0,
+// version 2.6, Low Range).
 const (
 	nvCertRSA2048 tpm2.TPMHandle = 0x01c00002 // L-1
 	nvCertECCP256 tpm2.TPMHandle = 0x01c0000a // L-2

@@ -14,7 +14,7 @@ const (
 	DialPause = time.Millisecond
 
 	// MaxResponse bounds a response: the largest that a PC Client TPM may send
-	// (PTP 1.05, section 4.5.1).
+	// (TCG PC Client Platform TPM Profile 1.05, TPM_PT_MAX_RESPONSE_SIZE).
 	MaxResponse = 4096 // bytes
 
 	// NVChunk is how much of an NV index is read at once: the least that every TPM

@@ -77,7 +77,7 @@ func exchange(c net.Conn, command []byte, deadline time.Time) ([]byte, error) {
 func (Socket) Close() error { return nil }
 
 // headerSize is the length of a response's header: tag u16 | size u32, header
-// included | code u32 (TPM 2.0 Library part 1, section 18.1).
+// included | code u32 (TPM 2.0 Library part 1, section 18).
 const headerSize = 10
 
 // readResponse reads one whole response, as long as its header says.

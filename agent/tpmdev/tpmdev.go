@@ -13,16 +13,17 @@
 // None is stored: each is a primary, made again from its hierarchy's seed and a
 // fixed template, and is the same key every time until that seed changes.
 //
-//	EK         endorsement hierarchy, template L-1 or L-2 of the TCG EK Credential
-//	           Profile for TPM 2.0 (2.5, B.3.3 and B.3.4). It is loaded only while
-//	           it is needed.
+//	EK         endorsement hierarchy, Template L-1: RSA 2048 or Template L-2: ECC
+//	           NIST P256 of the TCG EK Credential Profile for TPM Family 2.0,
+//	           version 2.6. It is loaded only while it is needed.
 //	AK         endorsement hierarchy, tpm.AKTemplate: restricted, signs quotes
 //	transport  owner hierarchy, tpm.TransportTemplate: signs TLS handshakes;
 //	           TPM2_Clear replaces it and no other
 //
 // AK and transport key stay loaded until Close. With the EK they fill the three
-// slots for objects that a TPM has at the least (PTP 1.05, section 4.5.1), which
-// matters on a socket, behind which nobody swaps objects out.
+// slots for objects that a TPM has at the least (TCG PC Client Platform TPM Profile
+// 1.05, TPM_PT_HR_TRANSIENT_MIN), which matters on a socket, behind which nobody
+// swaps objects out.
 package tpmdev
 
 import (

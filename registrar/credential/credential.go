@@ -11,19 +11,21 @@
 //
 // What must hold of Register, beside its own bounds:
 //
-//   - the EK is of a TCG default template, L-1 (RSA-2048) or L-2 (ECC P-256) of
-//     the TCG EK Credential Profile, byte for byte except unique;
+//   - the EK is of a TCG default template, byte for byte except unique (TCG EK
+//     Credential Profile for TPM Family 2.0, version 2.6: Template L-1: RSA 2048,
+//     or Template L-2: ECC NIST P256);
 //   - AK and transport key are of this protocol's templates (quicklime/wire/tpm),
 //     byte for byte except unique;
 //   - the transport key is the key of the TLS peer;
-//   - the certification is of the transport key as a primary of the owner
-//     hierarchy, by the AK as a primary of the endorsement hierarchy;
+//   - the certification (TPM 2.0 Library part 3, section 18.2, TPM2_Certify) is
+//     of the transport key as a primary of the owner hierarchy, by the AK as a
+//     primary of the endorsement hierarchy;
 //   - its qualifying data is that of these keys on this connection.
 //
-// The qualifying data is wire.RegisterQualifying. The secret is 32 random bytes. Only the TPM that holds both EK and AK opens it
-// (TPM 2.0 Library part 1, section 24). Credential carries what is in
-// TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET, without their sizes. The proof is
-// wire.RegisterProof.
+// The qualifying data is wire.RegisterQualifying. The secret is 32 random bytes.
+// Only the TPM that holds both EK and AK opens it (part 1, section 24, Credential
+// Protection). Credential carries what is in TPM2B_ID_OBJECT and
+// TPM2B_ENCRYPTED_SECRET, without their sizes. The proof is wire.RegisterProof.
 //
 // Whether the EK is a vendor's is for quicklime/registrar/ekcert to say. The
 // package is pure.

@@ -3,16 +3,27 @@
 // the EK against the operator's trust anchors. Nothing is fetched, and no
 // certificate of an agent's stands between an EK and an anchor.
 //
-// Specification: TCG EK Credential Profile for TPM Family 2.0, revision 2.6,
-// section 3.2; RFC 5280. In the profile's subset of X.509, a certificate must
-// have
+// Specification: TCG EK Credential Profile for TPM Family 2.0, version 2.6,
+// section 3.2; RFC 5280. In the profile's subset of X.509, as the module
+// go-attestation checks it, a certificate must be of version 3 for an RSA or ECC
+// key, with a positive serial number and an issuer. It must have
 //
 //   - a subject alternative name with one directory name that tells TPM
-//     manufacturer, model and version; it may be critical;
-//   - basic constraints that say it is no CA;
-//   - the key usage keyEncipherment (RSA) or keyAgreement (ECC);
-//   - the extended key usage tcg-kp-EKCertificate (2.23.133.8.1), if it has any;
-//   - no other critical extension than these.
+//     manufacturer, model and version and nothing else; critical, if the subject is
+//     empty;
+//   - critical basic constraints that say it is no CA;
+//   - a critical key usage, with keyEncipherment (RSA) or keyAgreement (ECC);
+//   - an authority key identifier with a key identifier, not critical.
+//
+// It may have
+//
+//   - extended key usages, not critical, of which one must be
+//     tcg-kp-EKCertificate (2.23.133.8.1);
+//   - a subject key identifier, authority information access or CRL distribution
+//     points, none of them critical;
+//   - certificate policies, with one at the least;
+//   - subject directory attributes, which must tell the TPM specification;
+//   - any other extension that crypto/x509 knows, or that is not critical.
 //
 // An expiry of 9999-12-31T23:59:59Z means that the certificate does not expire
 // (RFC 5280, section 4.1.2.5).

@@ -129,8 +129,9 @@ func (j *judge) file(i uint64, ev ima.Event) {
 }
 
 // bootAggregate compares the entry with the quoted PCRs (kernel:
-// ima_calc_boot_aggregate_tfm, since 5.8): the hash of PCRs 0 to 9 in the bank of
-// its own algorithm, PCRs 0 to 7 if that is sha1 (I19).
+// security/integrity/ima/ima_crypto.c, ima_calc_boot_aggregate_tfm, since 5.8):
+// the hash of PCRs 0 to 9 in the bank of its own algorithm, PCRs 0 to 7 if that is
+// sha1 (I19).
 func (j *judge) bootAggregate(i uint64, ev ima.Event) {
 	last := 9
 	if ev.Algorithm == pcr.SHA1 {

@@ -19,9 +19,15 @@ func TestMain(m *testing.M) { os.Exit(swtpmtest.Main(m)) }
 // attack is what a machine does that was trusted until then.
 type attack struct {
 	name    string
-	refuser string // what refuses it, as "package.Function"
+	refuser refuser
 	seen    sight
 	do      func(k *session) // k is live, and its machine is trusted
+}
+
+// refuser is what refuses an attack.
+type refuser struct {
+	does string // for docs/threat-model.md, as "`package.Function`: what it insists on"
+	says string // part of the message by which it refuses, if it does so with a rejection or a failure
 }
 
 // group is attacks that are tried one after the other on one machine, which is
@@ -72,7 +78,7 @@ func (a attack) try(m *machine) {
 	k := m.honest()
 	before := m.agent()
 	a.do(k)
-	a.seen.check(m, before)
+	a.seen.check(m, before, a.refuser.says)
 }
 
 // sight is what an operator sees of a machine after an attack.
@@ -98,15 +104,16 @@ func (s sight) String() string {
 	return s.words
 }
 
-func (s sight) check(m *machine, before rest.Agent) {
+// check waits for the sight, whose message has says in it.
+func (s sight) check(m *machine, before rest.Agent, says string) {
 	m.t.Helper()
 	switch {
 	case s.failure != "":
-		m.await("untrusted for "+string(s.failure), func(a rest.Agent) bool { return a.Trust == wire.Untrusted && failed(a, s.failure) })
+		m.await(fmt.Sprintf("untrusted for %s (%s)", s.failure, says), func(a rest.Agent) bool { return a.Trust == wire.Untrusted && failed(a, s.failure, says) })
 	case s.rejection != "":
 		after := m.await("a rejection", func(a rest.Agent) bool { return rejections(a) > rejections(before) })
-		if after.Rejected.ID != s.rejection {
-			m.t.Errorf("rejected for %s (%s), want %s", after.Rejected.ID, after.Rejected.Message, s.rejection)
+		if r := after.Rejected; r.ID != s.rejection || !strings.Contains(r.Message, says) {
+			m.t.Errorf("rejected for %s (%s), want %s (%s)", r.ID, r.Message, s.rejection, says)
 		}
 		m.notExtended(before, after)
 	case s.stale:
@@ -114,8 +121,8 @@ func (s sight) check(m *machine, before rest.Agent) {
 	}
 }
 
-func failed(a rest.Agent, id wire.FailureID) bool {
-	return slices.ContainsFunc(a.Failures, func(f wire.Failure) bool { return f.ID == id })
+func failed(a rest.Agent, id wire.FailureID, says string) bool {
+	return slices.ContainsFunc(a.Failures, func(f wire.Failure) bool { return f.ID == id && strings.Contains(f.Message, says) })
 }
 
 func rejections(a rest.Agent) int64 {

@@ -14,10 +14,10 @@ import (
 	"quicklime/wire/rest"
 )
 
-const (
-	growing = "`verifier/epoch.Step`: resetCount and restartCount only grow"
-	ticking = "`verifier/appraise.Begin`: within a boot the TPM's clock does not go back"
-	keyless = "the channel: TPM2_Clear takes the transport key"
+var (
+	growing = refuser{does: "`verifier/epoch.Step`: resetCount and restartCount only grow"}
+	ticking = refuser{does: "`verifier/appraise.Begin`: within a boot the TPM's clock does not go back"}
+	keyless = refuser{does: "the channel: TPM2_Clear takes the transport key"}
 )
 
 // boots are reboots that pass for others, or for none (I14, I19).
@@ -54,7 +54,7 @@ var boots = []attack{
 		k.hurry()
 		k.machine.dial().attest()
 	}},
-	{"a TPM restored from a snapshot, the same counters with other firmware", "`verifier/epoch.Step`: one boot has one set of boot PCRs", sight{failure: wire.EpochRollback}, func(k *session) {
+	{"a TPM restored from a snapshot, the same counters with other firmware", refuser{does: "`verifier/epoch.Step`: one boot has one set of boot PCRs"}, sight{failure: wire.EpochRollback}, func(k *session) {
 		k.switchOff()
 		restore := k.snapshot()
 		k.reboot("firmware")
@@ -76,7 +76,7 @@ var boots = []attack{
 		k.reboot("firmware")
 		k.machine.dial().attest()
 	}},
-	{"a Hello that says it is still the old boot", "`verifier/epoch.Step`: the quote says which boot it is", sight{failure: wire.IMAMismatch}, func(k *session) {
+	{"a Hello that says it is still the old boot", refuser{does: "`verifier/epoch.Step`: the quote says which boot it is", says: "though 0 entries were certified in this boot"}, sight{failure: wire.IMAMismatch}, func(k *session) {
 		hello := k.hello()
 		k.switchOff()
 		k.reboot("evil firmware")
@@ -95,7 +95,7 @@ var boots = []attack{
 			}
 		}
 	}},
-	{"a reboot to get rid of a finding", "`verifier/store`: a finding stands until an operator clears it or a policy judges it away", sight{failure: wire.IMANotInPolicy}, func(k *session) {
+	{"a reboot to get rid of a finding", refuser{does: "`verifier/store`: a finding stands until an operator clears it or a policy judges it away"}, sight{failure: wire.IMANotInPolicy}, func(k *session) {
 		k.measure(miner)
 		k.attest()
 		k.switchOff()
@@ -186,7 +186,7 @@ func (m *machine) copy(to, from string) {
 
 // clones are one identity in two places (I14).
 var clones = []attack{
-	{"the same identity in two places", "`verifier/session`: a machine has all that it once proved, and goes on from the newest session", sight{words: "untrusted as soon as the two differ, and failure `identity.duplicate` when the first comes back"}, func(k *session) {
+	{"the same identity in two places", refuser{does: "`verifier/session`: a machine has all that it once proved, and goes on from the newest session"}, sight{words: "untrusted as soon as the two differ, and failure `identity.duplicate` when the first comes back"}, func(k *session) {
 		k.switchOff()
 		twin := *k.machine
 		twin.tpmDir, twin.list = k.t.TempDir(), nil
@@ -208,14 +208,14 @@ var clones = []attack{
 // limits are what this version cannot refuse. That a test has to be changed for it
 // to be refused keeps them known.
 var limits = []attack{
-	{"the old list extended after a reboot with the same boot PCRs", "nothing yet: a boot policy would have to know the other kernel", stillTrusted, func(k *session) {
+	{"the old list extended after a reboot with the same boot PCRs", refuser{does: "nothing yet: a boot policy would have to know the other kernel"}, stillTrusted, func(k *session) {
 		old := slices.Clone(k.list)
 		k.switchOff()
 		k.reboot("firmware") // whatever kernel this is, PCRs 0 to 9 do not tell
 		k.measure(old[len(k.list):]...)
 		k.machine.honest()
 	}},
-	{"a list made up after a reboot into a kernel that measures nothing", "nothing yet: anybody can compute a boot_aggregate; a boot policy has to know the kernel", stillTrusted, func(k *session) {
+	{"a list made up after a reboot into a kernel that measures nothing", refuser{does: "nothing yet: anybody can compute a boot_aggregate; a boot policy has to know the kernel"}, stillTrusted, func(k *session) {
 		k.switchOff()
 		k.switchOn()
 		k.extend(0, func(b pcr.Bank) []byte { return b.Sum([]byte("evil firmware")) })
@@ -223,7 +223,7 @@ var limits = []attack{
 		k.measure(k.aggregate(), bash)
 		k.machine.honest()
 	}},
-	{"a TPM restored from a snapshot, the same boot again with its clock set forward", "nothing: a TPM in hardware cannot be put back, and who can put back one in software has its keys", stillTrusted, func(k *session) {
+	{"a TPM restored from a snapshot, the same boot again with its clock set forward", refuser{does: "nothing: a TPM in hardware cannot be put back, and who can put back one in software has its keys"}, stillTrusted, func(k *session) {
 		k.switchOff()
 		restore := k.snapshot()
 		k.reboot("firmware")
@@ -234,7 +234,7 @@ var limits = []attack{
 		k.hurry()
 		k.machine.honest()
 	}},
-	{"a second boot_aggregate of this boot", "nothing: that is what kexec leaves, and it says nothing untrue", stillTrusted, func(k *session) {
+	{"a second boot_aggregate of this boot", refuser{does: "nothing: that is what kexec leaves, and it says nothing untrue"}, stillTrusted, func(k *session) {
 		k.measure(k.aggregate())
 		k.send(k.testify(k.nonce))
 		if v := k.verdict(); !v.Accepted || v.Trust != wire.Trusted {

@@ -5,6 +5,7 @@
 // counts is what the operator is told afterwards, over the REST API.
 //
 // Every attack is a row of data: its name, what refuses it, and what the operator
-// sees, which is what the test checks and what docs/threat-model.md shows. There is
-// nothing here but tests.
+// sees, which is what the test checks and what docs/threat-model.md shows. A
+// rejection must also say what the row says that refuses it. There is nothing here
+// but tests.
 package attack_test

@@ -12,12 +12,12 @@ import (
 	"quicklime/wire/pcr"
 )
 
-const (
-	replay   = "`verifier/imalist.Certify`: the list must replay to the quoted PCR 10"
-	parsing  = "`ima.ParseEntry`: bytes that are no entry"
-	judging  = "`verifier/appraise.List`: only what the PCR covers is judged"
-	tying    = "`verifier/appraise.List`: entry 0 ties the list to the quoted boot PCRs"
-	counting = "`verifier/session`: the entries that were announced must come"
+var (
+	replay   = refuser{does: "`verifier/imalist.Certify`: the list must replay to the quoted PCR 10", says: "the list does not replay to the quoted PCR 10"}
+	parsing  = refuser{does: "`ima.ParseEntry`: bytes that are no entry"}
+	judging  = refuser{does: "`verifier/appraise.List`: only what the PCR covers is judged"}
+	tying    = refuser{does: "`verifier/appraise.List`: entry 0 ties the list to the quoted boot PCRs"}
+	counting = refuser{does: "`verifier/session`: the entries that were announced must come", says: "entries were announced"}
 )
 
 // alteredLists hide what the machine ran by altering its list, which then is not
@@ -142,7 +142,7 @@ var hiddenLists = []attack{
 		es[1].Template = []byte("ima-sig")
 		return encode(es)
 	})},
-	{"an entry for another PCR", "`ima.Stream`: an entry that the quote does not cover", sight{failure: wire.IMAForeignPCR}, ran(func(es []ima.Entry) []byte {
+	{"an entry for another PCR", refuser{does: "`ima.Stream`: an entry that the quote does not cover", says: "an entry for another PCR"}, sight{failure: wire.IMAForeignPCR}, ran(func(es []ima.Entry) []byte {
 		es[1].PCR = 11
 		return encode(es)
 	})},
@@ -155,7 +155,7 @@ var hiddenLists = []attack{
 		legacy = slices.Concat(legacy, fields([]byte("ima")), es[1].Data)
 		return slices.Concat(encode(es[:1]), legacy, encode(es[2:]))
 	})},
-	{"a buffer renamed as a file", "`ima.Entry.Event`: a third field that the digest is of is a buffer", sight{failure: wire.IMANoValidator},
+	{"a buffer renamed as a file", refuser{does: "`ima.Entry.Event`: a third field that the digest is of is a buffer", says: "a buffer event"}, sight{failure: wire.IMANoValidator},
 		hiding(three("ima-buf", []byte("kexec"), []byte("kexec"), "/usr/bin/tool"), func(es []ima.Entry) []byte {
 			es[1].Template = []byte("ima-sig")
 			return encode(es)
@@ -206,7 +206,7 @@ func (k *session) attest() {
 
 // untiedLists replay to the PCR and are not tied to the boot (I19, I26).
 var untiedLists = []attack{
-	{"IMA switched off", "`verifier/appraise.List`: under a policy an empty list is not a success", sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) {})},
+	{"IMA switched off", refuser{does: "`verifier/appraise.List`: under a policy an empty list is not a success", says: "the measurement list is empty"}, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) {})},
 	{"no boot_aggregate", tying, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) { m.measure(bash) })},
 	{"a boot_aggregate that is not the first entry", tying, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) { m.measure(bash, m.aggregate()) })},
 	{"a second boot_aggregate of another value", tying, sight{failure: wire.IMABootAggregate}, booted(func(m *machine) {

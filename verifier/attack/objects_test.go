@@ -16,27 +16,27 @@ import (
 // objects are COSE objects other than the one encoding of good evidence, each with
 // a true signature over what it says (I07).
 var objects = []attack{
-	{"an ES256 signature by the AK over a hashed Sig_structure", opening, unsigned, resealed(cose.AlgorithmES256, nil, func(k *session, content []byte) []byte {
+	{"an ES256 signature by the AK over a hashed Sig_structure", heading, unsigned, resealed(cose.AlgorithmES256, nil, func(k *session, content []byte) []byte {
 		return coseSignature(k, k.signHashed(content))
 	})},
-	{"the same as TPM-QUOTE-ES256", opening, unsigned, resealed(envelope.AlgorithmES256, nil, func(k *session, content []byte) []byte {
+	{"the same as TPM-QUOTE-ES256", beginning, unsigned, resealed(envelope.AlgorithmES256, nil, func(k *session, content []byte) []byte {
 		return pair(k, content, k.signHashed(content))
 	})},
-	{"the same with a quote's head", opening, unsigned, resealed(envelope.AlgorithmES256, nil, func(k *session, content []byte) []byte {
+	{"the same with a quote's head", proving, unsigned, resealed(envelope.AlgorithmES256, nil, func(k *session, content []byte) []byte {
 		attest, _ := k.quote(content)
 		return pair(k, attest, k.signHashed(content))
 	})},
-	{"an unprotected header", opening, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
+	{"an unprotected header", heading, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
 		h.Unprotected = cose.UnprotectedHeader{cose.HeaderLabelContentType: "text/plain"}
 	}, quoted)},
-	{"another alg", opening, unsigned, resealed(-65538, nil, quoted)},
-	{"another kid", opening, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
+	{"another alg", heading, unsigned, resealed(-65538, nil, quoted)},
+	{"another kid", heading, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
 		h.Protected[cose.HeaderLabelKeyID] = make([]byte, 34)
 	}, quoted)},
-	{"another typ", opening, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
+	{"another typ", heading, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
 		h.Protected[cose.HeaderLabelType] = "application/cwt"
 	}, quoted)},
-	{"a further protected header", opening, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
+	{"a further protected header", heading, unsigned, resealed(envelope.AlgorithmES256, func(k *session, h *cose.Headers) {
 		h.Protected[cose.HeaderLabelContentType] = "text/plain"
 	}, quoted)},
 }

@@ -26,7 +26,7 @@ func table() string {
 	b.WriteString("| attack | what refuses it | what the operator sees |\n|---|---|---|\n")
 	for _, g := range groups {
 		for _, a := range g.attacks {
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", a.name, a.refuser, a.seen)
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", a.name, a.refuser.does, a.seen)
 		}
 	}
 	return b.String()
@@ -57,8 +57,11 @@ func TestNamesAreDistinct(t *testing.T) {
 	seen := map[string]bool{}
 	for _, g := range groups {
 		for _, a := range g.attacks {
-			if seen[a.name] || a.name == "" || a.refuser == "" || a.seen.String() == "" {
+			if seen[a.name] || a.name == "" || a.refuser.does == "" || a.seen.String() == "" {
 				t.Errorf("%q: it has no name of its own, nothing that refuses it, or nothing to be seen", a.name)
+			}
+			if a.seen.rejection != "" && a.refuser.says == "" {
+				t.Errorf("%q: a rejection by anything would do", a.name)
 			}
 			seen[a.name] = true
 		}

@@ -13,7 +13,7 @@ import (
 	"quicklime/wire/rest"
 )
 
-const committing = "`verifier/store.Commit`: compare-and-swap on enrolment and revision, under the policy in force"
+var committing = refuser{does: "`verifier/store.Commit`: compare-and-swap on enrolment and revision, under the policy in force"}
 
 // rounds is how often the operator changes his mind while evidence arrives.
 const rounds = 6
@@ -59,7 +59,7 @@ var races = []attack{
 		k.settles(policy(miner), wire.Trusted)
 		k.settles(policy(), wire.Untrusted)
 	}},
-	{"findings while the operator clears", "`verifier/store.Clear`: nothing is cleared that was not seen", sight{words: "every finding was either cleared by somebody who saw it, or stands"}, func(k *session) {
+	{"findings while the operator clears", refuser{does: "`verifier/store.Clear`: nothing is cleared that was not seen"}, sight{words: "every finding was either cleared by somebody who saw it, or stands"}, func(k *session) {
 		seen := 0
 		stop := k.meanwhile(func(v *operator) error {
 			n, err := v.clear()
@@ -106,7 +106,7 @@ var races = []attack{
 			k.t.Errorf("%s (%s), epoch %+v, failures %+v, want %d entries", a.Trust, a.Reason, a.Epoch, a.Failures, len(k.list))
 		}
 	}},
-	{"a twin at another verifier that is always a step behind", growing, sight{failure: wire.EpochRollback}, func(k *session) {
+	{"a twin at another verifier that is always a step behind", ticking, sight{failure: wire.EpochRollback}, func(k *session) {
 		address, _ := k.site.startVerifier(k.t)
 		other := k.machine.dialTo(address)
 		for range 20 {

@@ -8,10 +8,10 @@ import (
 	"quicklime/wire/rest"
 )
 
-const (
-	binding  = "`wire/envelope.Open`: the quote is over the connection's exporter"
-	dating   = "`verifier/session`, `verifier/store.Commit`: trust is dated from the issue of the nonce"
-	spending = "`verifier/quote.Verify`: each nonce counts once"
+var (
+	binding  = refuser{does: "`wire/envelope.Open`: the quote is over the connection's exporter", says: "the quote is over another message, connection or nonce"}
+	dating   = refuser{does: "`verifier/session`, `verifier/store.Commit`: trust is dated from the issue of the nonce"}
+	spending = refuser{does: "`verifier/quote.Verify`: each nonce counts once", says: "the nonce is not the one that was issued"}
 )
 
 // replays are true evidence where or when it does not count (I07, I13).
@@ -29,7 +29,7 @@ var replays = []attack{
 		t := k.testify(there.nonce)
 		there.refused(t)
 	}},
-	{"evidence for another agent", "`wire/envelope.Open`: the ueid is the enrolled agent's", unsigned, func(k *session) {
+	{"evidence for another agent", refuser{does: "`wire/envelope.Open`: the ueid is the enrolled agent's", says: "the ueid is of another agent"}, unsigned, func(k *session) {
 		t := k.testify(k.nonce)
 		id := k.id
 		k.id = "00" + id[2:]
@@ -47,7 +47,7 @@ var replays = []attack{
 
 // silences leave a challenge unanswered (I07, I13).
 var silences = []attack{
-	{"a challenge not answered", "`verifier/session`: an answer is due within D", sight{stale: true}, func(k *session) {
+	{"a challenge not answered", refuser{does: "`verifier/session`: an answer is due within D"}, sight{stale: true}, func(k *session) {
 		before := k.agent()
 		k.measure(miner)
 		k.closed(channel.CodeSilent)

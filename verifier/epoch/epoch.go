@@ -3,8 +3,9 @@
 //
 // An epoch is (AK Name, resetCount, restartCount, digest of the quoted boot
 // PCRs). TPM2_Startup raises one of the counters and nothing lowers them but
-// TPM2_Clear, which sets both to zero (TPM 2.0 Library part 1, section 36.6;
-// part 3, section 24.6): so the pair, compared in that order, only grows (I14).
+// TPM2_Clear, which sets both to zero (TPM 2.0 Library part 2, section 10.11.1,
+// TPMS_CLOCK_INFO; part 3, sections 9.3, TPM2_Startup, and 24.6, TPM2_Clear): so
+// the pair, compared in that order, only grows (I14).
 package epoch
 
 import (

@@ -1,6 +1,12 @@
 // Package imalist certifies measurement lists: a replay counts if it goes on
 // from the point that was certified before and ends exactly at the quoted PCR 10.
 // It is the only maker of Certified.
+//
+// That the PCR certifies the list is by the kernel, which extends it once with
+// each entry, in their order (kernel: security/integrity/ima/ima_queue.c,
+// ima_add_template_entry), and by the TPM: an extended PCR depends on all that it
+// was extended with (TPM 2.0 Library part 1, section 11.4.7), and TPM2_Quote signs
+// its value (part 3, section 18.4).
 package imalist
 
 import (

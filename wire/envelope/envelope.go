@@ -9,12 +9,14 @@
 //	18([protected, {}, payload, signature])
 //
 //	protected = << {1: -65537, 4: kid, 16: "application/eat+cwt"} >>
-//	            ; alg TPM-QUOTE-ES256 (private use); kid: the AK's Name; typ: RFC 9596
+//	            ; alg TPM-QUOTE-ES256 (private use); kid: the AK's Name
+//	            ; typ (RFC 9596): the media type of an EAT in CWT form (RFC 9782)
 //	payload   = << {
 //	              10:     bstr .size 32,                 ; eat_nonce (RFC 9711, section 4.1)
-//	              256:    bstr .size 33,                 ; ueid: 0x01 ‖ agent id
-//	              265:    "urn:x-quicklime:attest:1",    ; eat_profile
-//	              -70001: "start" / "growth" / "challenge" ; what made the agent send it
+//	              256:    bstr .size 33,                 ; ueid: 0x01 ‖ agent id (RFC 9711, section 4.2.1)
+//	              265:    "urn:x-quicklime:attest:1",    ; eat_profile (RFC 9711, section 4.3.2)
+//	              -70001: "start" / "growth" / "challenge" ; what made the agent send it: a
+//	                                                     ; claim for private use (RFC 8392, section 9.1)
 //	            } >>
 //	signature = << [TPMS_ATTEST, TPMT_SIGNATURE] >>      ; two byte strings
 //
@@ -47,8 +49,8 @@ import (
 	"quicklime/wire/tpm"
 )
 
-// AlgorithmES256 is TPM-QUOTE-ES256, in the range for private use (RFC 9052,
-// section 16.4).
+// AlgorithmES256 is TPM-QUOTE-ES256, in the range for private use of the IANA
+// registry COSE Algorithms (RFC 8152, section 16.4).
 const AlgorithmES256 cose.Algorithm = -65537
 
 const (

@@ -69,7 +69,7 @@ func (p Public) Key() crypto.PublicKey { return p.key }
 func (p Public) Name() []byte { return bytes.Clone(p.name) }
 
 // QualifiedName returns the qualified name of the key if it is a primary of the
-// hierarchy: nameAlg ‖ H(hierarchy handle ‖ Name) (part 1, section 16).
+// hierarchy: nameAlg ‖ H(hierarchy handle ‖ Name) (part 1, section 26.5).
 func (p Public) QualifiedName(hierarchy uint32) []byte {
 	handle := binary.BigEndian.AppendUint32(nil, hierarchy)
 	return nameOf(pcr.Bank(p.area.NameAlg), handle, p.name)

@@ -9,6 +9,10 @@ const Generation = "1"
 // AKTemplate is the public template of the attestation key: a primary of the
 // endorsement hierarchy, so that its quotes carry true reset counters, that signs
 // nothing but what the TPM itself made (restricted). ECDSA with SHA-256 on P-256.
+//
+// In what a key outside the endorsement and platform hierarchies signs, the TPM
+// obfuscates resetCount, restartCount and firmwareVersion (TPM 2.0 reference
+// code: Attest_spt.c, FillInAttestInfo).
 func AKTemplate() tpm2.TPMTPublic {
 	return signingTemplate(true, "quicklime ak "+Generation)
 }
@@ -21,7 +25,7 @@ func TransportTemplate() tpm2.TPMTPublic {
 
 // signingTemplate separates the key from other products' keys by unique: a
 // primary is derived from the hierarchy's seed and the template (TPM 2.0 Library
-// part 1, section 27.6).
+// part 3, section 24.1, TPM2_CreatePrimary).
 func signingTemplate(restricted bool, unique string) tpm2.TPMTPublic {
 	return tpm2.TPMTPublic{
 		Type:    tpm2.TPMAlgECC,

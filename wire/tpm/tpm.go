@@ -3,8 +3,8 @@
 // encoding, no byte may follow it, and what it says of itself (a Name, a key, an
 // id) is derived here and never received beside it (I01).
 //
-// Specification: TCG TPM 2.0 Library, revision 1.59, part 1 (sections 14, 16)
-// and part 2 (structures); all integers are big-endian.
+// Specification: TCG TPM 2.0 Library, revision 1.59, part 1 (section 16, Names,
+// and 26.5, Qualified Name) and part 2 (structures); all integers are big-endian.
 //
 // The package is pure. Talking to a TPM is quicklime/agent/tpmdev.
 package tpm

@@ -1,0 +1,33 @@
+package main
+
+// invariants are what the product is to keep, in their order.
+var invariants = []struct{ name, says string }{
+	{"I01", "a TPM key has one public area, and what is said of it is derived from that"},
+	{"I02", "the agent listens on nothing, and runs nothing that it was sent outside the directories opened for it"},
+	{"I03", "an id is held against its grammar before any use"},
+	{"I04", "sizes, counts and depths are bounded before a parse, and no length that was said allocates"},
+	{"I05", "a file of secrets that others may read or write is refused at start"},
+	{"I06", "an enrolment is one record that does not change, and pins AK and transport key"},
+	{"I07", "nothing is trusted without a checked signature over a live nonce"},
+	{"I08", "handshakes, reads and idle peers have deadlines, and each peer its limits"},
+	{"I09", "an error tells an unauthenticated peer nothing that was computed; a challenge has one try"},
+	{"I10", "one bad row or agent does not keep others from being listed or served"},
+	{"I11", "an agent's id is the hash of its EK, and no other TPM and no other keys take it"},
+	{"I12", "a request that no role allows is denied"},
+	{"I13", "nonces are unique and unpredictable, and no replay, stockpile or silence wins time"},
+	{"I14", "an epoch is what the TPM signed, and only grows"},
+	{"I15", "a quote covers exactly what was asked for, in a bank that the enrolment allows"},
+	{"I16", "every template digest is computed anew in the quoted bank, and the list's own decides only what the PCR then proves"},
+	{"I17", "an entry is read from its bytes alone, and of two readings the worse counts"},
+	{"I18", "of a violation only its existence is believed"},
+	{"I19", "a list begins with boot_aggregate, and each one is the hash of the quoted boot PCRs"},
+	{"I20", "of a firmware's event log only what the PCRs cover is believed"},
+	{"I21", "a policy that is absent or empty was not evaluated, which is no pass"},
+	{"I22", "state moves by compare-and-swap, and every write raises the revision"},
+	{"I23", "an EK proves a genuine TPM; that it is of this machine is an explicit, recorded act"},
+	{"I24", "a path is bytes, and no strange name blinds the agent or escapes judgement"},
+	{"I25", "an exclusion matches whole paths as its author wrote it, and is never dropped in silence"},
+	{"I26", "under a policy, IMA switched off is not an empty success"},
+	{"I27", "a payload is opened only under the operator's key, for this agent, name, version and expiry"},
+	{"I28", "a notice is accepted only under the pinned revocation key, in a sequence that grows"},
+}
