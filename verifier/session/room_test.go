@@ -19,7 +19,9 @@ func TestI08_DawdlersTakeTheRoomOnce(t *testing.T) {
 	const first, second, third, honest = 1, 2, 3, 4
 	take := func(enrolment int64) place {
 		t.Helper()
-		p, err := r.take(t.Context(), enrolment, wire.MaxList)
+		hang, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		p, err := r.take(hang, enrolment, wire.MaxList)
 		if err != nil {
 			t.Fatal(err)
 		}
