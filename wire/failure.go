@@ -1,7 +1,5 @@
 package wire
 
-import "slices"
-
 // FailureID names a kind of failure. Ids are stable and go to webhooks and
 // alerts; where Keylime has an id for the same thing, it is Keylime's, spelling
 // included.
@@ -74,20 +72,15 @@ type Failure struct {
 
 // Result is the outcome of one appraisal: data, never an error.
 type Result struct {
-	Failures []Failure // the first MaxKeptFailures of them, and one that is Untied of each kind
+	Failures []Failure // the first MaxKeptFailures of them
 	More     uint64    // how many failures there are beside them
 	Entries  uint64    // entries judged
 	Runtime  string    // digest of the runtime policy it was judged under, or NotEvaluated
 }
 
-// Untied reports whether a failure says that nothing ties a list to its boot: it
-// cannot be cleared while that boot lasts, and one is always kept.
-func (id FailureID) Untied() bool { return id == IMABootAggregate || id == IMANotMeasuring }
-
 // Fail records a failure.
 func (r *Result) Fail(f Failure) {
-	same := func(g Failure) bool { return g.ID == f.ID }
-	if len(r.Failures) >= MaxKeptFailures && !(f.ID.Untied() && !slices.ContainsFunc(r.Failures, same)) {
+	if len(r.Failures) >= MaxKeptFailures {
 		r.More++
 		return
 	}

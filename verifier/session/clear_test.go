@@ -137,9 +137,9 @@ func TestI21_NoPolicyLaundersNothing(t *testing.T) {
 	}
 }
 
-// I19: a boot_aggregate of another boot is kept behind any number of failures, and
-// cannot be cleared.
-func TestI19_AWrongBootAggregateIsAlwaysKept(t *testing.T) {
+// I19: a boot_aggregate of another boot, behind any number of failures, is not
+// cleared with them.
+func TestI19_AWrongBootAggregateIsNotCleared(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
 	a.under("/bin/a")
@@ -149,8 +149,10 @@ func TestI19_AWrongBootAggregateIsAlwaysKept(t *testing.T) {
 	a.File("boot_aggregate", bad)
 	a.begin()
 	a.attest(0)
-	v.clear()
-	if got := a.attest(len(a.List)); got.Trust != wire.Untrusted || got.Reason != wire.IMABootAggregate {
-		t.Errorf("%+v", got)
+	for range 2 { // the second time it is the only one that is seen
+		v.clear()
+		if got := a.attest(len(a.List)); got.Trust != wire.Untrusted || got.Reason != wire.IMABootAggregate {
+			t.Errorf("%+v", got)
+		}
 	}
 }

@@ -50,12 +50,8 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 	for _, f := range r.Failures {
 		entry := entryOf(f)
 		if entry >= 0 && kept >= wire.MaxKeptFailures {
-			if keep, err := mustKeep(tx, e, epoch, f.ID); err != nil {
-				return err
-			} else if !keep {
-				more++
-				continue
-			}
+			more++
+			continue
 		}
 		if entry >= 0 {
 			kept++
@@ -72,17 +68,6 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 		return nil
 	}
 	return one(tx, `UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, more, e.ID)
-}
-
-// mustKeep reports whether a failure is kept whatever the limit: the first that
-// says that nothing ties the list to its boot, for no clearing may pass over it.
-func mustKeep(tx *sql.Tx, e Enrolment, epoch []byte, id wire.FailureID) (bool, error) {
-	if !id.Untied() {
-		return false, nil
-	}
-	var kept bool
-	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM failure WHERE enrolment = ? AND epoch = ? AND id = ?)`, e.ID, epoch, id).Scan(&kept)
-	return !kept, err
 }
 
 // entriesOf returns the bytes of the entries that failed, by index.
