@@ -152,7 +152,7 @@ func (h *host) status() (a rest.Agent) {
 // nothing failed.
 func (h *host) attested() rest.Agent {
 	h.in.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		a := h.status()
 		if a.Epoch != nil && a.Epoch.Entries == h.entries && a.Trust == wire.Unjudged && a.FailureCount == 0 {
 			return a

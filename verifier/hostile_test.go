@@ -165,6 +165,8 @@ func TestI08_SlowMessagesOfAnEnrolledMachine(t *testing.T) {
 			if _, err := s.Write([]byte{b}); err != nil {
 				return
 			}
+			// Some bytes must come before the deadline, which they may not put off,
+			// and some after it; on a loaded machine more of them come after it.
 			time.Sleep(wire.FrameTimeout / 10)
 		}
 	}()
@@ -184,7 +186,5 @@ func TestI08_SlowMessagesOfAnEnrolledMachine(t *testing.T) {
 	}
 	honest.measureFile("/meanwhile")
 	honest.attested()
-	if !strings.Contains(in.log.String(), "i/o timeout") && !strings.Contains(in.log.String(), "deadline exceeded") {
-		t.Errorf("the log does not say that it was too slow:\n%s", in.log)
-	}
+	in.logs("deadline exceeded")
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"quicklime/verifier"
 	"quicklime/wire/pki"
@@ -140,6 +141,16 @@ func status(t *testing.T, c *http.Client, method, url string) int {
 	}
 	res.Body.Close()
 	return res.StatusCode
+}
+
+// logs waits until the verifier has logged part of a line.
+func (in *installation) logs(part string) {
+	in.t.Helper()
+	for late := time.Now().Add(patience); in.log.Count(part) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			in.t.Fatalf("the log lacks %q:\n%s", part, in.log)
+		}
+	}
 }
 
 // sessions is how many sessions of an agent the log tells of.
