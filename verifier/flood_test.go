@@ -163,7 +163,7 @@ func (in *installation) silentStrangers(n int) {
 }
 
 // stranger is a certificate that anybody can make.
-func stranger(t *testing.T) tls.Certificate {
+func stranger(t testing.TB) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

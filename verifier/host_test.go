@@ -2,7 +2,6 @@ package verifier_test
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -52,7 +51,7 @@ func (in *installation) newHost(label string) *host {
 	root := t.TempDir()
 	h.cfg.TPMDevice, h.cfg.Label, h.cfg.StateDir = power.Device(), label, root
 	h.cfg.IMAList, h.cfg.BootLog = filepath.Join(root, "list"), filepath.Join(root, "boot")
-	h.cfg.Log = slog.New(slog.NewJSONHandler(h.log, nil))
+	h.cfg.Log = in.logger(h.log)
 	if err := os.WriteFile(h.cfg.IMAList, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -95,9 +94,10 @@ func (h *host) measure(e ima.Entry) {
 	h.entries++
 }
 
+// measureFile measures a file whose content is its path.
 func (h *host) measureFile(path string) {
 	h.in.t.Helper()
-	h.measure(ima.NewFileEntry(pcr.SHA256, make([]byte, 32), path))
+	h.measure(ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum([]byte(path)), path))
 }
 
 // enrol enrols the machine without a policy. It uses the TPM, which has no room for

@@ -76,7 +76,7 @@ func (l liar) says(b []byte, honest ...wire.Message) channel.Code {
 }
 
 // closed reads to the end of a connection, and returns the code of it.
-func closed(t *testing.T, s *quic.Stream) channel.Code {
+func closed(t testing.TB, s *quic.Stream) channel.Code {
 	t.Helper()
 	_, err := io.Copy(io.Discard, s)
 	end, ok := errors.AsType[*quic.ApplicationError](err)
@@ -86,7 +86,7 @@ func closed(t *testing.T, s *quic.Stream) channel.Code {
 	return channel.Code(end.ErrorCode)
 }
 
-func frame(t *testing.T, m wire.Message) []byte {
+func frame(t testing.TB, m wire.Message) []byte {
 	t.Helper()
 	b, err := wire.AppendFrame(nil, m)
 	if err != nil {

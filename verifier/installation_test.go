@@ -21,18 +21,19 @@ import (
 
 // installation is a verifier that runs, and its operator.
 type installation struct {
-	t      *testing.T
-	cfg    verifier.Config
-	addr   string
-	pin    [32]byte
-	log    *wiretest.Log
-	client *http.Client
-	stop   func()
+	t        testing.TB
+	cfg      verifier.Config
+	addr     string
+	pin      [32]byte
+	log      *wiretest.Log
+	accounts recorder // of verifier and agents
+	client   *http.Client
+	stop     func()
 }
 
-func newInstallation(t *testing.T, change func(*verifier.Config)) *installation {
+func newInstallation(t testing.TB, change func(*verifier.Config)) *installation {
 	t.Helper()
-	in := &installation{t: t, cfg: verifier.DefaultConfig()}
+	in := &installation{t: t, cfg: verifier.DefaultConfig(), accounts: newRecorder()}
 	in.cfg.Listen = "127.0.0.1:0"
 	in.cfg.StateDir = filepath.Join(t.TempDir(), "state")
 	in.cfg.PKIDir = filepath.Join(in.cfg.StateDir, "pki")
@@ -48,7 +49,7 @@ func (in *installation) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan string, 1), make(chan error, 1)
 	in.log = new(wiretest.Log)
-	in.cfg.Log = slog.New(slog.NewJSONHandler(in.log, nil))
+	in.cfg.Log = in.logger(in.log)
 	in.cfg.OnReady = func(addr string) { ready <- addr }
 	go func() { ended <- verifier.Run(ctx, in.cfg) }()
 	in.stop = sync.OnceFunc(func() {
@@ -69,6 +70,11 @@ func (in *installation) start() {
 	}
 	in.pin = ca.Pin()
 	in.client = in.operator("tenant")
+}
+
+// logger keeps text, and accounts.
+func (in *installation) logger(text *wiretest.Log) *slog.Logger {
+	return slog.New(slog.NewMultiHandler(slog.NewJSONHandler(text, nil), in.accounts))
 }
 
 func (in *installation) authority() *pki.Authority {
@@ -129,7 +135,7 @@ func (in *installation) call(method, path string, body, into any) {
 }
 
 // status is that of an answer, 0 if there is none.
-func status(t *testing.T, c *http.Client, method, url string) int {
+func status(t testing.TB, c *http.Client, method, url string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader("{}"))
 	if err != nil {
