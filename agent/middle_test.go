@@ -17,6 +17,7 @@ import (
 
 	"quicklime/wire"
 	"quicklime/wire/pki/pkitest"
+	"quicklime/wire/wiretest"
 )
 
 // middle is somebody in between, who keeps what he learns.
@@ -148,7 +149,7 @@ func TestI09_RunTellsNothingToSomebodyInBetween(t *testing.T) {
 		if err := writeMembership(h.cfg.membershipFile(), member); err != nil {
 			t.Fatal(err)
 		}
-		var log lines
+		var log wiretest.Log
 		h.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 		stop := h.run()
 		for late := time.Now().Add(patience); !strings.Contains(log.String(), "the session ended"); time.Sleep(10 * time.Millisecond) {
@@ -164,22 +165,4 @@ func TestI09_RunTellsNothingToSomebodyInBetween(t *testing.T) {
 		}
 		m.learned(t)
 	}
-}
-
-// lines is what was logged.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -22,6 +22,7 @@ import (
 	"quicklime/wire/jointoken"
 	"quicklime/wire/pki"
 	"quicklime/wire/rest"
+	"quicklime/wire/wiretest"
 )
 
 // installation is a registrar that runs, and its operator.
@@ -29,27 +30,9 @@ type installation struct {
 	t      *testing.T
 	cfg    registrar.Config
 	at     registrar.Addresses
-	log    *record
+	log    *wiretest.Log
 	client *http.Client
 	stop   func()
-}
-
-// record keeps what was logged.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
 }
 
 // newInstallation starts a registrar that trusts the CAs of the given machines'
@@ -90,7 +73,7 @@ func (in *installation) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan registrar.Addresses, 1)
 	ended := make(chan error, 1)
-	in.log = new(record)
+	in.log = new(wiretest.Log)
 	in.cfg.Log = slog.New(slog.NewJSONHandler(in.log, nil))
 	in.cfg.OnReady = func(a registrar.Addresses) { ready <- a }
 	go func() { ended <- registrar.Run(ctx, in.cfg) }()

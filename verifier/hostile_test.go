@@ -76,7 +76,7 @@ func (l liar) says(b []byte, honest ...wire.Message) channel.Code {
 }
 
 // closed reads to the end of a connection, and returns the code of it.
-func closed(t *testing.T, s *quic.Stream) channel.Code {
+func closed(t testing.TB, s *quic.Stream) channel.Code {
 	t.Helper()
 	_, err := io.Copy(io.Discard, s)
 	end, ok := errors.AsType[*quic.ApplicationError](err)
@@ -86,7 +86,7 @@ func closed(t *testing.T, s *quic.Stream) channel.Code {
 	return channel.Code(end.ErrorCode)
 }
 
-func frame(t *testing.T, m wire.Message) []byte {
+func frame(t testing.TB, m wire.Message) []byte {
 	t.Helper()
 	b, err := wire.AppendFrame(nil, m)
 	if err != nil {
@@ -165,6 +165,8 @@ func TestI08_SlowMessagesOfAnEnrolledMachine(t *testing.T) {
 			if _, err := s.Write([]byte{b}); err != nil {
 				return
 			}
+			// Some bytes must come before the deadline, which they may not put off,
+			// and some after it; on a loaded machine more of them come after it.
 			time.Sleep(wire.FrameTimeout / 10)
 		}
 	}()
@@ -184,7 +186,5 @@ func TestI08_SlowMessagesOfAnEnrolledMachine(t *testing.T) {
 	}
 	honest.measureFile("/meanwhile")
 	honest.attested()
-	if !strings.Contains(in.log.String(), "i/o timeout") && !strings.Contains(in.log.String(), "deadline exceeded") {
-		t.Errorf("the log does not say that it was too slow:\n%s", in.log)
-	}
+	in.logs("deadline exceeded")
 }

@@ -1,12 +1,14 @@
 package verifier_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -38,19 +40,52 @@ func TestMain(m *testing.M) {
 //
 // Beside the usual commands there are:
 //
-//	retry COMMAND ARGUMENT…   exec it until it succeeds, for at most 20 s
+//	machine ARGUMENT…         set up all that is in the file machine beside the stories,
+//	                          and start &tpm&, &registrar&, &verifier& and &agent&
+//	retry COMMAND ARGUMENT…   exec it until it succeeds, for at most a minute
 func TestStories(t *testing.T) {
 	captures, err := filepath.Abs("../testdata/captures")
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "../testdata/script",
+		Dir:                 stories(t, "../testdata/script"),
 		RequireExplicitExec: true,
 		Setup:               func(e *testscript.Env) error { return setup(e, captures) },
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"retry": retry},
 	})
 }
+
+// stories copies the stories of a folder, with the lines of its file machine in the
+// place of each command of that name.
+func stories(t *testing.T, folder string) (copies string) {
+	t.Helper()
+	lines, err := os.ReadFile(filepath.Join(folder, "machine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies = t.TempDir()
+	for _, file := range files {
+		story, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		story = command.ReplaceAllFunc(story, func(line []byte) []byte {
+			return bytes.ReplaceAll(lines, []byte(" ARGUMENTS"), bytes.TrimPrefix(line, []byte("machine")))
+		})
+		if err := os.WriteFile(filepath.Join(copies, filepath.Base(file)), story, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copies
+}
+
+// command is the command machine of a story.
+var command = regexp.MustCompile(`(?m)^machine( .*)?$`)
 
 func setup(e *testscript.Env, captures string) error {
 	registrarAddr, verifierAddr, err := addresses()
@@ -103,8 +138,8 @@ func addresses() (a, b string, err error) {
 	return "", "", errors.New("no free ports")
 }
 
-// patience bounds retry; a slow machine with the race detector needs seconds.
-const patience = 20 * time.Second
+// patience bounds every wait; a slow machine with the race detector needs seconds.
+const patience = time.Minute
 
 // retry shows only what the last try said.
 func retry(ts *testscript.TestScript, neg bool, args []string) {

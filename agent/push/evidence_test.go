@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"quicklime/wire"
+	"quicklime/wire/wiretest"
 )
 
 func TestStartGrowthAndChallenge(t *testing.T) {
@@ -126,7 +127,7 @@ func TestAMachineWithoutABootLogSendsNone(t *testing.T) {
 	f.evidenceOf(p, 0)
 	p.rejected(wire.EpochRollback, 0, true) // it wants what there is not: the same again
 	p.silent()
-	if f.log.count("boot log") != 0 {
+	if f.log.Count("boot log") != 0 {
 		t.Error("that is nothing to report")
 	}
 }
@@ -140,7 +141,7 @@ func TestABootLogBeyondAnyKernelsIsNotSent(t *testing.T) {
 	p := f.accept()
 	nonce := p.welcome(0, true)
 	f.expect(p, got{Trigger: wire.TriggerStart, Nonce: nonce, Count: 1, Replays: true})
-	if f.log.count("the boot log is not sent") != 1 {
+	if f.log.Count("the boot log is not sent") != 1 {
 		t.Error("nobody is told")
 	}
 }
@@ -149,7 +150,7 @@ func TestAKernelWithoutAListAttestsAnEmptyOne(t *testing.T) {
 	m := newMachine(t)
 	os.Remove(m.list)
 	m.pcrs[selection[0].Bank][10] = make([]byte, 32)
-	f := &fixture{verifier: newVerifier(t, m.ak.Public), machine: m, log: &logged{}}
+	f := &fixture{verifier: newVerifier(t, m.ak.Public), machine: m, log: new(wiretest.Log)}
 	var cfg Config
 	_, cfg.Verifier.Certificate = newKey(t)
 	cfg.TPM = m

@@ -9,6 +9,7 @@ import (
 
 	"quicklime/agent/backoff"
 	"quicklime/wire/channel"
+	"quicklime/wire/wiretest"
 )
 
 func TestThePauseAfterASessionFitsItsEnd(t *testing.T) {
@@ -26,14 +27,14 @@ func TestThePauseAfterASessionFitsItsEnd(t *testing.T) {
 		{remote(channel.CodeShutdown), 0, `"level":"INFO"`},
 		{errors.New("lost"), 0, `"level":"WARN"`},
 	} {
-		var l logged
+		var l wiretest.Log
 		pause := backoff.Pauses{First: firstPause, Last: lastPause, Random: func() float64 { return 0 }}
 		got := explain(slog.New(slog.NewJSONHandler(&l, nil)), c.err, &pause)
 		if want := max(c.least, firstPause/2); got != want {
 			t.Errorf("%v: pause of %v, want %v", c.err, got, want)
 		}
-		if l.count(c.log) != 1 || l.count(`"retry":"`+got.String()+`"`) != 1 {
-			t.Errorf("%v: the log says %s", c.err, l.b.String())
+		if l.Count(c.log) != 1 || l.Count(`"retry":"`+got.String()+`"`) != 1 {
+			t.Errorf("%v: the log says %s", c.err, l.String())
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package push
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
-	"strings"
 	"sync"
 	"testing"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"quicklime/wire"
+	"quicklime/wire/wiretest"
 )
 
 // key is a transport key outside a TPM that can be made to fail.
@@ -63,7 +62,7 @@ type fixture struct {
 	*verifier
 	machine *machine
 	key     *key
-	log     *logged
+	log     *wiretest.Log
 	ended   <-chan error
 	stop    func()
 }
@@ -75,31 +74,13 @@ func run(t *testing.T, prepare func(m *machine)) *fixture {
 	if prepare != nil {
 		prepare(m)
 	}
-	f := &fixture{verifier: newVerifier(t, m.ak.Public), machine: m, log: &logged{}}
+	f := &fixture{verifier: newVerifier(t, m.ak.Public), machine: m, log: new(wiretest.Log)}
 	var cfg Config
 	f.key, cfg.Verifier.Certificate = newKey(t)
 	cfg.TPM, cfg.BootLog = m, m.boot
 	cfg.Log = slog.New(slog.NewTextHandler(f.log, nil))
 	f.ended, f.stop = f.agent(cfg, m.list)
 	return f
-}
-
-// logged is a log that a test reads while it is written.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), s)
 }
 
 // expect receives evidence and compares it.

@@ -37,7 +37,7 @@ func TestTheWaitIsShortAgainAfterASessionThatWasAccepted(t *testing.T) {
 	p.conn.Close(channel.CodeShutdown, "")
 	f.accept()
 	var waits []time.Duration
-	for _, m := range regexp.MustCompile(`retry=(\S+)`).FindAllStringSubmatch(f.log.b.String(), -1) {
+	for _, m := range regexp.MustCompile(`retry=(\S+)`).FindAllStringSubmatch(f.log.String(), -1) {
 		d, err := time.ParseDuration(m[1])
 		if err != nil {
 			t.Fatal(err)

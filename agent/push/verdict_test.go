@@ -84,10 +84,10 @@ func TestTrustIsLoggedWhenItChanges(t *testing.T) {
 	p.send(wire.Verdict{Accepted: true, Trust: wire.Untrusted, Reason: wire.IMANotInPolicy, Failures: 1, Nonce: p.nonce(), Resume: at(1)})
 	p.challenge()
 	f.evidenceOf(p, 1)
-	if n := f.log.count("verdict: trusted"); n != 1 {
+	if n := f.log.Count("verdict: trusted"); n != 1 {
 		t.Errorf("trusted is logged %d times", n)
 	}
-	if n := f.log.count("level=WARN msg=\"the verifier's verdict: untrusted\" trust=untrusted reason=" + string(wire.IMANotInPolicy)); n != 1 {
+	if n := f.log.Count("level=WARN msg=\"the verifier's verdict: untrusted\" trust=untrusted reason=" + string(wire.IMANotInPolicy)); n != 1 {
 		t.Errorf("untrusted is logged %d times", n)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"quicklime/wire/wiretest"
 )
 
 // Whoever looks at the log of a machine that nobody enrolled finds what to do,
@@ -24,13 +26,13 @@ func TestAMachineThatIsNotEnrolledSaysSo(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), wait)
 			defer cancel()
-			var l logged
+			var l wiretest.Log
 			s := session{cfg: Config{AgentID: "0123456789ab" + strings.Repeat("c", 52), Log: slog.New(slog.NewTextHandler(&l, nil))}}
 			if err := s.awaitWelcome(ctx); !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
-			if l.count(line) != want || l.count(command) != want {
-				t.Errorf("after %v the log says, and should %d times:\n%s", wait, want, l.b.String())
+			if l.Count(line) != want || l.Count(command) != want {
+				t.Errorf("after %v the log says, and should %d times:\n%s", wait, want, l.String())
 			}
 		})
 	}

@@ -1,35 +1,16 @@
 package channel
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
+
+	"quicklime/wire/wiretest"
 )
 
-// record keeps what was logged.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
-
-func wantStack(t *testing.T, log *record) {
+func wantStack(t *testing.T, log *wiretest.Log) {
 	t.Helper()
 	for _, part := range []string{"level=ERROR", "remote=127.0.0.1:", `panic="index 7"`, "panic_test.go"} {
 		if !strings.Contains(log.String(), part) {
@@ -40,7 +21,7 @@ func wantStack(t *testing.T, log *record) {
 
 func TestI10_APanicEndsOneConnection(t *testing.T) {
 	a := newAuthority(t)
-	var log record
+	var log wiretest.Log
 	cfg := a.listenConfig()
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	addr, _ := start(t, cfg, func(ctx context.Context, c *Conn) {
@@ -63,7 +44,7 @@ func TestI10_APanicEndsOneConnection(t *testing.T) {
 // Admit is asked in a goroutine that is not ours.
 func TestI10_APanicInAdmitEndsOneHandshake(t *testing.T) {
 	a := newAuthority(t)
-	var log record
+	var log wiretest.Log
 	cfg := a.listenConfig()
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	var sound atomic.Bool

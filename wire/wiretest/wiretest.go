@@ -1,5 +1,6 @@
-// Package wiretest is what peers send that do not mean well, for tests of whoever
-// reads frames. It is imported by tests only.
+// Package wiretest is what tests share of a peer that does not mean well and of one
+// whose log is read: frames that must be refused, and a Log. It is imported by
+// tests only.
 package wiretest
 
 import (
