@@ -40,14 +40,18 @@ func TestAgentUpdate(t *testing.T) {
 func TestAgentClear(t *testing.T) {
 	f := start(t)
 	f.set(bad())
-	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 3 failures of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
+	unasked := f.run(t, "agent", "clear", "aaaaaa")
+	if unasked.code != 2 || !strings.Contains(unasked.stderr, "Failures: 3") || !strings.Contains(unasked.stderr, "clearing 3 failures of aaaaaaaaaaaa needs your consent") {
+		t.Errorf("exit code %d, %s", unasked.code, unasked.stderr)
+	}
+	f.run(t, "agent", "clear", "--yes", "aaaaaa").want(t, 0, `cleared 3 failures of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
 	one := bad()
 	one.FailureCount = 1
 	f.set(one)
-	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 1 failure of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
+	f.run(t, "agent", "clear", "--yes", "aaaaaa").want(t, 0, `cleared 1 failure of aaaaaaaaaaaa  web\x1b[0m: pending`+"\n", "")
 	f.set(bad())
 	f.untied = true
-	f.run(t, "agent", "clear", "aaaaaa").want(t, 0, `cleared 2 failures of aaaaaaaaaaaa  web\x1b[0m: untrusted`+"\n", "")
+	f.run(t, "agent", "clear", "--yes", "aaaaaa").want(t, 0, `cleared 2 failures of aaaaaaaaaaaa  web\x1b[0m: untrusted`+"\n", "")
 }
 
 // Whatever is to be done with an agent that is not enrolled, what the registrar
@@ -55,7 +59,7 @@ func TestAgentClear(t *testing.T) {
 func TestAgentThatIsNotEnrolled(t *testing.T) {
 	id := strings.Repeat("b", 64)
 	const enrol = "\nhint: enrol it with \"quicklime-tenant agent add bbbbbbbbbbbb\"\n"
-	for _, args := range [][]string{{"status"}, {"clear"}, {"update", "--policy", "web"}, {"delete", "--yes"}, {"rebind", "--yes"}} {
+	for _, args := range [][]string{{"status"}, {"clear", "--yes"}, {"update", "--policy", "web"}, {"delete", "--yes"}, {"rebind", "--yes"}} {
 		args = append([]string{"agent"}, append(args, id)...)
 		f := start(t)
 		f.run(t, args...).want(t, exitFailed, "", "quicklime-tenant: agent bbbbbbbbbbbb is neither enrolled nor registered\n"+

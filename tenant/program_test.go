@@ -24,7 +24,7 @@ var commandLines = map[string]string{
 	"agent update":      "%id --policy db",
 	"agent delete":      "%id --yes --registrar",
 	"agent rebind":      "%id --yes",
-	"agent clear":       "%id",
+	"agent clear":       "%id --yes",
 	"policy create":     "--exclude /tmp/.*",
 	"policy add":        "db %file",
 	"policy list":       "",

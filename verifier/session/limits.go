@@ -9,6 +9,10 @@ const (
 	// again by themselves.
 	MaxStrangers = 256
 
+	// maxSessions bounds the sessions that one machine begins a minute: an agent on a
+	// bad line comes again every few seconds.
+	maxSessions = 60
+
 	// waitsShown is how many agents that begin to wait are logged a minute: a rack's
 	// worth, and no log is filled by strangers.
 	waitsShown = 60

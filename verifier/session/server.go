@@ -30,7 +30,8 @@ type Server struct {
 	store  *store.Store
 	timing Timing
 	log    *slog.Logger
-	waits  *slog.Logger // of agents that are not enrolled
+	waits  *slog.Logger // of agents that find no entrance, as often as they knock
+	pace   pace
 
 	room  *room               // for lists under judgement
 	again *semaphore.Weighted // epochs that are judged again at one time
@@ -67,6 +68,11 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 	e, err := s.enrolment(ctx, c)
 	if err != nil {
 		c.Close(codeOf(err), "")
+		return
+	}
+	if !s.pace.begin(e.ID, time.Now()) {
+		s.waits.Warn("a machine begins too many sessions", "agent", e.Agent[:12], "peer", c.Peer().Addr.String())
+		c.Close(channel.CodeBusy, "")
 		return
 	}
 	s.enter(e, c)

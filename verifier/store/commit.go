@@ -202,15 +202,24 @@ func trustedUntil(st Standing, a Accepted, now time.Time) time.Time {
 func (a Accepted) trustedFor() time.Duration { return a.TrustedUntil.Sub(a.NonceIssued) }
 
 // newEpoch forgets the list and the boot log of the epoch before. Its failures
-// stay.
+// stay; of those that are about no entry the newest, and the others are counted.
 func newEpoch(tx *sql.Tx, e Enrolment, now time.Time) error {
 	for _, table := range []string{"segment", "boot_log"} {
 		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE enrolment = ?`, e.ID); err != nil {
 			return err
 		}
 	}
-	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0
-		WHERE enrolment = ?`, millis(now), e.ID)
+	r, err := tx.Exec(`DELETE FROM failure WHERE seq IN (SELECT seq FROM failure
+		WHERE enrolment = ? AND entry = -1 AND cleared_at IS NULL ORDER BY seq DESC LIMIT -1 OFFSET ?)`, e.ID, wire.MaxKeptFailures)
+	if err != nil {
+		return err
+	}
+	lost, err := r.RowsAffected()
+	if err != nil {
+		return err
+	}
+	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept + ?, failures_unkept = 0
+		WHERE enrolment = ?`, millis(now), lost, e.ID)
 }
 
 // firmware shows a TPM's firmware version as vendors print it.

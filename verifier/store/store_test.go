@@ -530,6 +530,33 @@ func TestI04_KeptFailuresOfAllBootsAreBounded(t *testing.T) {
 	}
 }
 
+// I04: so is a machine that boots for ever without IMA.
+func TestI04_FailuresOfEmptyBootsAreBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "verifier.db")
+	s := open(t, path)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	const boots = wire.MaxKeptFailures + 5
+	for range boots {
+		m.AK.Counters.Reset++
+		m.List, m.PCR = nil, ima.NewState(pcr.SHA256)
+		commit(t, s, m, e, p)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var kept int
+	if err := db.QueryRow(`SELECT count(*) FROM failure`).Scan(&kept); err != nil || kept > wire.MaxKeptFailures+1 {
+		t.Errorf("%d are kept, %v", kept, err)
+	}
+	if a := trust(t, s); a.FailureCount != boots {
+		t.Errorf("%d failures of %d boots", a.FailureCount, boots)
+	}
+}
+
 // The length of the list goes on within a boot and begins anew with the next.
 func TestLengthOfTheList(t *testing.T) {
 	s := newStore(t)
