@@ -176,7 +176,7 @@ type Outcome struct {
 // list, mismatch) leaves the state where it was, and no entry is judged.
 func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome {
 	if b.step == epoch.Rollback {
-		return b.failed(wire.EpochRollback, "reboot the machine; if it happens again without a restored snapshot or a cleared TPM, treat it as compromised",
+		return b.failed(wire.EpochRollback, "after a restored snapshot or a copy that ran, enrol the machine anew; if neither was, treat it as compromised",
 			"the TPM's counters or clock went back, or the same boot shows other boot PCRs: last %v at clock %d, now %v at clock %d",
 			b.standing.Epoch, b.standing.Clock, b.epoch, b.quote.Clock())
 	}

@@ -50,7 +50,7 @@ func (s *Store) Duplicate(ctx context.Context, e Enrolment, st Standing, peer st
 	r.Fail(wire.Failure{
 		ID:      wire.IdentityDuplicate,
 		Message: fmt.Sprintf("two agents with this TPM take turns: one at %s, one at %s", st.SessionPeer, peer),
-		Hint:    "look for a cloned or restored virtual machine, or a second quicklime-agent on the machine; stop it, then clear this",
+		Hint:    "look for a cloned or restored virtual machine, or a second quicklime-agent on the machine; stop it, then enrol the machine anew",
 	})
 	epoch := st.EpochID
 	if epoch == nil {
