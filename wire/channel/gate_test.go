@@ -292,8 +292,10 @@ func TestI08_StrangersTakeNoPlaceOfPeers(t *testing.T) {
 	if !peer.admit() || !peer.known() {
 		t.Error("with every stranger's place taken a peer is not admitted")
 	}
-	if !tickets[0].known() || !tickets[0].known() {
-		t.Error("a stranger does not become a peer")
+	for range 2 { // the second time it is one already
+		if !tickets[0].known() {
+			t.Error("a stranger does not become a peer")
+		}
 	}
 	if tickets[1].known() {
 		t.Error("a third peer, and two are the limit")
