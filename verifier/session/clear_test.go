@@ -67,10 +67,18 @@ func TestI14_ClearingEndsWithTheBoot(t *testing.T) {
 		}
 		v.clear()
 		a.Reboot()
-		a.File("/usr/bin/rootkit", bad)
+		a.File("/bin/a", good)
+		a.File("/usr/bin/rootkit", bad) // where a bait was
 		a.begin()
 		if got := a.attest(0); got.Trust != wire.Untrusted || got.Failures != 1 {
 			t.Errorf("after %d baits: %+v", baits, got)
+		}
+		if err := v.store.UpdatePolicy(t.Context(), web("/bin/a", "/bin/z")); err != nil {
+			t.Fatal(err)
+		}
+		v.server.PolicyChanged()
+		if got := a.attest(3); got.Trust != wire.Untrusted || got.Failures != 1 {
+			t.Errorf("after %d baits, judged again: %+v", baits, got)
 		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"quicklime/wire/pcr"
 	"quicklime/wire/pki"
 	"quicklime/wire/rest"
+	"quicklime/wire/tpm"
 	"quicklime/wire/tpm/softtpm"
 )
 
@@ -245,15 +246,22 @@ func TestI06_I22_ParkedUntilEnrolled(t *testing.T) {
 	if got := a.attest(0); !got.Accepted {
 		t.Errorf("%+v", got)
 	}
-	ended, err := v.store.Delete(t.Context(), verifiertest.AgentID)
+	spki, err := tpm.SPKIHash(a.transport.Public.Key())
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.server.End(verifiertest.AgentID, ended+1)
-	if !v.server.Connected(verifiertest.AgentID) {
-		t.Error("the session of another enrolment was ended")
+	e, err := v.store.BySPKI(t.Context(), spki)
+	if err != nil {
+		t.Fatal(err)
 	}
-	v.server.End(verifiertest.AgentID, ended)
+	v.server.End(verifiertest.AgentID, e.ID+1)
+	if got := a.attest(1); !got.Accepted {
+		t.Errorf("after the end of another enrolment: %+v", got)
+	}
+	if ended, err := v.store.Delete(t.Context(), verifiertest.AgentID); err != nil || ended != e.ID {
+		t.Fatal(ended, err)
+	}
+	v.server.End(verifiertest.AgentID, e.ID)
 	if code := a.closed(); code != channel.CodeNotEnrolled {
 		t.Errorf("%v", code)
 	}
