@@ -33,7 +33,7 @@ func (p *program) clear(ctx context.Context, s servers, id string, consent confi
 	if err := consent.ask(p, fmt.Sprintf("clearing %s of %s", counted(before.FailureCount, "failure", "failures"), short(id))); err != nil {
 		return err
 	}
-	a, err := s.verifier.Clear(ctx, id, before.FailureCount)
+	a, err := s.verifier.Clear(ctx, before)
 	if err != nil {
 		return err
 	}

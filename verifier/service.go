@@ -32,7 +32,7 @@ func (v service) GetAgent(ctx context.Context, id string) (rest.Agent, error) {
 		return a, refusal(err, "agent "+id[:12])
 	}
 	a.Connected = v.sessions.Connected(id)
-	a.Failures, err = v.store.Failures(ctx, id)
+	a.Failures, a.FailuresListed, err = v.store.Failures(ctx, id)
 	return a, err
 }
 
@@ -100,14 +100,15 @@ func (v service) UpdateAgent(ctx context.Context, id string, u rest.AgentUpdate)
 }
 
 // ClearAgent implements api.Verifier.
-func (v service) ClearAgent(ctx context.Context, id string, seen int) (rest.Agent, error) {
+func (v service) ClearAgent(ctx context.Context, id string, seen rest.ClearRequest) (rest.Agent, error) {
 	err := v.store.Clear(ctx, id, seen)
 	if errors.Is(err, store.ErrConflict) {
-		return rest.Agent{}, rest.Errorf(rest.CodeConflict, "agent %s does not have %d failures any more", id[:12], seen)
+		return rest.Agent{}, rest.Errorf(rest.CodeConflict, "agent %s does not have these %d failures any more", id[:12], seen.Failures)
 	}
 	if err != nil {
 		return rest.Agent{}, refusal(err, "agent "+id[:12])
 	}
+	v.sessions.PolicyChanged() // what was beyond the limit is found again
 	return v.GetAgent(ctx, id)
 }
 

@@ -51,9 +51,9 @@ func (v *Verifier) Rebind(ctx context.Context, e rest.Enrolment) (rest.Agent, er
 	return v.change(ctx, request{route: rest.RebindAgent, value: e.ID}, e)
 }
 
-// Clear clears an agent's failures, if there are as many as the operator has seen.
-func (v *Verifier) Clear(ctx context.Context, id string, seen int) (rest.Agent, error) {
-	return v.change(ctx, request{route: rest.ClearAgent, value: id}, rest.ClearRequest{Failures: seen})
+// Clear clears an agent's failures, if they are those that the operator has seen.
+func (v *Verifier) Clear(ctx context.Context, seen rest.Agent) (rest.Agent, error) {
+	return v.change(ctx, request{route: rest.ClearAgent, value: seen.ID}, rest.ClearRequest{Failures: seen.FailureCount, Listed: seen.FailuresListed})
 }
 
 // Delete ends an agent's enrolment.

@@ -76,7 +76,7 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.Enrol(ctx, rest.Enrolment{ID: "a", LowestBank: 0xB}) }, `POST /v1/agents {"id":"a","label":"","ek_public":null,"ak_public":null,"transport_public":null,"lowest_bank":"sha256"}`},
 		{func() (any, error) { return v.Rebind(ctx, rest.Enrolment{ID: "a", LowestBank: 0xB}) }, `POST /v1/agents/a/rebind {"id":"a","label":"","ek_public":null,"ak_public":null,"transport_public":null,"lowest_bank":"sha256"}`},
 		{func() (any, error) { return v.Update(ctx, "a", rest.AgentUpdate{Label: &label}) }, `PATCH /v1/agents/a {"label":"l"}`},
-		{func() (any, error) { return v.Clear(ctx, "a", 2) }, `POST /v1/agents/a/clear {"failures":2}`},
+		{func() (any, error) { return v.Clear(ctx, rest.Agent{ID: "a", FailureCount: 2, FailuresListed: "x"}) }, `POST /v1/agents/a/clear {"failures":2,"listed":"x"}`},
 		{func() (any, error) { return nil, v.Delete(ctx, "a") }, "DELETE /v1/agents/a"},
 		{func() (any, error) { return v.Policies(ctx) }, "GET /v1/policies"},
 		{func() (any, error) { return v.Policy(ctx, "p") }, "GET /v1/policies/p"},

@@ -106,7 +106,7 @@ func (a agents) clear(w http.ResponseWriter, r *http.Request) error {
 	if err := rest.ReadJSON(r, rest.MaxSmallBody, &in); err != nil {
 		return err
 	}
-	agent, err := a.v.ClearAgent(r.Context(), id, in.Failures)
+	agent, err := a.v.ClearAgent(r.Context(), id, in)
 	return answer(w, http.StatusOK, agent, err)
 }
 

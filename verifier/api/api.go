@@ -66,9 +66,9 @@ type Agents interface {
 	RebindAgent(ctx context.Context, e rest.Enrolment) (rest.Agent, error)
 
 	// ClearAgent records that the operator cleared the standing failures. Those
-	// found later count again. seen is how many there are as far as he knows.
+	// found later count again. seen is what there is as far as he knows.
 	// CodeNotFound: not enrolled. CodeConflict: there are others by now.
-	ClearAgent(ctx context.Context, id string, seen int) (rest.Agent, error)
+	ClearAgent(ctx context.Context, id string, seen rest.ClearRequest) (rest.Agent, error)
 
 	// DeleteAgent ends the enrolment and its session. CodeNotFound: not
 	// enrolled.

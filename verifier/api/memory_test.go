@@ -124,9 +124,9 @@ func (m *memory) RebindAgent(_ context.Context, e rest.Enrolment) (rest.Agent, e
 	})
 }
 
-func (m *memory) ClearAgent(_ context.Context, id string, seen int) (rest.Agent, error) {
+func (m *memory) ClearAgent(_ context.Context, id string, seen rest.ClearRequest) (rest.Agent, error) {
 	return m.at(id, func(a *rest.Agent) error {
-		if a.FailureCount != seen {
+		if a.FailureCount != seen.Failures {
 			return rest.Errorf(rest.CodeConflict, "%d failures", a.FailureCount)
 		}
 		a.Revision++

@@ -48,7 +48,7 @@ func TestGetAgentPolls(t *testing.T) {
 				}
 				m.agents[id] = a
 				if c.change > 0 {
-					time.AfterFunc(c.change, func() { m.ClearAgent(t.Context(), id, 0) })
+					time.AfterFunc(c.change, func() { m.ClearAgent(t.Context(), id, rest.ClearRequest{}) })
 				}
 				got, took := poll(t, m, c.path)
 				if got.Revision != c.revision || took != c.want {

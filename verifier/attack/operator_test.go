@@ -63,7 +63,7 @@ func (v *operator) clear() (int, error) {
 	if err != nil || a.FailureCount == 0 {
 		return 0, err
 	}
-	_, err = v.site.verifier.Clear(v.ctx, v.id, a.FailureCount)
+	_, err = v.site.verifier.Clear(v.ctx, a)
 	if e, ok := errors.AsType[*rest.Error](err); ok && e.Code == rest.CodeConflict {
 		return 0, nil
 	}

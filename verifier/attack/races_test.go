@@ -127,12 +127,12 @@ var races = []attack{
 // clearsUnseen has the operator clear what he saw before the last finding came.
 func (k *session) clearsUnseen() {
 	k.t.Helper()
-	seen := k.agent().FailureCount
+	seen := k.agent()
 	k.measure(miner)
 	k.attest()
-	_, err := k.site.verifier.Clear(k.t.Context(), k.id, seen)
+	_, err := k.site.verifier.Clear(k.t.Context(), seen)
 	if e, ok := errors.AsType[*rest.Error](err); !ok || e.Code != rest.CodeConflict {
-		k.t.Errorf("clearing %d failures that were seen, when there is one more: %v", seen, err)
+		k.t.Errorf("clearing %d failures that were seen, when there is one more: %v", seen.FailureCount, err)
 	}
 }
 

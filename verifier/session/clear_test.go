@@ -2,9 +2,11 @@ package session_test
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"testing"
 
+	"quicklime/verifier/store"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
@@ -37,9 +39,19 @@ func (a *agent) under(paths ...string) {
 
 func (v *verifier) clear() {
 	v.t.Helper()
-	if err := v.store.Clear(v.t.Context(), verifiertest.AgentID, v.status().FailureCount); err != nil {
+	if err := v.store.Clear(v.t.Context(), verifiertest.AgentID, v.seen()); err != nil {
 		v.t.Fatal(err)
 	}
+}
+
+// seen is what an operator sees now.
+func (v *verifier) seen() rest.ClearRequest {
+	v.t.Helper()
+	_, listed, err := v.store.Failures(v.t.Context(), verifiertest.AgentID)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return rest.ClearRequest{Failures: v.status().FailureCount, Listed: listed}
 }
 
 func (v *verifier) assign(policy string) {
@@ -162,5 +174,72 @@ func TestI19_AWrongBootAggregateIsNotCleared(t *testing.T) {
 		if got := a.attest(len(a.List)); got.Trust != wire.Untrusted || got.Reason != wire.IMABootAggregate {
 			t.Errorf("%+v", got)
 		}
+	}
+}
+
+// I07: what is not listed is not cleared, and what is listed is what was looked at.
+func TestI07_OnlyWhatIsListedIsCleared(t *testing.T) {
+	t.Run("behind the limit of the list", func(t *testing.T) {
+		v := newVerifier(t, calm)
+		a := v.agent()
+		a.under("/bin/a")
+		for i := range wire.MaxKeptFailures {
+			a.File(fmt.Sprintf("/x/%d", i), bad)
+		}
+		a.begin()
+		a.attest(0)
+		a.after = 1 // one more, about no entry: it is kept, and not listed
+		a.begin()
+		if got := a.attest(len(a.List)); got.Failures != wire.MaxKeptFailures+1 {
+			t.Fatalf("%+v", got)
+		}
+		v.clear()
+		if got := a.attest(len(a.List)); got.Reason != wire.IdentityDuplicate || got.Failures != 1 {
+			t.Errorf("%+v", got)
+		}
+		v.clear()
+		if got := a.attest(len(a.List)); got.Trust != wire.Trusted {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("another in its place", func(t *testing.T) {
+		v := newVerifier(t, calm)
+		a := v.agent()
+		a.under("/bin/a")
+		a.File("/x", good)
+		a.begin()
+		a.attest(0)
+		seen := v.seen()
+		if err := v.store.UpdatePolicy(t.Context(), web("/bin/a", "/x")); err != nil {
+			t.Fatal(err)
+		}
+		v.server.PolicyChanged()
+		a.File("/usr/bin/rootkit", bad)
+		if got := a.attest(2); got.Failures != uint64(seen.Failures) {
+			t.Fatalf("%+v", got)
+		}
+		if err := v.store.Clear(t.Context(), verifiertest.AgentID, seen); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// What nobody can judge any more can be cleared, without a policy too.
+func TestClearingWithoutAPolicyComesToAnEnd(t *testing.T) {
+	v := newVerifier(t, calm)
+	a := v.agent()
+	a.under("/bin/a")
+	for i := range wire.MaxKeptFailures + 5 {
+		a.File(fmt.Sprintf("/x/%d", i), bad)
+	}
+	a.begin()
+	a.attest(0)
+	v.assign("")
+	for range 3 {
+		a.attest(len(a.List))
+		v.clear()
+	}
+	if got := a.attest(len(a.List)); got.Failures != 0 || got.Trust != wire.Unjudged {
+		t.Errorf("%+v", got)
 	}
 }

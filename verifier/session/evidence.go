@@ -187,7 +187,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	o := judge(b, r, p)
 	s.judged = time.Now()
 	if !o.Accepted {
-		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, b, o.Result)
+		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, o.Result)
 		return false, err
 	}
 	numbers, err := s.server.store.AddEntries(ctx, o.Certified)

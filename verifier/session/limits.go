@@ -33,6 +33,10 @@ const (
 	// once is judged in waves.
 	maxLists = 128 << 20 // bytes
 
+	// dawdling is how long a large list may take to arrive, or its connection to
+	// break, without being remembered: 64 MiB at 50 Mbit/s.
+	dawdling = 10 * time.Second
+
 	// smallList divides the two: some ten thousand entries.
 	smallList = 1 << 20 // bytes
 

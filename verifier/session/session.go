@@ -202,12 +202,12 @@ func (s *session) tick(ctx context.Context) error {
 }
 
 // owed records that the session ended, by cause, in the face of a challenge:
-// leaving is no answer to one. Nothing is recorded if this side closed it, for a
-// newer session or with the enrolment, or if evidence was rejected, of which more
-// is known.
+// leaving is no answer to one, and neither is a newer session. Nothing is recorded
+// if this side closed it for another reason, or if evidence was rejected, of which
+// more is known.
 func (s *session) owed(serving context.Context, cause error) {
 	closed, ok := errors.AsType[*channel.CloseError](cause)
-	closedHere := ok && !closed.Remote
+	closedHere := ok && !closed.Remote && closed.Code != channel.CodeDisplaced
 	if s.challenge == nil || s.rejected || closedHere || errors.Is(cause, store.ErrNotFound) || serving.Err() != nil {
 		return
 	}

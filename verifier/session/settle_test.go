@@ -103,6 +103,15 @@ func (f *fixture) trust() rest.Agent {
 	return a
 }
 
+func (f *fixture) clear() error {
+	f.t.Helper()
+	_, listed, err := f.server.store.Failures(f.t.Context(), verifiertest.AgentID)
+	if err != nil {
+		return err
+	}
+	return f.server.store.Clear(f.t.Context(), verifiertest.AgentID, rest.ClearRequest{Failures: f.trust().FailureCount, Listed: listed})
+}
+
 // I22: what happens while evidence arrives is part of its verdict.
 func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -121,7 +130,7 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 			label := "x"
 			return f.server.store.Update(f.t.Context(), verifiertest.AgentID, rest.AgentUpdate{Label: &label})
 		}, true, nil, wire.Trusted},
-		"a clearing": {func(f *fixture) error { return f.server.store.Clear(f.t.Context(), verifiertest.AgentID, 0) }, true, nil, wire.Trusted},
+		"a clearing": {func(f *fixture) error { return f.clear() }, true, nil, wire.Trusted},
 		"the end of the enrolment": {func(f *fixture) error {
 			_, err := f.server.store.Delete(f.t.Context(), verifiertest.AgentID)
 			return err

@@ -77,11 +77,10 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 // Fail records the failures of an evidence that was not accepted, under the epoch
 // in force if there is one, so that the same again is the same. The state stays
 // where it was but for its revision; trust that older evidence brought ends.
-func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, b appraise.Begun, r wire.Result) (Standing, error) {
+func (s *Store) Fail(ctx context.Context, e Enrolment, st Standing, r wire.Result) (Standing, error) {
 	id := st.EpochID
 	if st.Epoch == nil {
-		first := b.Epoch().ID(e.ID)
-		id = first[:]
+		id = []byte{} // whatever boot the quote shows, it is the same again
 	}
 	return s.fail(ctx, e, st, id, r)
 }

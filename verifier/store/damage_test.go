@@ -71,7 +71,7 @@ func TestI07_FirstEvidenceThatFailsIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := ima.Replay(b.From(), list)
-	if _, err := s.Fail(t.Context(), e, st, b, b.Finish(r, err, p).Result); err != nil {
+	if _, err := s.Fail(t.Context(), e, st, b.Finish(r, err, p).Result); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Untrusted || a.FailureCount != 1 {

@@ -2,14 +2,17 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"quicklime/verifier/imalist"
 	"quicklime/wire"
+	"quicklime/wire/rest"
 	"quicklime/wire/sqlite"
 )
 
@@ -84,29 +87,58 @@ func entriesOf(failures []wire.Failure, list imalist.Certified) map[int64][]byte
 	return raw
 }
 
-// Failures returns the oldest failures that stand, at most wire.MaxKeptFailures. A
-// record that cannot be read is shown as one (I10).
-func (s *Store) Failures(ctx context.Context, agent string) ([]wire.Failure, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT failure.epoch, body FROM failure JOIN enrolment ON enrolment.id = failure.enrolment
+// Failures returns the oldest failures that stand, at most wire.MaxKeptFailures, and
+// what stands for this list in Clear. A record that cannot be read is shown as one
+// (I10).
+func (s *Store) Failures(ctx context.Context, agent string) (all []wire.Failure, listed string, err error) {
+	rows, err := listFailures(ctx, s.db.Read(), agent)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, r := range rows {
+		var f wire.Failure
+		if err := json.Unmarshal(r.body, &f); err != nil {
+			f = wire.Failure{ID: wire.RecordUnreadable, Message: "the verifier cannot read its record of this failure: " + err.Error()}
+		}
+		f.Epoch = hex.EncodeToString(r.epoch)
+		all = append(all, f)
+	}
+	return all, mark(rows), nil
+}
+
+// listedFailure is a row that Failures lists.
+type listedFailure struct {
+	seq, count  int64
+	epoch, body []byte
+}
+
+func listFailures(ctx context.Context, q interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}, agent string) (all []listedFailure, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT seq, count, failure.epoch, body FROM failure JOIN enrolment ON enrolment.id = failure.enrolment
 		WHERE agent = ? AND cleared_at IS NULL ORDER BY seq LIMIT ?`, agent, wire.MaxKeptFailures)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var all []wire.Failure
 	for rows.Next() {
-		var epoch, body []byte
-		if err := rows.Scan(&epoch, &body); err != nil {
+		var r listedFailure
+		if err := rows.Scan(&r.seq, &r.count, &r.epoch, &r.body); err != nil {
 			return nil, err
 		}
-		var f wire.Failure
-		if err := json.Unmarshal(body, &f); err != nil {
-			f = wire.Failure{ID: wire.RecordUnreadable, Message: "the verifier cannot read its record of this failure: " + err.Error()}
-		}
-		f.Epoch = hex.EncodeToString(epoch)
-		all = append(all, f)
+		all = append(all, r)
 	}
 	return all, rows.Err()
+}
+
+// mark is what stands for a list: another list, or one of the same failures that
+// happened again or say something else by now, has another.
+func mark(rows []listedFailure) string {
+	h := sha256.New()
+	for _, r := range rows {
+		fmt.Fprintf(h, "%x %d %d %s\n", r.epoch, r.count, len(r.body), r.body)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // NewestFailure returns the id of the newest failure that stands, "" if none
@@ -120,13 +152,13 @@ func (s *Store) NewestFailure(ctx context.Context, e Enrolment) (id wire.Failure
 	return id, err
 }
 
-// Clear marks the standing failures of an agent as cleared by the operator, who
-// has seen that there are so many. What says that nothing ties the list to the
-// boot in force stays: it is no event that is over, but what the machine is. So do
-// failures of this boot beyond the limit of kept ones, which nobody has seen: the
-// list is to be judged again, for the next of them. The error is ErrConflict if there
-// are others by now, ErrNotFound if the agent is not enrolled.
-func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
+// Clear marks the failures that the operator has seen as cleared: those that
+// Failures lists. What says that nothing ties the list to the boot in force stays:
+// it is no event that is over, but what the machine is. So does what is not listed
+// and can be: the list is judged again, for the next of them. The error is
+// ErrConflict if it is not seen that stands by now, ErrNotFound if the agent is not
+// enrolled.
+func (s *Store) Clear(ctx context.Context, agent string, seen rest.ClearRequest) error {
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
 		if err != nil {
@@ -140,16 +172,14 @@ func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
 		if err := row.Scan(&id, &standing); err != nil {
 			return notFound(err)
 		}
-		if standing != seen {
-			return ErrConflict
-		}
-		r, err := tx.Exec(`UPDATE failure SET cleared_at = ? WHERE enrolment = ? AND cleared_at IS NULL
-			AND NOT (id IN (?, ?) AND epoch = (SELECT epoch FROM state WHERE state.enrolment = failure.enrolment))`,
-			millis(now), id, wire.IMABootAggregate, wire.IMANotMeasuring)
+		listed, err := listFailures(ctx, tx, agent)
 		if err != nil {
 			return err
 		}
-		cleared, err := r.RowsAffected()
+		if standing != seen.Failures || mark(listed) != seen.Listed {
+			return ErrConflict
+		}
+		cleared, err := clearListed(tx, id, listed, now)
 		if err != nil {
 			return err
 		}
@@ -160,4 +190,18 @@ func (s *Store) Clear(ctx context.Context, agent string, seen int) error {
 		s.changes.announce(agent)
 	}
 	return err
+}
+
+// clearListed clears those of an enrolment's failures that can be.
+func clearListed(tx *sql.Tx, enrolment int64, listed []listedFailure, now time.Time) (cleared int64, err error) {
+	if len(listed) == 0 {
+		return 0, nil
+	}
+	r, err := tx.Exec(`UPDATE failure SET cleared_at = ? WHERE enrolment = ? AND cleared_at IS NULL AND seq <= ?
+		AND NOT (id IN (?, ?) AND epoch = (SELECT epoch FROM state WHERE state.enrolment = failure.enrolment))`,
+		millis(now), enrolment, listed[len(listed)-1].seq, wire.IMABootAggregate, wire.IMANotMeasuring)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
 }

@@ -145,6 +145,13 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 // replaceFailures leaves the failures as they are if nobody evaluated anything:
 // that judges none of them away.
 func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.Time) error {
+	if r.Result.Runtime == wire.NotEvaluated && st.Judged == "" { // after a clearing: what is beyond the limit without a policy, too
+		if err := one(tx, `UPDATE state SET judged = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0 WHERE enrolment = ?`,
+			wire.NotEvaluated, e.ID); err != nil {
+			return err
+		}
+		return addFailures(tx, e, st.EpochID, r.Result, r.List, now)
+	}
 	if r.Result.Runtime == wire.NotEvaluated {
 		return one(tx, `UPDATE state SET judged = ? WHERE enrolment = ?`, wire.NotEvaluated, e.ID)
 	}

@@ -80,7 +80,7 @@ func TestI10_DamagedRowsHideNothing(t *testing.T) {
 	}
 
 	d.exec(`UPDATE failure SET body = x'00'`)
-	if f, err := d.Failures(t.Context(), verifiertest.AgentID); err != nil || len(f) != 1 || f[0].ID != wire.RecordUnreadable {
+	if f, _, err := d.Failures(t.Context(), verifiertest.AgentID); err != nil || len(f) != 1 || f[0].ID != wire.RecordUnreadable {
 		t.Errorf("failures %+v, %v", f, err)
 	}
 	d.exec(`DROP TRIGGER enrolment_is_immutable`) // a disk asks no database
@@ -103,7 +103,7 @@ func TestI14_AnotherBootIsNotCleared(t *testing.T) {
 	e := enrol(t, s, m, "web")
 	m.File("/bin/b", bad)
 	commit(t, s, m, e, p)
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 1); err != nil {
+	if err := clearSeen(t, s, 1); err != nil {
 		t.Fatal(err)
 	}
 	m.Reboot()
@@ -129,7 +129,7 @@ func TestI22_EveryWriteRaisesTheRevision(t *testing.T) {
 			return err
 		}
 		r, err := ima.Replay(b.From(), list)
-		_, err = s.Fail(t.Context(), e, st, b, b.Finish(r, err, p).Result)
+		_, err = s.Fail(t.Context(), e, st, b.Finish(r, err, p).Result)
 		return err
 	}
 	for _, write := range []struct {
@@ -141,7 +141,7 @@ func TestI22_EveryWriteRaisesTheRevision(t *testing.T) {
 		{"a policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/a"); return s.UpdatePolicy(t.Context(), r) }},
 		{"a rejection", func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") }},
 		{"an attestation", func() error { commit(t, s, m, e, p); return nil }},
-		{"a clearing", func() error { return s.Clear(t.Context(), verifiertest.AgentID, 0) }},
+		{"a clearing", func() error { return clearSeen(t, s, 0) }},
 		{"a failure", func() error { m.Reboot(); return fail(standing(t, s, e)) }},
 	} {
 		before := standing(t, s, e)

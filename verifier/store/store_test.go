@@ -128,6 +128,16 @@ func attest(t testing.TB, s *store.Store, m *verifiertest.Machine, st store.Stan
 		Evidence: store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: verifiertest.Question()}}
 }
 
+// clearSeen clears what stands, of which the operator has seen so many.
+func clearSeen(t testing.TB, s *store.Store, n int) error {
+	t.Helper()
+	_, listed, err := s.Failures(t.Context(), verifiertest.AgentID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Clear(t.Context(), verifiertest.AgentID, rest.ClearRequest{Failures: n, Listed: listed})
+}
+
 func standing(t testing.TB, s *store.Store, e store.Enrolment) store.Standing {
 	t.Helper()
 	st, err := s.Standing(t.Context(), e)
@@ -176,14 +186,14 @@ func TestI07_I22_AgentThroughItsStates(t *testing.T) {
 	if a := trust(t, s); a.Trust != wire.Untrusted || a.FailureCount != 2 || a.Epoch.Entries != 4 || a.Last.First != 2 {
 		t.Errorf("failed: %+v", a)
 	}
-	failures, err := s.Failures(t.Context(), verifiertest.AgentID)
+	failures, _, err := s.Failures(t.Context(), verifiertest.AgentID)
 	if err != nil || len(failures) != 2 || failures[0].ID != wire.IMAWrongDigest || *failures[0].Entry != 2 || failures[1].ID != wire.IMANotInPolicy {
 		t.Errorf("%+v, %v", failures, err)
 	}
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 1); !errors.Is(err, store.ErrConflict) {
+	if err := clearSeen(t, s, 1); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("cleared unseen: %v", err)
 	}
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 2); err != nil {
+	if err := clearSeen(t, s, 2); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Trusted || a.FailureCount != 0 {
@@ -295,7 +305,7 @@ func TestI22_PolicyChangesRaceEvidence(t *testing.T) {
 		}
 	}
 	for _, c := range []change{
-		{"failures cleared", func() error { return s.Clear(t.Context(), verifiertest.AgentID, 0) }},
+		{"failures cleared", func() error { return clearSeen(t, s, 0) }},
 		{"a rejection in between", func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") }},
 		{"policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/b"); return s.UpdatePolicy(t.Context(), r) }},
 		{"judged by one that is not in force", func() error { return nil }},
@@ -421,7 +431,7 @@ func TestI22_Rejudge(t *testing.T) {
 	if err := s.UpdatePolicy(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 3); err != nil {
+	if err := clearSeen(t, s, 3); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Pending {
@@ -494,7 +504,7 @@ func TestKeptFailuresAreBounded(t *testing.T) {
 	if a := trust(t, s); a.FailureCount != wire.MaxKeptFailures+5 {
 		t.Errorf("%d failures", a.FailureCount)
 	}
-	failures, err := s.Failures(t.Context(), verifiertest.AgentID)
+	failures, _, err := s.Failures(t.Context(), verifiertest.AgentID)
 	if err != nil || len(failures) != wire.MaxKeptFailures {
 		t.Errorf("%d shown, %v", len(failures), err)
 	}
@@ -744,13 +754,13 @@ func TestI14_FailuresBeyondTheLimit(t *testing.T) {
 	want("at first", wire.MaxKeptFailures+2)
 	rejudge()
 	want("judged again", wire.MaxKeptFailures+2)
-	if err := s.Clear(t.Context(), verifiertest.AgentID, wire.MaxKeptFailures+2); err != nil {
+	if err := clearSeen(t, s, wire.MaxKeptFailures+2); err != nil {
 		t.Fatal(err)
 	}
 	want("cleared, but for those that nobody saw", 2)
 	rejudge()
 	want("judged again", 2)
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 2); err != nil {
+	if err := clearSeen(t, s, 2); err != nil {
 		t.Fatal(err)
 	}
 	rejudge()
@@ -784,7 +794,7 @@ func TestRollbackIsOneFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := b.Finish(ima.Replayed{}, nil, p)
-		if _, err := s.Fail(t.Context(), e, st, b, o.Result); err != nil {
+		if _, err := s.Fail(t.Context(), e, st, o.Result); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -822,7 +832,7 @@ func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 	m.Boot = bytes.Repeat([]byte{6}, 32) // not what boot_aggregate says
 	m.File("/bin/b", bad)
 	commit(t, s, m, e, p)
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 2); err != nil {
+	if err := clearSeen(t, s, 2); err != nil {
 		t.Fatal(err)
 	}
 	a := trust(t, s)
@@ -831,7 +841,7 @@ func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 	}
 	m.Reboot()
 	commit(t, s, m, e, p)
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 1); err != nil {
+	if err := clearSeen(t, s, 1); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Trusted || a.Cleared.Count != 2 {
@@ -846,10 +856,10 @@ func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := ima.Replay(b.From(), list)
-	if _, err := s.Fail(t.Context(), e, st, b, b.Finish(r, err, p).Result); err != nil {
+	if _, err := s.Fail(t.Context(), e, st, b.Finish(r, err, p).Result); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Clear(t.Context(), verifiertest.AgentID, 1); err != nil {
+	if err := clearSeen(t, s, 1); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Stale {

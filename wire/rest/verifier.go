@@ -34,10 +34,11 @@ type AgentUpdate struct {
 	Policy *string `json:"policy,omitempty"`
 }
 
-// ClearRequest says how many failures the operator has seen, so that none is
-// cleared unseen: that of Agent.FailureCount.
+// ClearRequest says what the operator has seen, so that nothing is cleared unseen:
+// FailureCount and FailuresListed of an Agent.
 type ClearRequest struct {
-	Failures int `json:"failures"`
+	Failures int    `json:"failures"`
+	Listed   string `json:"listed"`
 }
 
 // Agent is an enrolled agent as the verifier sees it now. Trust is computed when
@@ -59,6 +60,8 @@ type Agent struct {
 	Failures     []wire.Failure `json:"failures,omitempty"` // of GetAgent; the oldest wire.MaxKeptFailures
 	FailureCount int            `json:"failure_count"`
 	Cleared      *Cleared       `json:"cleared,omitempty"`
+
+	FailuresListed string `json:"failures_listed,omitempty"` // of GetAgent; stands for Failures in a ClearRequest
 }
 
 // Cleared says what operators have cleared since the agent was enrolled.
