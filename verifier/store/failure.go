@@ -172,7 +172,7 @@ func (s *Store) Clear(ctx context.Context, agent string, seen rest.ClearRequest)
 		if err := row.Scan(&id, &standing); err != nil {
 			return notFound(err)
 		}
-		listed, err := listFailures(ctx, tx, agent)
+		listed, err := listFailures(context.WithoutCancel(ctx), tx, agent) // who leaves stops no write of others
 		if err != nil {
 			return err
 		}
