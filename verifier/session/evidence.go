@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -190,7 +191,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, o.Result)
 		return false, err
 	}
-	numbers, err := s.server.store.AddEntries(ctx, o.Certified)
+	entries, err := s.server.store.AddEntries(ctx, collect(s.server.store, o))
 	if err != nil {
 		return false, err
 	}
@@ -198,7 +199,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	question := s.question()
 	question.Nonces = [][]byte{used.value[:]}
 	s.standing, err = s.server.store.Commit(ctx, s.enrolment, s.standing, store.Accepted{
-		Begun: b, Outcome: o, Entries: numbers, Boot: r.boot,
+		Begun: b, Outcome: o, Entries: entries, Boot: r.boot,
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + s.judged.Sub(began),
 	})
@@ -206,6 +207,15 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		s.late, s.accepted = 0, s.standing.AttestedAt
 	}
 	return err == nil, err
+}
+
+// collect shows the store the entries that were certified.
+func collect(st *store.Store, o appraise.Outcome) *store.Collection {
+	c := st.Collect()
+	for i, e := range o.Certified.Replayed().All() {
+		c.Visit(ima.Batch{First: i, Entries: []ima.Entry{e}, Sums: [][sha256.Size]byte{sha256.Sum256(e.Data)}})
+	}
+	return c
 }
 
 // judge gives the verdict on evidence whose list begins where it should, or

@@ -19,8 +19,8 @@ import (
 type Accepted struct {
 	Begun        appraise.Begun
 	Outcome      appraise.Outcome
-	Entries      []int64 // numbers of the new entries, from AddEntries
-	Boot         []byte  // boot log; nil: none came
+	Entries      Sequence // the new entries, from AddEntries
+	Boot         []byte   // boot log; nil: none came
 	Evidence     Evidence
 	NonceIssued  time.Time
 	TrustedUntil time.Time // from the nonce; never lowers what was
@@ -45,6 +45,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 	}
 	id := a.Begun.Epoch().ID(e.ID)
 	var next Standing
+	var added addition
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
 		if err != nil {
@@ -59,7 +60,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := move(tx, e, st, a, id[:], proof, now); err != nil {
 			return err
 		}
-		if err := appendEntries(tx, e, a, id[:]); err != nil {
+		if added, err = appendEntries(tx, e, a, id[:], now); err != nil {
 			return err
 		}
 		if err := addFailures(tx, e, id[:], a.Outcome.Result, a.Outcome.Certified, now); err != nil {
@@ -70,6 +71,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 	})
 	if err == nil {
 		s.changes.announce(e.Agent)
+		s.remember(a.Entries.generation, &added)
 	}
 	return next, err
 }
@@ -166,7 +168,7 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 	from, to := r.From(), r.To()
 	until := trustedUntil(st, a, now)
 	if a.Begun.New() {
-		if err := newEpoch(tx, e, now); err != nil {
+		if err := newEpoch(tx, e, id, now); err != nil {
 			return err
 		}
 	}
@@ -179,7 +181,7 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 			clock = ?, list_bytes = ?, evidence = ?, trusted_until = ?, trusted_for = ?, attested_at = ?, nonce_at = ?, trigger = ?, first_entry = ?, new_entries = ?,
 			replay_nanos = ?, firmware = ? WHERE enrolment = ?`,
 		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), int64(to.Entries()), to.PCR(),
-		int64(q.Clock()), int64(a.Begun.Bytes()+r.Size()), proof, millis(until), a.trustedFor().Milliseconds(), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), len(a.Entries),
+		int64(q.Clock()), int64(a.Begun.Bytes()+r.Size()), proof, millis(until), a.trustedFor().Milliseconds(), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), a.Entries.Len(),
 		a.Replay.Nanoseconds(), firmware(q.Firmware()), e.ID)
 }
 
@@ -200,13 +202,15 @@ func trustedUntil(st Standing, a Accepted, now time.Time) time.Time {
 // trustedFor is T.
 func (a Accepted) trustedFor() time.Duration { return a.TrustedUntil.Sub(a.NonceIssued) }
 
-// newEpoch forgets the list and the boot log of the epoch before. Its failures
-// stay; of those that are about no entry the newest, and the others are counted.
-func newEpoch(tx *sql.Tx, e Enrolment, now time.Time) error {
-	for _, table := range []string{"segment", "boot_log"} {
-		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE enrolment = ?`, e.ID); err != nil {
-			return err
-		}
+// newEpoch forgets the boot log of the epoch before, and all but the last of the
+// lists. Its failures stay; of those that are about no entry the newest, and the
+// others are counted.
+func newEpoch(tx *sql.Tx, e Enrolment, id []byte, now time.Time) error {
+	if _, err := tx.Exec(`DELETE FROM boot_log WHERE enrolment = ?`, e.ID); err != nil {
+		return err
+	}
+	if err := endList(tx, e, id, now); err != nil {
+		return err
 	}
 	r, err := tx.Exec(`DELETE FROM failure WHERE seq IN (SELECT seq FROM failure
 		WHERE enrolment = ? AND entry = -1 AND cleared_at IS NULL ORDER BY seq DESC LIMIT -1 OFFSET ?)`, e.ID, wire.MaxKeptFailures)
@@ -226,15 +230,38 @@ func firmware(v uint64) string {
 	return hex.EncodeToString([]byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
 }
 
-func appendEntries(tx *sql.Tx, e Enrolment, a Accepted, id []byte) error {
-	if len(a.Entries) == 0 {
-		return nil
+// endList makes the list of the epoch before one of the past, of which the last
+// are kept.
+func endList(tx *sql.Tx, e Enrolment, id []byte, now time.Time) error {
+	if _, err := tx.Exec(`UPDATE list SET ended_at = ? WHERE enrolment = ? AND ended_at IS NULL`, millis(now), e.ID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM list WHERE enrolment = ?1 AND (epoch = ?2 OR id NOT IN
+		(SELECT id FROM list WHERE enrolment = ?1 ORDER BY id DESC LIMIT ?3))`, e.ID, id, maxPastLists)
+	return err
+}
+
+// appendEntries adds the new entries to the list of the epoch, and returns those
+// of them that had to be stored.
+func appendEntries(tx *sql.Tx, e Enrolment, a Accepted, id []byte, now time.Time) (addition, error) {
+	if a.Entries.Len() == 0 {
+		return addition{}, nil
 	}
 	from := a.Outcome.Certified.Replayed().From()
-	_, err := tx.Exec(`INSERT INTO segment (enrolment, epoch, first, count, entries) VALUES (?, ?, ?, ?, ?)`,
-		e.ID, id, int64(from.Entries()), len(a.Entries), encodeSequence(a.Entries))
+	encoded, added, err := a.Entries.finish(tx)
 	if err != nil {
-		return fmt.Errorf("entries from %d on: %w", from.Entries(), err)
+		return added, err
 	}
-	return nil
+	var list int64
+	err = tx.QueryRow(`INSERT INTO list (enrolment, epoch) VALUES (?, ?)
+		ON CONFLICT DO UPDATE SET ended_at = NULL RETURNING id`, e.ID, id).Scan(&list)
+	if err != nil {
+		return added, err
+	}
+	_, err = tx.Exec(`INSERT INTO segment (list, first, count, committed_at, entries) VALUES (?, ?, ?, ?, ?)`,
+		list, int64(from.Entries()), a.Entries.Len(), millis(now), encoded)
+	if err != nil {
+		err = fmt.Errorf("entries from %d on: %w", from.Entries(), err)
+	}
+	return added, err
 }

@@ -19,7 +19,7 @@ func TestI10_DamagedStateIsAnError(t *testing.T) {
 		`UPDATE state SET pcr = x'00'`,
 		`UPDATE segment SET entries = x'ff'`,
 		`DELETE FROM segment`,
-		`DELETE FROM entry`,
+		`DELETE FROM block`,
 	} {
 		d := newDamaged(t)
 		m := verifiertest.New(t)

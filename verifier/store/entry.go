@@ -1,170 +1,99 @@
 package store
 
 import (
-	"context"
+	"bytes"
 	"crypto/sha256"
-	"database/sql"
-	"encoding/hex"
-	"encoding/json"
-	"slices"
-	"sync"
+	"encoding/binary"
 
-	"quicklime/verifier/imalist"
+	"quicklime/ima"
 )
 
-const (
-	// entryBatch bounds the entries that one write adds, so that a machine's
-	// first list does not keep others waiting: some 20 ms.
-	entryBatch = 2000
+// identity is what makes an entry the same as another: two of one identity have
+// the same template data and the same template, and both or none record a
+// violation. It is the SHA-256 of the data, in whose place a kind has its mask.
+type identity [sha256.Size]byte
 
-	// maxKnown bounds the entry numbers kept in memory, 40 bytes each: the files
-	// of a few distributions.
-	maxKnown = 1 << 18
-)
-
-// knownEntries remembers the numbers of entries by content. When it is full it
-// starts anew. The zero value is ready for use.
-type knownEntries struct {
-	mu      sync.Mutex
-	numbers map[[sha256.Size]byte]int64
+// kind is what of an entry is not in its template data. The digest column is not
+// part of it: it decides nothing but whether a violation is recorded (I16).
+type kind struct {
+	template  string
+	violation bool
+	mask      identity
 }
 
-func (k *knownEntries) get(d [sha256.Size]byte) (int64, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	n, ok := k.numbers[d]
-	return n, ok
+func newKind(template string, violation bool) kind {
+	b := append([]byte{0}, template...)
+	if violation {
+		b[0] = 1
+	}
+	return kind{template, violation, sha256.Sum256(b)}
 }
 
-func (k *knownEntries) put(d [sha256.Size]byte, n int64) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.numbers == nil || len(k.numbers) >= maxKnown {
-		k.numbers = make(map[[sha256.Size]byte]int64)
-	}
-	k.numbers[d] = n
+// is reports whether e is of the kind.
+func (k kind) is(e ima.Entry) bool {
+	return k.template == string(e.Template) && k.violation == e.Violation()
 }
 
-// content is an entry and the digest that it is stored under.
-type content struct {
-	digest [sha256.Size]byte
-	bytes  []byte
-	number int64 // 0: not known yet
+// identify returns the identity of an entry of the kind whose data has the digest
+// sum.
+func (k kind) identify(sum *[sha256.Size]byte) (id identity) {
+	for i := 0; i < len(id); i += 8 {
+		binary.NativeEndian.PutUint64(id[i:], binary.NativeEndian.Uint64(sum[i:])^binary.NativeEndian.Uint64(k.mask[i:]))
+	}
+	return id
 }
 
-// AddEntries stores the entries of a certified list that are not stored yet, and
-// returns the numbers of all of them in order. That an entry is stored says
-// nothing about any machine.
-func (s *Store) AddEntries(ctx context.Context, c imalist.Certified) ([]int64, error) {
-	var all []content
-	for _, b := range c.Replayed().Raw() {
-		all = append(all, content{digest: sha256.Sum256(b), bytes: b})
-	}
-	missing, err := s.lookUp(ctx, all)
-	if err != nil {
-		return nil, err
-	}
-	for len(missing) > 0 {
-		n := min(len(missing), entryBatch)
-		if err := s.db.Write(ctx, func(tx *sql.Tx) error { return insertEntries(tx, missing[:n]) }); err != nil {
-			return nil, err
-		}
-		for _, m := range missing[:n] {
-			s.known.put(m.digest, m.number)
-		}
-		missing = missing[n:]
-	}
-	numbers := make([]int64, len(all))
-	for i, c := range all {
-		numbers[i] = c.number
-	}
-	return numbers, nil
+// The index finds entries by 48 bits of a hash: of their identity, their path, or
+// their file digest. What it finds has to be looked at; 48 bits are few enough for
+// SQLite to store them in six bytes, and enough to find little else.
+
+func (id identity) hash() int64 { return first48(id[:]) }
+
+func pathHash(path []byte) int64 { return namedHash("path", path) }
+
+func digestHash(digest []byte) int64 { return namedHash("digest", digest) }
+
+func namedHash(name string, b []byte) int64 {
+	in := append(make([]byte, 0, 256), name...)
+	sum := sha256.Sum256(append(append(in, 0), b...))
+	return first48(sum[:])
 }
 
-// lookUp sets the numbers of entries that are known or stored, and returns the
-// others.
-func (s *Store) lookUp(ctx context.Context, all []content) (missing []*content, err error) {
-	var unknown []*content
-	for i := range all {
-		if n, ok := s.known.get(all[i].digest); ok {
-			all[i].number = n
-		} else {
-			unknown = append(unknown, &all[i])
-		}
+func first48(b []byte) int64 { return int64(binary.BigEndian.Uint64(b) >> 16) }
+
+// hashes appends the hashes that the index has of an entry. What a violation says
+// of a file is not covered by any digest (I18), so that nobody finds it by that.
+func (k kind) hashes(to []int64, id identity, data []byte) []int64 {
+	to = append(to, id.hash())
+	ev, ok := k.event(data)
+	if !ok {
+		return to
 	}
-	for batch := range slices.Chunk(unknown, entryBatch) {
-		stored, err := s.stored(ctx, batch)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range batch {
-			if c.number = stored[c.digest]; c.number == 0 {
-				missing = append(missing, c)
-			} else {
-				s.known.put(c.digest, c.number)
-			}
-		}
-	}
-	return missing, nil
+	return append(to, pathHash(ev.Name), digestHash(ev.Digest))
 }
 
-// stored returns the numbers of those entries that are stored.
-func (s *Store) stored(ctx context.Context, batch []*content) (map[[sha256.Size]byte]int64, error) {
-	digests := make([]string, len(batch))
-	for i, c := range batch {
-		digests[i] = hex.EncodeToString(c.digest[:])
+// event is what an entry of the kind says of a file or a buffer.
+func (k kind) event(data []byte) (ima.Event, bool) {
+	if k.violation {
+		return ima.Event{}, false
 	}
-	list, err := json.Marshal(digests)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT id, digest FROM entry WHERE digest IN (SELECT unhex(value) FROM json_each(?))`, list)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	numbers := make(map[[sha256.Size]byte]int64, len(batch))
-	for rows.Next() {
-		var n int64
-		var digest []byte
-		if err := rows.Scan(&n, &digest); err != nil {
-			return nil, err
-		}
-		numbers[[sha256.Size]byte(digest)] = n
-	}
-	return numbers, rows.Err()
+	ev, err := ima.Entry{Template: []byte(k.template), Data: data}.Event()
+	return ev, err == nil
 }
 
-// insertEntries stores the entries that are not stored yet, one that comes twice
-// under one number, and sets the numbers of all.
-func insertEntries(tx *sql.Tx, all []*content) error {
-	insert, err := tx.Prepare(`INSERT OR IGNORE INTO entry (digest, bytes) VALUES (?, ?)`)
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
-	find, err := tx.Prepare(`SELECT id FROM entry WHERE digest = ?`)
-	if err != nil {
-		return err
-	}
-	defer find.Close()
-	for _, c := range all {
-		r, err := insert.Exec(c.digest[:], c.bytes)
-		if err != nil {
-			return err
-		}
-		if n, err := r.RowsAffected(); err != nil {
-			return err
-		} else if n == 0 {
-			err = find.QueryRow(c.digest[:]).Scan(&c.number)
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if c.number, err = r.LastInsertId(); err != nil {
-			return err
-		}
-	}
-	return nil
+// Sum of what a template hashes.
+func sumOf(data []byte) [sha256.Size]byte { return sha256.Sum256(data) }
+
+// unstored is an entry that no number is known of.
+type unstored struct {
+	at   int // index in the collection
+	kind *kind
+	id   identity
+	data []byte
+}
+
+// same reports whether an entry of a block is the same.
+func (u *unstored) same(b *block, i int) bool {
+	k := b.kind(i)
+	return k != nil && k.violation == u.kind.violation && k.template == u.kind.template && bytes.Equal(b.data(i), u.data)
 }

@@ -8,8 +8,10 @@
 // every agent under it, so that no verdict under the old one can still be
 // committed.
 //
-// Entries are stored once for the whole fleet, by content; an agent has a
-// sequence of their numbers for each epoch.
+// Entries are stored once for the whole fleet, by content, in compressed blocks of
+// entries with consecutive numbers; an agent has a sequence of numbers for each
+// epoch. A number is never given twice. Entries that no sequence refers to are
+// collected by RunGarbage.
 package store
 
 import (
@@ -40,7 +42,9 @@ var (
 type Store struct {
 	db      *sqlite.DB
 	changes changes
-	known   knownEntries
+	known   *known
+	cache   cache
+	adding  chan struct{} // holds one for who stores many entries
 }
 
 // Open opens or makes the database at path. Run must run while it is used.
@@ -49,11 +53,15 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(path, dir)
+	db, err := sqlite.Open(path, dir, sqlite.Step{After: 4, Do: carryOver})
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db}, nil
+	now, err := generation(context.Background(), db.Read())
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Store{db: db, known: newKnown(now), adding: make(chan struct{}, 1)}, nil
 }
 
 // Run writes what others ask to be written until ctx ends.

@@ -11,17 +11,24 @@ import (
 // migrationName is the form of a migration's file name: NNNN_what.sql.
 var migrationName = regexp.MustCompile(`^([0-9]{4})_[a-z0-9_]+\.sql$`)
 
+// Step is what a migration does that SQL cannot. Do runs after the statements of
+// migration number After, in the same transaction.
+type Step struct {
+	After int
+	Do    func(*sql.Tx) error
+}
+
 // migrate brings the database to the last of the migrations in dir: the files
 // 0001_what.sql, 0002_what.sql and so on in its root, without a gap, each any
 // number of SQL statements. PRAGMA user_version holds the number of the last one
 // applied; each is applied with it in one transaction.
-func migrate(db *sql.DB, dir fs.FS) error {
+func migrate(db *sql.DB, dir fs.FS, steps []Step) error {
 	scripts, err := readMigrations(dir)
 	if err != nil {
 		return err
 	}
 	for {
-		more, err := migrateOnce(db, scripts)
+		more, err := migrateOnce(db, scripts, steps)
 		if err != nil || !more {
 			return err
 		}
@@ -54,7 +61,7 @@ func readMigrations(dir fs.FS) ([]string, error) {
 
 // migrateOnce applies the next script, if one is due. It looks at the version
 // inside the transaction: another process may be migrating too.
-func migrateOnce(db *sql.DB, scripts []string) (more bool, err error) {
+func migrateOnce(db *sql.DB, scripts []string, steps []Step) (more bool, err error) {
 	tx, err := db.Begin()
 	if err != nil {
 		return false, err
@@ -72,6 +79,14 @@ func migrateOnce(db *sql.DB, scripts []string) (more bool, err error) {
 	}
 	if _, err := tx.Exec(scripts[version]); err != nil {
 		return false, fmt.Errorf("migration %04d: %w", version+1, err)
+	}
+	for _, s := range steps {
+		if s.After != version+1 {
+			continue
+		}
+		if err := s.Do(tx); err != nil {
+			return false, fmt.Errorf("migration %04d: %w", version+1, err)
+		}
 	}
 	if _, err := tx.Exec(fmt.Sprintf("PRAGMA user_version = %d", version+1)); err != nil {
 		return false, fmt.Errorf("migration %04d: %w", version+1, err)

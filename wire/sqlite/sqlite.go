@@ -50,7 +50,7 @@ type DB struct {
 // the migrations it lacks; see migrate for their form. The directory must exist.
 // A file that others may read or write is refused (I05), and so is a database
 // that a newer program wrote.
-func Open(path string, migrations fs.FS) (*DB, error) {
+func Open(path string, migrations fs.FS, steps ...Step) (*DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func Open(path string, migrations fs.FS) (*DB, error) {
 	db.writer.SetMaxOpenConns(1)
 	db.reader.SetMaxOpenConns(maxReaders)
 	db.reader.SetMaxIdleConns(maxReaders)
-	if err := migrate(db.writer, migrations); err != nil {
+	if err := migrate(db.writer, migrations, steps); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), db.Close())
 	}
 	return db, nil

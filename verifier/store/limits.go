@@ -1,0 +1,64 @@
+package store
+
+import "time"
+
+const (
+	// maxBlockEntries bounds the entries of a block, and with it what one write
+	// adds, so that a machine's first list does not keep others waiting: some
+	// 20 ms.
+	maxBlockEntries = 2000
+
+	// maxBlockData bounds the template data of a block, but for that of one
+	// entry, which may have more: twice what maxBlockEntries of files take.
+	maxBlockData = 512 << 10 // bytes
+
+	// maxBlockKinds bounds the template names of a block, those of violations
+	// apart: a byte says which. Kernels write a few; who invents more only has
+	// smaller blocks.
+	maxBlockKinds = 255
+
+	// maxBlock bounds a block that is unpacked: the data, a byte and a length for
+	// each entry, and the names.
+	maxBlock = maxBlockData + 64<<10 + 4*maxBlockEntries + maxBlockKinds*(2+255) + 16 // bytes
+
+	// maxChunk bounds the entries of a list that are packed together: fewer cost
+	// more space, and a search unpacks those around what it looks for.
+	maxChunk = 4096
+
+	// maxFolded bounds the new entries of an evidence that are stored with its
+	// verdict, in one commit: what a running machine measures between two
+	// evidences. More are stored before, by a commit for each block.
+	maxFolded = 64
+
+	// maxKnown bounds the entries that are known in memory, some 48 bytes each in
+	// all: the files of a few distributions and what is particular to some
+	// hundred machines. What has been forgotten, the index finds.
+	maxKnown = 1 << 20
+
+	// maxCached bounds the unpacked blocks in memory: some 400,000 entries, the
+	// files of a few distributions.
+	maxCached = 64 << 20 // bytes
+
+	// batchEntries is how many entries a visitor is shown at a time: enough to
+	// make the call cheap, few enough to stay in a core's cache.
+	batchEntries = 256
+
+	// maxPastLists and maxPastAge bound the lists of past epochs that are kept for
+	// the search: the last boots, for as long as an incident usually takes to
+	// be noticed and looked into. Each takes as much as the list in force, some 85 kB
+	// for 100,000 entries.
+	maxPastLists = 4
+	maxPastAge   = 30 * 24 * time.Hour
+
+	// maxCandidates bounds the entries that one search looks at: a path may have
+	// been measured with any number of digests.
+	maxCandidates = 1000
+
+	// garbageEvery is the pause between two collections of garbage, each of which
+	// reads all sequences, some milliseconds a list.
+	garbageEvery = time.Hour
+
+	// garbageAge is how old a block is before anything of it is collected or it is
+	// merged: its entries are about to be referred to when it is written.
+	garbageAge = time.Hour
+)
