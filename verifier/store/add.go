@@ -237,4 +237,3 @@ func (s *Store) store(ctx context.Context, q Sequence, missing []int) error {
 	}
 	return nil
 }
-

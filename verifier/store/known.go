@@ -28,6 +28,21 @@ func (k *known) renew(generation int64) {
 	}
 }
 
+// forget makes the numbers good for the generation after, in which those of some
+// identities are not any more.
+func (k *known) forget(generation int64, ids []identity) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.generation != generation-1 {
+		return
+	}
+	k.generation = generation
+	for i := range ids {
+		k.young.forget(&ids[i])
+		k.old.forget(&ids[i])
+	}
+}
+
 func (k *known) now() int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,12 +101,27 @@ func (t *numbers) slot(id *identity) uint64 {
 }
 
 func (t *numbers) get(id *identity) int64 {
-	for s := t.slot(id); t.slots[s] != 0; s = (s + 1) & uint64(len(t.slots)-1) {
-		if i := t.slots[s] - 1; t.ids[i] == *id {
-			return t.of[i]
-		}
+	if n := t.find(id); n != nil {
+		return *n
 	}
 	return 0
+}
+
+// find returns where the number of an identity is, or nil.
+func (t *numbers) find(id *identity) *int64 {
+	for s := t.slot(id); t.slots[s] != 0; s = (s + 1) & uint64(len(t.slots)-1) {
+		if i := t.slots[s] - 1; t.ids[i] == *id && t.of[i] != 0 {
+			return &t.of[i]
+		}
+	}
+	return nil
+}
+
+// forget leaves the identity in the table without a number.
+func (t *numbers) forget(id *identity) {
+	if n := t.find(id); n != nil {
+		*n = 0
+	}
 }
 
 func (t *numbers) put(id *identity, n int64) {

@@ -58,7 +58,8 @@ func Open(path string, migrations fs.FS, steps ...Step) (*DB, error) {
 	if err := ensureFile(path); err != nil {
 		return nil, err
 	}
-	writer, err := sqlite.NewConnector(dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "on", "_txlock", "immediate"))
+	writer, err := sqlite.NewConnector(dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "on", "_txlock", "immediate",
+		"_pragma", "temp_store(memory)")) // what a savepoint keeps of the pages that are changed after it
 	if err != nil {
 		return nil, err
 	}
