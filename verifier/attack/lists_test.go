@@ -15,8 +15,8 @@ import (
 var (
 	replay   = refuser{does: "`verifier/imalist.Certify`: the list must replay to the quoted PCR 10", says: "the list does not replay to the quoted PCR 10"}
 	parsing  = refuser{does: "`ima.ParseEntry`: bytes that are no entry"}
-	judging  = refuser{does: "`verifier/appraise.List`: only what the PCR covers is judged"}
-	tying    = refuser{does: "`verifier/appraise.List`: entry 0 ties the list to the quoted boot PCRs"}
+	judging  = refuser{does: "`verifier/appraise.Appraisal`: only what the PCR covers is judged"}
+	tying    = refuser{does: "`verifier/appraise.Appraisal`: entry 0 ties the list to the quoted boot PCRs"}
 	counting = refuser{does: "`verifier/session`: the entries that were announced must come", says: "entries were announced"}
 )
 
@@ -138,7 +138,7 @@ var hiddenLists = []attack{
 		es[1].Template = []byte("ima-buf")
 		return encode(es)
 	})},
-	{"an entry relabelled as another file template", judging, sight{failure: wire.IMANotInPolicy}, ran(func(es []ima.Entry) []byte {
+	{"an entry relabelled as another file template", judging, sight{failure: wire.IMANoValidator}, ran(func(es []ima.Entry) []byte {
 		es[1].Template = []byte("ima-sig")
 		return encode(es)
 	})},
@@ -206,7 +206,7 @@ func (k *session) attest() {
 
 // untiedLists replay to the PCR and are not tied to the boot (I19, I26).
 var untiedLists = []attack{
-	{"IMA switched off", refuser{does: "`verifier/appraise.List`: under a policy an empty list is not a success", says: "the measurement list is empty"}, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) {})},
+	{"IMA switched off", refuser{does: "`verifier/appraise.Appraisal`: under a policy an empty list is not a success", says: "the measurement list is empty"}, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) {})},
 	{"no boot_aggregate", tying, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) { m.measure(bash) })},
 	{"a boot_aggregate that is not the first entry", tying, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) { m.measure(bash, m.aggregate()) })},
 	{"a second boot_aggregate of another value", tying, sight{failure: wire.IMABootAggregate}, booted(func(m *machine) {

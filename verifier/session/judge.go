@@ -114,27 +114,28 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 	if err != nil {
 		return r, err
 	}
-	list, err := s.store.List(ctx, st)
-	if err != nil {
-		return r, err
-	}
 	cleared, err := s.store.ClearedFindings(ctx, st)
 	if err != nil {
 		return r, err
 	}
 	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared}
-	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
+	span := wire.Span{Count: st.Resume.Entries()}
+	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: span})
 	if err != nil {
 		return r, fmt.Errorf("stored evidence: %w", err)
 	}
-	o := begun.Finish(list, nil, p)
+	a := begun.Appraise(p)
+	if err := s.store.Visit(ctx, st, a); err != nil {
+		return r, err
+	}
+	o := a.Outcome(begun)
 	if !o.Accepted {
 		if now, err := s.store.Standing(ctx, e); err != nil || now.Revision != st.Revision {
 			return r, errors.Join(err, store.ErrConflict) // evidence and list were read at two revisions
 		}
 		return r, fmt.Errorf("the stored list does not fit the stored evidence: %v", o.Result.Failures)
 	}
-	r.Result, r.List = o.Result, o.Certified
+	r.Result, r.Failed = o.Result, o.Failed
 	past, err := s.store.PastFailures(ctx, st)
 	for _, f := range past {
 		if appraise.Again(f.Failure, f.Entry, p) {

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"quicklime/ima"
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/store"
 	"quicklime/verifier/verifiertest"
@@ -76,7 +75,7 @@ func allow(path string) rest.RuntimePolicy {
 }
 
 // began is evidence that was begun, with its list, as if that were still to come.
-func (f *fixture) began() (wire.Evidence, appraise.Begun, received) {
+func (f *fixture) began() (wire.Evidence, appraise.Begun, *received) {
 	f.t.Helper()
 	st, err := f.server.store.Standing(f.t.Context(), f.enrolment)
 	if err != nil {
@@ -87,11 +86,19 @@ func (f *fixture) began() (wire.Evidence, appraise.Begun, received) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r, err := ima.Replay(b.From(), list)
+	return ev, b, f.arrived(b, list)
+}
+
+// arrived has the list arrive.
+func (s *session) arrived(b appraise.Begun, list []byte) *received {
+	p, err := s.server.policy(context.Background(), s.standing.InForce)
 	if err != nil {
-		f.t.Fatal(err)
+		panic(err)
 	}
-	return ev, b, received{list: r}
+	r := &received{list: s.server.store.Collect()}
+	r.appraisal = b.Appraise(p, r.list)
+	r.appraisal.Write(list)
+	return r
 }
 
 func (f *fixture) trust() rest.Agent {
@@ -143,11 +150,7 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			r, err := ima.Replay(b.From(), list)
-			if err != nil {
-				return err
-			}
-			_, err = other.settle(f.t.Context(), ev, b, received{list: r})
+			_, err = other.settle(f.t.Context(), ev, b, other.arrived(b, list))
 			return err
 		}, false, nil, wire.Trusted},
 	} {
@@ -188,7 +191,7 @@ func TestI14_I22_OvertakenEvidenceIsNoRollback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if accepted, err := f.settle(t.Context(), older, b, received{}); accepted || err != nil {
+		if accepted, err := f.settle(t.Context(), older, b, f.arrived(b, nil)); accepted || err != nil {
 			t.Fatal(accepted, err)
 		}
 		want := 0
@@ -231,7 +234,7 @@ func TestI14_OnlyWhatIsLateIsOvertaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.settle(t.Context(), lied, again, received{}); err != nil {
+		if _, err := f.settle(t.Context(), lied, again, f.arrived(again, nil)); err != nil {
 			t.Fatal(err)
 		}
 		if got := f.trust(); got.FailureCount != 1 {
@@ -295,11 +298,7 @@ func TestI14_PastFailuresStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := ima.Replay(b.From(), list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if accepted, err := f.settle(t.Context(), ev, b, received{list: l}); !accepted || err != nil {
+	if accepted, err := f.settle(t.Context(), ev, b, f.arrived(b, list)); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
 	want("after a reboot", 1)

@@ -10,7 +10,6 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"quicklime/verifier/appraise"
-	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 )
@@ -19,8 +18,8 @@ import (
 type Accepted struct {
 	Begun        appraise.Begun
 	Outcome      appraise.Outcome
-	Entries      []int64 // numbers of the new entries, from AddEntries
-	Boot         []byte  // boot log; nil: none came
+	Entries      Sequence // numbers of the new entries, from AddEntries
+	Boot         []byte   // boot log; nil: none came
 	Evidence     Evidence
 	NonceIssued  time.Time
 	TrustedUntil time.Time // from the nonce; never lowers what was
@@ -62,7 +61,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := appendEntries(tx, e, a, id[:]); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id[:], a.Outcome.Result, a.Outcome.Certified, now); err != nil {
+		if err := addFailures(tx, e, id[:], a.Outcome.Result, a.Outcome.Failed, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -98,7 +97,7 @@ func (s *Store) fail(ctx context.Context, e Enrolment, st Standing, epoch []byte
 		if err := one(tx, `UPDATE state SET trusted_until = 0 WHERE enrolment = ?`, e.ID); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, epoch, r, imalist.Certified{}, now); err != nil {
+		if err := addFailures(tx, e, epoch, r, nil, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)

@@ -11,7 +11,6 @@ import (
 
 	"quicklime/ima"
 	"quicklime/verifier/appraise"
-	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 	"quicklime/wire/tpm"
@@ -111,7 +110,7 @@ func (s *Store) ClearedFindings(ctx context.Context, st Standing) (map[appraise.
 // Rejudged is what judging an epoch again by the policy in force came to.
 type Rejudged struct {
 	Result wire.Result
-	List   imalist.Certified // what was judged
+	Failed map[uint64][]byte // as in appraise.Outcome
 	Past   []int64           // Seq of failures of earlier epochs that the policy does not have any more
 }
 
@@ -150,7 +149,7 @@ func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.
 			wire.NotEvaluated, e.ID); err != nil {
 			return err
 		}
-		return addFailures(tx, e, st.EpochID, r.Result, r.List, now)
+		return addFailures(tx, e, st.EpochID, r.Result, r.Failed, now)
 	}
 	if r.Result.Runtime == wire.NotEvaluated {
 		return one(tx, `UPDATE state SET judged = ? WHERE enrolment = ?`, wire.NotEvaluated, e.ID)
@@ -166,5 +165,5 @@ func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.
 			return err
 		}
 	}
-	return addFailures(tx, e, st.EpochID, r.Result, r.List, now)
+	return addFailures(tx, e, st.EpochID, r.Result, r.Failed, now)
 }
