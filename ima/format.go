@@ -2,6 +2,8 @@ package ima
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -71,6 +73,9 @@ func FormatOf(template []byte) (Format, bool) {
 	f, ok := builtin[string(template)]
 	return f, ok
 }
+
+// Formats returns the formats of the built-in templates, in no order.
+func Formats() []Format { return slices.Collect(maps.Values(builtin)) }
 
 // ParseFormat reads a custom format: fields with "|" between them. It must name a
 // file and its digest, each once.

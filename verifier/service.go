@@ -160,7 +160,7 @@ func (v service) DeletePolicy(ctx context.Context, name string) error {
 // and with what there is to say of it.
 func (v service) stored(ctx context.Context, in rest.RuntimePolicy) (rest.RuntimePolicy, error) {
 	p, err := v.store.PolicySummary(ctx, in.Name)
-	p.NotEvaluated, p.Warnings = in.NotEvaluated, in.Warnings
+	p.Warnings = in.Warnings
 	return p, refusal(err, "policy "+in.Name)
 }
 

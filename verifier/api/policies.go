@@ -77,13 +77,13 @@ func readPolicy(r *http.Request) (rest.RuntimePolicy, error) {
 		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "%v", err)
 	}
 	return rest.RuntimePolicy{
-		Name:         in.Name,
-		Digest:       p.Digest(),
-		Text:         in.Text,
-		Paths:        p.Paths(),
-		Excludes:     p.Excludes(),
-		Unknown:      p.Unknown(),
-		NotEvaluated: p.NotEvaluated(),
-		Warnings:     p.Warnings(),
+		Name:     in.Name,
+		Digest:   p.Digest(),
+		Text:     in.Text,
+		Paths:    p.Paths(),
+		Excludes: p.Excludes(),
+		Unknown:  p.Unknown(),
+		Empty:    p.Empty(),
+		Warnings: p.Warnings(),
 	}, nil
 }

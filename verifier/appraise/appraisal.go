@@ -57,6 +57,7 @@ type Outcome struct {
 	Accepted  bool              // the list is certified: the state moves to it
 	Certified imalist.Certified // of an accepted evidence
 	Result    wire.Result
+	Learned   Learned           // of an accepted evidence: from all entries of the epoch
 	Failed    map[uint64][]byte // of an accepted evidence: the bytes of entries that failed, by index; not of all, if they are many
 }
 
@@ -90,7 +91,7 @@ func (a *Appraisal) Outcome(b Begun) Outcome {
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
 	result, failed := a.judge.conclude(to)
-	return Outcome{Accepted: true, Certified: c, Result: result, Failed: failed}
+	return Outcome{Accepted: true, Certified: c, Result: result, Learned: a.judge.learned, Failed: failed}
 }
 
 // Elsewhere judges evidence that keeps its list from another point than From

@@ -36,6 +36,7 @@ type Standing struct {
 	Resume    ima.State    // the point after the last certified entry of Epoch
 	Bytes     uint64       // length of the list up to there
 	Clock     uint64       // TPM clock of the last accepted quote of Epoch
+	Learned   Learned      // from the entries up to Resume
 
 	// Cleared is what an operator has cleared of the epoch that is judged again.
 	// New evidence has none: its entries were not there to be cleared.
@@ -117,6 +118,9 @@ func Begin(s Standing, q Question, ev wire.Evidence) (Begun, error) {
 // place decides how the epoch follows on the last one, and where its list begins.
 func (b *Begun) place(bank pcr.Bank) {
 	b.step, b.from = epoch.Reset, ima.NewState(bank)
+	if b.span.Padded {
+		b.from = b.from.Pad()
+	}
 	if b.standing.Epoch == nil {
 		return
 	}

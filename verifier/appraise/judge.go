@@ -1,11 +1,10 @@
 package appraise
 
 import (
-	"bytes"
-	"encoding/hex"
 	"fmt"
 
 	"quicklime/ima"
+	"quicklime/ima/digsig"
 	"quicklime/verifier/policy"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
@@ -17,8 +16,11 @@ import (
 type judge struct {
 	policy  *policy.Policy // nil: not evaluated
 	pcrs    pcr.Values
+	padded  bool // the bank is extended with padded SHA-1
 	cleared map[Finding]bool
 	past    bool // the entry is of an earlier boot, whose PCRs are gone
+	learned Learned
+	vouch   []digsig.Ring // what verifies a file's signature now
 	result  wire.Result
 
 	failed map[uint64][]byte
@@ -30,16 +32,16 @@ type judge struct {
 const maxFailed = wire.MaxKeptFailures * (maxPath + 200) // bytes
 
 func newJudge(b Begun, p *policy.Policy) judge {
-	j := judge{pcrs: b.quote.PCRs(), cleared: b.standing.Cleared}
-	j.under(p)
-	return j
-}
-
-func (j *judge) under(p *policy.Policy) {
+	j := judge{pcrs: b.quote.PCRs(), cleared: b.standing.Cleared, padded: b.from.Padded()}
+	if b.from.Entries() > 0 {
+		j.learned = b.standing.Learned
+	}
 	j.result.Runtime = wire.NotEvaluated
 	if p != nil && !p.Empty() {
 		j.policy, j.result.Runtime = p, p.Digest()
+		j.vouch = j.learned.rings.Vouching(p.Keys())
 	}
+	return j
 }
 
 // Visit judges entries. Whatever they are, only what the PCR covers decides (I16 to
@@ -53,22 +55,23 @@ func (j *judge) Visit(b ima.Batch) {
 // conclude returns what there is to say of a list that ends at a point.
 func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
 	if j.policy != nil && (to.Entries() == 0 || to.AtReset()) {
-		j.fail(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
+		j.result.Fail(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
 			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy"})
 	}
 	return j.result, j.failed
 }
 
-func (j *judge) fail(f wire.Failure) { j.result.Fail(f) }
-
-func (j *judge) failAt(i uint64, e ima.Entry, f wire.Failure) {
-	if j.cleared[Finding{i, f.ID}] {
-		return
-	}
-	f.Entry = &i
-	j.fail(f)
-	if j.result.More == 0 && j.failed[i] == nil && j.kept+len(e.Data) <= maxFailed {
-		j.keep(i, e)
+// fail records what is wrong with an entry.
+func (j *judge) fail(i uint64, e ima.Entry, failures ...wire.Failure) {
+	for _, f := range failures {
+		if j.cleared[Finding{i, f.ID}] {
+			continue
+		}
+		f.Entry = &i
+		j.result.Fail(f)
+		if j.result.More == 0 && j.failed[i] == nil && j.kept+len(e.Data) <= maxFailed {
+			j.keep(i, e)
+		}
 	}
 }
 
@@ -80,98 +83,126 @@ func (j *judge) keep(i uint64, e ima.Entry) {
 	j.kept += len(j.failed[i])
 }
 
+// entry judges one entry.
+func (j *judge) entry(i uint64, e ima.Entry) {
+	j.result.Entries++
+	events, err := j.readings(e)
+	if !j.past {
+		if i == 0 {
+			j.first(e, events)
+		}
+		if err == nil && !e.Violation() {
+			err = j.fits(e, events)
+		}
+	}
+	switch {
+	case e.Violation():
+		j.violation(i, e)
+	case err != nil:
+		j.fail(i, e, wire.Failure{ID: wire.IMANoValidator, Message: err.Error()})
+	default:
+		j.fail(i, e, j.worst(events)...)
+	}
+}
+
+// readings returns what the entry's bytes can be read as: by the format of its
+// template, and if the policy accepts custom ones, by all that fit (I17).
+func (j *judge) readings(e ima.Entry) ([]ima.Event, error) {
+	own, ok := ima.FormatOf(e.Template)
+	if j.policy == nil || len(j.policy.Formats()) == 0 {
+		ev, err := e.Event()
+		return []ima.Event{ev}, err
+	}
+	all := j.policy.Formats()
+	for _, f := range all {
+		if f.Name() == string(e.Template) {
+			own, ok = f, true
+		}
+	}
+	if !ok {
+		ev, err := e.Event()
+		return []ima.Event{ev}, err
+	}
+	ev, err := own.Event(e)
+	events := []ima.Event{ev}
+	for _, f := range append(ima.Formats(), all...) {
+		if f.Name() == own.Name() || f.Fields() != own.Fields() {
+			continue
+		}
+		if ev, err := f.Event(e); err == nil {
+			events = append(events, ev)
+		}
+	}
+	return events, err
+}
+
+// first judges what entry 0 has to be, and how the whole list is to be read.
+func (j *judge) first(e ima.Entry, events []ima.Event) {
+	j.learned.legacy = e.Legacy()
+	if ev := events[0]; e.Violation() || !ev.IsFile() || string(ev.Name) != ima.BootAggregate {
+		j.fail(0, e, wire.Failure{ID: wire.IMANotMeasuring, Message: "the list does not begin with boot_aggregate, so nothing ties it to a boot"})
+	}
+	if j.padded && j.policy != nil && !j.policy.AcceptsWeakDigest() {
+		j.fail(0, e, wire.Failure{ID: wire.IMAWeakDigest, Message: "the kernel extends the quoted bank with SHA-1, filled up with zeros, so that it proves no more than SHA-1 does",
+			Hint: `enrol the machine for a bank whose hash its kernel has, or accept it with "ima": {"weak_digest": "accept"} in the policy`})
+	}
+}
+
+// fits refuses the legacy template in a list of another, and the other way: a
+// kernel has one for all files (I17).
+func (j *judge) fits(e ima.Entry, events []ima.Event) error {
+	if e.Legacy() == j.learned.legacy || !e.Legacy() && events[0].Buffer != nil {
+		return nil
+	}
+	if e.Legacy() {
+		return fmt.Errorf("template %q in a list that does not begin with it", ima.Legacy)
+	}
+	return fmt.Errorf("template %q in a list of template %q", e.Template, ima.Legacy)
+}
+
+// worst judges the readings of an entry, of which the first that has something
+// against it counts, files before buffers, from which is learned.
+func (j *judge) worst(events []ima.Event) []wire.Failure {
+	for _, ev := range events {
+		if ev.IsFile() {
+			if failures := j.file(ev); len(failures) > 0 {
+				return failures
+			}
+		}
+	}
+	for _, ev := range events {
+		if ev.Buffer != nil {
+			if failures := j.buffer(ev); len(failures) > 0 {
+				return failures
+			}
+		}
+	}
+	return nil
+}
+
+// violation judges a violation. What it says of a file is not covered by any
+// digest, so it is not repeated (I18).
+func (j *judge) violation(i uint64, e ima.Entry) {
+	if j.policy != nil && j.policy.Violations() == policy.ViolationsFail {
+		j.fail(i, e, wire.Failure{ID: wire.IMAViolation, Message: "a violation: a file was written while it was measured, or measured while it was written",
+			Hint: `the list does not prove which file; a policy may accept violations with "ima": {"violations": "warn"}`})
+	}
+}
+
 // Again judges one entry of an earlier boot, which was certified then, by another
 // policy, and reports whether the failure found then is judged away. What no
-// policy decides stays, and everything does if there is no policy.
+// policy decides stays, and everything does if there is no policy. What that boot
+// had taught is forgotten.
 func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
 	switch f.ID {
-	case wire.IMANotInPolicy, wire.IMAWrongDigest, wire.IMAViolation:
+	case wire.IMANotInPolicy, wire.IMAWrongDigest, wire.IMAViolation, wire.IMADenied, wire.IMAInvalidSignature, wire.IMAInvalidKey:
 	default:
 		return false
 	}
 	if p == nil || p.Empty() || f.Entry == nil {
 		return false
 	}
-	j := judge{policy: p, past: true}
+	j := judge{policy: p, past: true, vouch: []digsig.Ring{p.Keys()}}
 	j.entry(*f.Entry, e)
 	return len(j.result.Failures) == 0
-}
-
-// entry judges one entry.
-func (j *judge) entry(i uint64, e ima.Entry) {
-	j.result.Entries++
-	ev, err := e.Event()
-	if i == 0 && !j.past && (err != nil || e.Violation() || ev.Buffer != nil || string(ev.Name) != ima.BootAggregate) {
-		j.failAt(i, e, wire.Failure{ID: wire.IMANotMeasuring, Message: "the list does not begin with boot_aggregate, so nothing ties it to a boot"})
-	}
-	switch {
-	case e.Violation():
-		j.violation(i, e)
-	case err != nil:
-		j.failAt(i, e, wire.Failure{ID: wire.IMANoValidator, Message: err.Error()})
-	case ev.Buffer != nil:
-		j.failAt(i, e, wire.Failure{ID: wire.IMANoValidator, Path: Path(ev.Name), Got: digest(ev), Message: "a buffer event, which this version does not judge"})
-	case !templates[string(e.Template)]:
-		j.failAt(i, e, wire.Failure{ID: wire.IMANoValidator, Path: Path(ev.Name), Got: digest(ev), Message: fmt.Sprintf("template %q is not one that this version judges", e.Template)})
-	default:
-		j.file(i, e, ev)
-	}
-}
-
-// templates are the names under which file events are accepted. The name is not
-// covered by any digest: it can only make an entry fail.
-var templates = map[string]bool{"ima-ng": true, "ima-sig": true}
-
-// violation judges a violation. What it says of a file is not covered by any
-// digest, so it is not repeated (I18).
-func (j *judge) violation(i uint64, e ima.Entry) {
-	if j.policy != nil && j.policy.Violations() == policy.ViolationsFail {
-		j.failAt(i, e, wire.Failure{ID: wire.IMAViolation, Message: "a violation: a file was written while it was measured, or measured while it was written",
-			Hint: `the list does not prove which file; a policy may accept violations with "ima": {"violations": "warn"}`})
-	}
-}
-
-func (j *judge) file(i uint64, e ima.Entry, ev ima.Event) {
-	aggregate := string(ev.Name) == ima.BootAggregate
-	if aggregate && !j.past {
-		j.bootAggregate(i, e, ev)
-	}
-	if j.policy == nil {
-		return
-	}
-	d := j.policy.JudgeFile(ev.Name, ev.Algorithm, ev.Digest)
-	if d.Verdict.OK() || d.Verdict == policy.NotInPolicy && aggregate {
-		return
-	}
-	f := wire.Failure{ID: wire.IMANotInPolicy, Message: "the policy does not list the file", Path: Path(ev.Name), Got: digest(ev), Expected: d.Expected}
-	if d.Verdict == policy.WrongDigest {
-		f.ID, f.Message = wire.IMAWrongDigest, "the file's digest is none that the policy lists for it"
-		if d.More > 0 {
-			f.Message += fmt.Sprintf(", of which %d more are not shown", d.More)
-		}
-	}
-	j.failAt(i, e, f)
-}
-
-// bootAggregate compares the entry with the quoted PCRs (kernel:
-// security/integrity/ima/ima_crypto.c, ima_calc_boot_aggregate_tfm, since 5.8):
-// the hash of PCRs 0 to 9 in the bank of its own algorithm, PCRs 0 to 7 if that is
-// sha1 (I19).
-func (j *judge) bootAggregate(i uint64, e ima.Entry, ev ima.Event) {
-	last := 9
-	if ev.Algorithm == pcr.SHA1 {
-		last = 7
-	}
-	f := wire.Failure{ID: wire.IMABootAggregate, Path: ima.BootAggregate, Got: digest(ev)}
-	values, ok := j.pcrs.Aggregate(ev.Algorithm, 0, last)
-	switch {
-	case !ok:
-		f.Message = fmt.Sprintf("PCRs 0 to %d of its bank were not quoted", last)
-	case !bytes.Equal(ev.Algorithm.Sum(values), ev.Digest):
-		f.Message = "the list is of another boot than the quoted PCRs"
-		f.Expected = []string{ev.Algorithm.String() + ":" + hex.EncodeToString(ev.Algorithm.Sum(values))}
-	default:
-		return
-	}
-	j.failAt(i, e, f)
 }

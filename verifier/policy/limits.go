@@ -36,6 +36,9 @@ const (
 	// most so many steps for each of its bytes, and 10 MB hold them.
 	MaxProgram = 1 << 18
 
+	// MaxTemplates bounds the custom template formats: a fleet has one or two.
+	MaxTemplates = 16
+
 	// MaxProblems bounds the problems that an Error lists: a person mends the
 	// first and tries again.
 	MaxProblems = 100

@@ -26,14 +26,14 @@ func Parse(text []byte) (*Policy, error) {
 	}
 	sum := sha256.Sum256(text)
 	return &Policy{
-		digest:       hex.EncodeToString(sum[:]),
-		files:        newTable(p.files),
-		excludes:     p.excludes,
-		paths:        p.paths,
-		violations:   p.violations,
-		notEvaluated: slices.Sorted(slices.Values(p.notEvaluated)),
-		unknown:      slices.Sorted(slices.Values(p.unknown)),
-		warnings:     p.warnings,
+		digest:     hex.EncodeToString(sum[:]),
+		files:      newTable(p.files),
+		excludes:   p.excludes,
+		paths:      p.paths,
+		violations: p.violations,
+		unknown:    slices.Sorted(slices.Values(p.unknown)),
+		warnings:   p.warnings,
+		members:    p.members,
 	}, nil
 }
 
@@ -66,15 +66,15 @@ func invalidUTF8(text []byte) int {
 // parser collects what a policy's text says.
 type parser struct {
 	*reader
-	version      bool // meta.version was there
-	files        map[string]sums
-	excludes     []*regexp.Regexp
-	program      int // size of excludes, see MaxProgram
-	paths        int
-	violations   Violations
-	notEvaluated []string
-	unknown      []string
-	warnings     []string
+	version    bool // meta.version was there
+	files      map[string]sums
+	excludes   []*regexp.Regexp
+	program    int // size of excludes, see MaxProgram
+	paths      int
+	violations Violations
+	unknown    []string
+	warnings   []string
+	members
 }
 
 func (p *parser) document() {
@@ -90,8 +90,12 @@ func (p *parser) document() {
 			p.exclusions()
 		case "ima":
 			p.ima()
-		case "keyrings", "ima-buf":
-			p.digestLists()
+		case "keyrings":
+			p.keyrings = p.digestLists("keyring")
+		case "ima-buf":
+			p.buffers = p.digestLists("buffer")
+		case "deny":
+			p.denials()
 		case "verification-keys":
 			p.verificationKeys()
 		default:

@@ -135,7 +135,7 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 		}
 		return r, fmt.Errorf("the stored list does not fit the stored evidence: %v", o.Result.Failures)
 	}
-	r.Result, r.Failed = o.Result, o.Failed
+	r.Result, r.Learned, r.Failed = o.Result, o.Learned, o.Failed
 	past, err := s.store.PastFailures(ctx, st)
 	for _, f := range past {
 		if appraise.Again(f.Failure, f.Entry, p) {

@@ -164,6 +164,10 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 	ep, q, r := a.Begun.Epoch(), a.Begun.Quote(), a.Outcome.Certified.Replayed()
 	from, to := r.From(), r.To()
 	until := trustedUntil(st, a, now)
+	learned, err := a.Outcome.Learned.MarshalBinary()
+	if err != nil {
+		return err
+	}
 	if a.Begun.New() {
 		if err := newEpoch(tx, e, now); err != nil {
 			return err
@@ -174,10 +178,10 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 			return err
 		}
 	}
-	return one(tx, `UPDATE state SET judged = ?, epoch = ?, reset_count = ?, restart_count = ?, boot = ?, bank = ?, entries = ?, pcr = ?,
+	return one(tx, `UPDATE state SET judged = ?, epoch = ?, reset_count = ?, restart_count = ?, boot = ?, bank = ?, padded = ?, entries = ?, pcr = ?, learned = ?,
 			clock = ?, list_bytes = ?, evidence = ?, trusted_until = ?, trusted_for = ?, attested_at = ?, nonce_at = ?, trigger = ?, first_entry = ?, new_entries = ?,
 			replay_nanos = ?, firmware = ? WHERE enrolment = ?`,
-		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), int64(to.Entries()), to.PCR(),
+		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), to.Padded(), int64(to.Entries()), to.PCR(), learned,
 		int64(q.Clock()), int64(a.Begun.Bytes()+r.Size()), proof, millis(until), a.trustedFor().Milliseconds(), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), len(a.Entries),
 		a.Replay.Nanoseconds(), firmware(q.Firmware()), e.ID)
 }

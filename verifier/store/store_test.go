@@ -86,7 +86,7 @@ func policyOf(t testing.TB, name string, paths ...string) (rest.RuntimePolicy, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rest.RuntimePolicy{Name: name, Digest: p.Digest(), Text: string(text), Paths: p.Paths()}, p
+	return rest.RuntimePolicy{Name: name, Digest: p.Digest(), Text: string(text), Paths: p.Paths(), Empty: p.Empty()}, p
 }
 
 func addPolicy(t testing.TB, s *store.Store, name string, paths ...string) *policy.Policy {
