@@ -21,7 +21,8 @@ type signed struct {
 }
 
 // signedEntries returns the entries of a captured list that have a signature.
-func signedEntries(t *testing.T, name string) (all []signed) {
+func signedEntries(t testing.TB, name string) (all []signed) {
+	t.Helper()
 	list := readFile(t, "testdata/"+name+"/binary_runtime_measurements")
 	for len(list) > 0 {
 		e, n, err := ima.ParseEntry(list)

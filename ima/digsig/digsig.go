@@ -33,7 +33,8 @@
 // (kernel: crypto/asymmetric_keys/asymmetric_type.c, asymmetric_key_id_partial).
 // Without one it is the last four bytes of the SHA-1 of the subjectPublicKey bits
 // (evmctl: calc_keyid_v2). It finds a key and proves nothing; several keys may
-// share one.
+// share one. The kernel also finds a certificate by the last bytes of its issuer,
+// which nothing that signs files writes and which is not done here.
 package digsig
 
 import "errors"

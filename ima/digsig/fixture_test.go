@@ -18,7 +18,7 @@ import (
 
 const anchors = "../../testdata/captures/ca/"
 
-// signer returns a private key of that kind, the same each time.
+// signers return a private key of their kind, the same each time.
 var signers = map[string]func() crypto.Signer{
 	"rsa2048": sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) }),
 	"p256":    sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) }),

@@ -16,6 +16,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(field(f, signers["p256"](), typ, 3, d.Hash, d.Sum))
 		f.Add(field(f, signers["rsa2048"](), typ, 2, d.Hash, d.Sum))
 	}
+	for _, e := range signedEntries(f, signedCaptures[1]) {
+		f.Add(e.field)
+	}
 	f.Add([]byte("\x04\x04" + string(d.Sum)))
 	f.Add([]byte("\x01" + string(d.Sum[:20])))
 	keys := []string{"p256", "p384", "p521", "rsa2048"}
