@@ -34,6 +34,11 @@ func newMachine(t testing.TB) machine { return machine{verifiertest.New(t), t} }
 func (m machine) appraise(st appraise.Standing, first int, p *policy.Policy) (appraise.Begun, appraise.Outcome) {
 	m.t.Helper()
 	ev, list := m.Evidence(first)
+	return m.outcome(st, ev, list, p)
+}
+
+func (m machine) outcome(st appraise.Standing, ev wire.Evidence, list []byte, p *policy.Policy) (appraise.Begun, appraise.Outcome) {
+	m.t.Helper()
 	b, err := appraise.Begin(st, verifiertest.Question(), ev)
 	if err != nil {
 		m.t.Fatal(err)
