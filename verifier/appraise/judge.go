@@ -15,10 +15,10 @@ import (
 // operator has cleared is left out.
 type judge struct {
 	policy  *policy.Policy // nil: not evaluated
-	pcrs    pcr.Values
-	padded  bool // the bank is extended with padded SHA-1
+	pcrs    *pcr.Values    // nil: no quote is at hand
+	padded  bool           // the bank is extended with padded SHA-1
 	cleared map[Finding]bool
-	past    bool // the entry is of an earlier boot, whose PCRs are gone
+	past    bool // the entry is of an earlier boot, and alone
 	learned Learned
 	vouch   []digsig.Ring // what verifies a file's signature now
 	result  wire.Result
@@ -32,16 +32,35 @@ type judge struct {
 const maxFailed = wire.MaxKeptFailures * (maxPath + 200) // bytes
 
 func newJudge(b Begun, p *policy.Policy) judge {
-	j := judge{pcrs: b.quote.PCRs(), cleared: b.standing.Cleared, padded: b.from.Padded()}
+	values := b.quote.PCRs()
+	j := judge{pcrs: &values, cleared: b.standing.Cleared, padded: b.from.Padded()}
 	if b.from.Entries() > 0 {
 		j.learned = b.standing.Learned
 	}
+	j.under(p)
+	return j
+}
+
+func (j *judge) under(p *policy.Policy) {
 	j.result.Runtime = wire.NotEvaluated
 	if p != nil && !p.Empty() {
 		j.policy, j.result.Runtime = p, p.Digest()
 		j.vouch = j.learned.rings.Vouching(p.Keys())
 	}
-	return j
+}
+
+// Preview returns what a policy would say of a whole list that no quote is at hand
+// for: it decides nothing. That the list is of a boot is not looked at. The error is
+// that of ima.Replay.
+func Preview(list []byte, p *policy.Policy) (wire.Result, error) {
+	var j judge
+	j.under(p)
+	r, err := ima.Replay(ima.NewState(pcr.SHA256), list, &j)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	result, _ := j.conclude(r.To())
+	return result, nil
 }
 
 // Visit judges entries. Whatever they are, only what the PCR covers decides (I16 to
@@ -202,7 +221,8 @@ func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
 	if p == nil || p.Empty() || f.Entry == nil {
 		return false
 	}
-	j := judge{policy: p, past: true, vouch: []digsig.Ring{p.Keys()}}
+	j := judge{past: true}
+	j.under(p)
 	j.entry(*f.Entry, e)
 	return len(j.result.Failures) == 0
 }
