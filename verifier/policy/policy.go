@@ -60,7 +60,11 @@
 // The package is pure. A Policy is immutable and may be shared.
 package policy
 
-import "regexp"
+import (
+	"regexp"
+	"runtime"
+	"sync/atomic"
+)
 
 // BootAggregate is the path under which a policy may list digests of the
 // boot_aggregate entry.
@@ -81,6 +85,8 @@ const (
 type Policy struct {
 	digest       string
 	files        table
+	sets         [shapes]atomic.Pointer[set] // of template digests; nil: not made yet
+	others       []byte                      // the text without digests, see Compiled
 	excludes     []*regexp.Regexp
 	paths        int
 	violations   Violations
@@ -116,6 +122,7 @@ func (p *Policy) Violations() Violations {
 func (p *Policy) BootAggregates() []string {
 	sums, _ := p.files.find([]byte(BootAggregate))
 	shown, _ := sums.show(MaxDigests)
+	runtime.KeepAlive(p)
 	return shown
 }
 
