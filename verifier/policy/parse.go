@@ -25,12 +25,16 @@ func Parse(text []byte) (*Policy, error) {
 // parse reads what checkText has seen. Half of the digest keys the hash of the
 // paths: whoever writes a policy cannot choose it.
 func parse(text []byte, digest [sha256.Size]byte) (*Policy, error) {
-	problems := &Error{}
-	p := parser{reader: newReader(text, nil, problems), files: table{seed: binary.LittleEndian.Uint64(digest[:])}}
+	p := parser{reader: newReader(text, nil, &Error{}), files: table{seed: binary.LittleEndian.Uint64(digest[:])}}
+	return p.policy(digest)
+}
+
+// policy reads the text and makes a policy of it.
+func (p *parser) policy(digest [sha256.Size]byte) (*Policy, error) {
 	p.document()
 	p.end()
-	if len(problems.Problems) > 0 {
-		return nil, problems
+	if len(p.err.Problems) > 0 {
+		return nil, p.err
 	}
 	p.join()
 	return &Policy{
@@ -75,6 +79,7 @@ func invalidUTF8(text []byte) int {
 // parser collects what a policy's text says.
 type parser struct {
 	*reader
+	strict       bool // digests are read with the reader, whatever they look like
 	version      bool // meta.version was there
 	files        table
 	joined       map[string]sums // of names that were added more than once
@@ -134,7 +139,7 @@ func (p *parser) meta() {
 
 func (p *parser) digests() {
 	p.value[0] = p.offset()
-	if !p.scanDigests() {
+	if p.strict || !p.scanDigests() {
 		p.readDigests()
 	}
 	p.value[1] = p.offset()

@@ -130,7 +130,8 @@ func (s set) missing(digests [][sha256.Size]byte, miss []uint16) []uint16 {
 		}
 		for i := range part {
 			d := &part[i]
-			if (there[i] != lead(d) || *d != *slot(slots, likely[i])) && !has(slots, tags, d) {
+			here := there[i] == lead(d) && *d == *slot(slots, likely[i]) && tags[likely[i]] == tag(d) // an empty slot is no digest
+			if !here && !has(slots, tags, d) {
 				miss = append(miss, uint16(from+i))
 			}
 		}
