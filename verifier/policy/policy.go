@@ -68,7 +68,11 @@
 // The package is pure. A Policy is immutable and may be shared.
 package policy
 
-import "regexp"
+import (
+	"regexp"
+	"runtime"
+	"sync/atomic"
+)
 
 // BootAggregate is the path under which a policy may list digests of the
 // boot_aggregate entry.
@@ -89,12 +93,14 @@ const (
 type Policy struct {
 	digest     string
 	files      table
+	sets       [shapes]atomic.Pointer[set] // of template digests; nil: not made yet
+	others     []byte                      // the text without digests, see Compiled
 	excludes   []*regexp.Regexp
 	paths      int
 	violations Violations
 	unknown    []string
 	warnings   []string
-	members
+	rules
 }
 
 // Digest returns the lower-case hex SHA-256 of the policy's text.
@@ -102,7 +108,7 @@ func (p *Policy) Digest() string { return p.digest }
 
 // Empty reports whether the policy says nothing of any entry: whoever is assigned
 // it is not evaluated, which is not a pass (I21).
-func (p *Policy) Empty() bool { return p.paths == 0 && len(p.excludes) == 0 && p.members.empty() }
+func (p *Policy) Empty() bool { return p.paths == 0 && len(p.excludes) == 0 && p.rules.empty() }
 
 // Paths returns the number of paths that the policy's text lists, the path
 // boot_aggregate included.
@@ -124,6 +130,7 @@ func (p *Policy) Violations() Violations {
 func (p *Policy) BootAggregates() []string {
 	sums, _ := p.files.find([]byte(BootAggregate))
 	shown, _ := sums.show(MaxDigests)
+	runtime.KeepAlive(p)
 	return shown
 }
 

@@ -14,8 +14,8 @@ import (
 	"quicklime/verifier/policy/dm"
 )
 
-// members are what a policy says beside the digests of files and what to exclude.
-type members struct {
+// rules are what a policy says beside the digests of files and what to exclude.
+type rules struct {
 	keyrings map[string]sums
 	ignored  map[string]bool // keyrings; "*": all
 	buffers  map[string]sums
@@ -27,8 +27,8 @@ type members struct {
 }
 
 // empty reports whether there is nothing to evaluate.
-func (m *members) empty() bool {
-	return len(m.keyrings) == 0 && len(m.buffers) == 0 && len(m.keys.Keys()) == 0 && m.devices == nil && m.deny.empty()
+func (r *rules) empty() bool {
+	return len(r.keyrings) == 0 && len(r.buffers) == 0 && len(r.keys.Keys()) == 0 && r.devices == nil && r.deny.empty()
 }
 
 // ima reads the member ima.
