@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestKernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
+func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 	wrongSum := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
 		portableExtend(value, messages, sums)
 		for i, m := range messages {
@@ -41,5 +41,17 @@ func TestKernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 				t.Errorf("chosen %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// Where the processor has the instructions, nothing but a defect keeps the kernel
+// from being used; the other tests would pass without it.
+func TestI16_KernelIsUsed(t *testing.T) {
+	if !kernelSupported() {
+		t.Skip("the processor lacks the instructions")
+	}
+	chosen.Store(undecided)
+	if Kernel() != "sha-ni" {
+		t.Error("the kernel fails its self-test")
 	}
 }
