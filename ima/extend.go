@@ -3,6 +3,7 @@ package ima
 import (
 	"crypto/sha256"
 
+	"quicklime/ima/chain"
 	"quicklime/wire/pcr"
 )
 
@@ -37,7 +38,7 @@ func (s *Stream) run(b Batch, at int) (n int) {
 		n++
 	}
 	to := &s.replayed.to
-	extendAll((*[sha256.Size]byte)(to.value[:]), s.hashed[:n], b.Sums[at:at+n])
+	chain.Extend((*[sha256.Size]byte)(to.value[:]), s.hashed[:n], b.Sums[at:at+n])
 	to.entries += uint64(n)
 	return n
 }
@@ -51,7 +52,7 @@ func (s *Stream) alone(b Batch, at int) {
 		to.Extend(e)
 		return
 	}
-	extendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+1])
+	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+1])
 	to.entries++
 }
 
@@ -89,22 +90,7 @@ func (s *Stream) again(b Batch, at int) (n int) {
 		}
 		n++
 	}
-	extendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+n])
+	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+n])
 	to.entries += uint64(n)
 	return n
-}
-
-func extendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
-	var in [2 * sha256.Size]byte
-	for i := range sums {
-		copy(in[:], value[:])
-		copy(in[sha256.Size:], sums[i][:])
-		*value = sha256.Sum256(in[:])
-	}
-}
-func extendAll(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
-	for i, m := range messages {
-		sums[i] = sha256.Sum256(m)
-	}
-	extendSums(value, sums)
 }

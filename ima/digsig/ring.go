@@ -3,6 +3,7 @@ package digsig
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,6 +34,11 @@ func (r Ring) With(k *Key) (Ring, error) {
 
 // Keys returns the keys in order of their ids.
 func (r Ring) Keys() []*Key { return slices.Clone(r.keys) }
+
+// Has reports whether a key with that fingerprint is in r.
+func (r Ring) Has(fingerprint [sha256.Size]byte) bool {
+	return slices.ContainsFunc(r.keys, func(k *Key) bool { return k.Fingerprint == fingerprint })
+}
 
 // find returns the keys of an id.
 func (r Ring) find(id uint32) []*Key {

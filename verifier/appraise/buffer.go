@@ -43,7 +43,7 @@ func (j *judge) key(ev ima.Event, key *digsig.Key) []wire.Failure {
 		return []wire.Failure{{ID: wire.IMAInvalidKey, Path: Path(ev.Name), Got: digest(ev), Message: err.Error()}}
 	}
 	j.learned.rings = rings
-	j.vouch = rings.Vouching(j.policy.Keys())
+	j.trust()
 	return nil
 }
 

@@ -79,8 +79,8 @@ func denied(p *policy.Policy, ev ima.Event) string {
 // signed checks that a key that is trusted now has signed the file, or its metadata
 // with its digest. The error is digsig.ErrNoSignature if there is nothing to check,
 // or nobody who could have signed.
-func (j *judge) signed(ev ima.Event) error {
-	if !hasKeys(j.vouch) {
+func (j *judge) signed(ev ima.Event) (err error) {
+	if len(j.vouch) == 0 {
 		return digsig.ErrNoSignature
 	}
 	d := digsig.Digest{Type: digsig.File, Hash: digsig.HashOf(ev.Algorithm), Sum: ev.Digest}
@@ -89,7 +89,7 @@ func (j *judge) signed(ev ima.Event) error {
 	}
 	s, err := digsig.Parse(ev.Signature)
 	if err == nil {
-		_, err = s.Verify(d, j.vouch...)
+		j.by, err = s.Verify(d, j.vouch...)
 	}
 	if err == nil || !ev.EVM.Complete || ev.EVM.Signature == nil {
 		return err
@@ -99,17 +99,8 @@ func (j *judge) signed(ev ima.Event) error {
 	}
 	m := digsig.Metadata{Names: ev.EVM.XattrNames, Lengths: ev.EVM.XattrLengths, Values: ev.EVM.XattrValues,
 		UID: ev.EVM.UID, GID: ev.EVM.GID, Mode: ev.EVM.Mode}
-	_, err = m.Verify(s, d, j.vouch...)
+	j.by, err = m.Verify(s, d, j.vouch...)
 	return err
-}
-
-func hasKeys(rings []digsig.Ring) bool {
-	for _, r := range rings {
-		if len(r.Keys()) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // bootAggregate compares the entry with the quoted PCRs (kernel:

@@ -1,7 +1,9 @@
 package appraise
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"quicklime/ima"
 	"quicklime/ima/digsig"
@@ -20,7 +22,8 @@ type judge struct {
 	cleared map[Finding]bool
 	past    bool // the entry is of an earlier boot, and alone
 	learned Learned
-	vouch   []digsig.Ring // what verifies a file's signature now
+	vouch   []digsig.Ring // what verifies a file's signature now, none of them empty
+	by      *digsig.Key   // whose signature was good in the entry at hand
 	result  wire.Result
 
 	failed map[uint64][]byte
@@ -45,8 +48,13 @@ func (j *judge) under(p *policy.Policy) {
 	j.result.Runtime = wire.NotEvaluated
 	if p != nil && !p.Empty() {
 		j.policy, j.result.Runtime = p, p.Digest()
-		j.vouch = j.learned.rings.Vouching(p.Keys())
+		j.trust()
 	}
+}
+
+// trust makes vouch what the policy and the rings say.
+func (j *judge) trust() {
+	j.vouch = slices.DeleteFunc(j.learned.rings.Vouching(j.policy.Keys()), func(r digsig.Ring) bool { return len(r.Keys()) == 0 })
 }
 
 // Preview returns what a policy would say of a whole list that no quote is at hand
@@ -66,8 +74,13 @@ func Preview(list []byte, p *policy.Policy) (wire.Result, error) {
 // Visit judges entries. Whatever they are, only what the PCR covers decides (I16 to
 // I18).
 func (j *judge) Visit(b ima.Batch) {
-	for i, e := range b.Entries {
-		j.entry(b.First+uint64(i), e)
+	for at := 0; at < len(b.Entries); {
+		n := j.quick(b, at)
+		if n == 0 {
+			j.entry(b.First+uint64(at), b.Entries[at], &b.Sums[at])
+			n = 1
+		}
+		at += n
 	}
 }
 
@@ -102,9 +115,12 @@ func (j *judge) keep(i uint64, e ima.Entry) {
 	j.kept += len(j.failed[i])
 }
 
-// entry judges one entry.
-func (j *judge) entry(i uint64, e ima.Entry) {
+// entry judges one entry; sum is that of its template, or nil.
+func (j *judge) entry(i uint64, e ima.Entry, sum *[sha256.Size]byte) {
 	j.result.Entries++
+	if j.recalls(i, e, sum) {
+		return
+	}
 	events, err := j.readings(e)
 	if !j.past {
 		if i == 0 {
@@ -120,7 +136,12 @@ func (j *judge) entry(i uint64, e ima.Entry) {
 	case err != nil:
 		j.fail(i, e, wire.Failure{ID: wire.IMANoValidator, Message: err.Error()})
 	default:
-		j.fail(i, e, j.worst(events)...)
+		j.by = nil
+		failures := j.worst(events)
+		j.fail(i, e, failures...)
+		if len(failures) == 0 {
+			j.remember(i, e, sum, events)
+		}
 	}
 }
 
@@ -223,6 +244,6 @@ func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
 	}
 	j := judge{past: true}
 	j.under(p)
-	j.entry(*f.Entry, e)
+	j.entry(*f.Entry, e, nil)
 	return len(j.result.Failures) == 0
 }

@@ -94,7 +94,8 @@ type Policy struct {
 	digest     string
 	files      table
 	sets       [shapes]atomic.Pointer[set] // of template digests; nil: not made yet
-	others     []byte                      // the text without digests, see Compiled
+	memo       memo
+	others     []byte // the text without digests, see Compiled
 	excludes   []*regexp.Regexp
 	paths      int
 	violations Violations

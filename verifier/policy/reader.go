@@ -217,13 +217,13 @@ func (r *reader) skipFrom(t json.Token) {
 
 // raw reads any value and returns its text and the token that begins it.
 func (r *reader) raw() (text []byte, first json.Token, ok bool) {
-	from := r.tokens.InputOffset()
+	from := r.offset()
 	t, ok := r.next()
 	if !ok {
 		return nil, nil, false
 	}
 	r.skipFrom(t)
-	return bytes.TrimLeft(r.text[from:r.tokens.InputOffset()], " \t\r\n:,"), t, !r.dead
+	return bytes.TrimLeft(r.text[from:r.offset()], " \t\r\n:,"), t, !r.dead
 }
 
 // end reports anything that follows the value.
