@@ -56,7 +56,7 @@
 	VPADDD tmp, w0, w0
 
 // BOTH is EXPAND and ROUNDS in both lanes, BOTHPAD the same with PAD in lane A. In
-// any order they would be right; in this one they were fastest (Zen 5).
+// any order they would be right; the order decides how well the lanes share the unit.
 #define BOTH(i, w0, w1, w2, w3, x0, x1, x2, x3) \
 	VPSRLDQ $4, w2, TA \
 	SHA256MSG1 w1, w0 \

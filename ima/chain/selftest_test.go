@@ -9,7 +9,7 @@ func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 	wrongSum := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
 		portableExtend(value, messages, sums)
 		for i, m := range messages {
-			if len(m) == longest {
+			if len(messages) > longest && len(m) == longest { // all at once
 				sums[i][31] ^= 1
 			}
 		}

@@ -4,6 +4,8 @@ package chain
 
 import "math/bits"
 
+//lint:file-ignore U1000 the assembly uses these
+
 // k are the round constants (FIPS 180-4, section 4.2.2).
 var k = [64]uint32{
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
