@@ -146,7 +146,8 @@ func join(outer, inner string) string {
 //
 //	meta {version: int} | keyids [int, …] | pubkeys [base64 of a DER SubjectPublicKeyInfo, …]
 //
-// of which the second says under which id signatures name the third.
+// of which the second says under which id signatures name the third; 0: the one that
+// the key itself has.
 func (p *parser) verificationKeys() {
 	text, ok := p.str()
 	if !ok || text == "" {
@@ -185,6 +186,9 @@ func (p *parser) verificationKey(i int, id uint32, spki []byte) {
 		return // it was no base64
 	}
 	key, err := digsig.NewKey(id, spki)
+	if err == nil && id == 0 {
+		key, err = digsig.ParseKey(spki)
+	}
 	if err == nil {
 		p.keys, err = p.keys.With(key)
 	}
