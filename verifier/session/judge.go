@@ -119,7 +119,7 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 		return r, err
 	}
 	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared}
-	span := wire.Span{Count: st.Resume.Entries()}
+	span := wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}
 	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: span})
 	if err != nil {
 		return r, fmt.Errorf("stored evidence: %w", err)
