@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quicklime/verifier/appraise"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/store"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
@@ -43,8 +44,12 @@ func newFixture(t *testing.T, allowed string) *fixture {
 			t.Error(err)
 		}
 	})
+	policies, err := policycache.Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := &fixture{t: t, machine: verifiertest.New(t), session: &session{
-		server: New(db, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
+		server: New(db, policies, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
 		log: slog.New(slog.DiscardHandler), selection: verifiertest.Selection, bank: pcr.SHA256,
 		own: nonce{value: [32]byte(verifiertest.Nonce)},
 	}}
