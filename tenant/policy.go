@@ -48,9 +48,6 @@ func (p *program) readPolicy(file string) ([]byte, error) {
 	for _, w := range compiled.Warnings() {
 		p.warn("%s: %s", file, w)
 	}
-	for _, place := range compiled.NotEvaluated() {
-		p.warn("%s: %s is kept and not evaluated yet", file, place)
-	}
 	for _, place := range compiled.Unknown() {
 		p.warn("%s: %s is no part of the format; it is kept and means nothing", file, place)
 	}

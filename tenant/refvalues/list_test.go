@@ -197,7 +197,7 @@ func strangeList() []byte {
 	unread := file(pcr.SHA256, 9, "/unread")
 	unread.Data = []byte("?")
 	buffer := file(pcr.SHA256, 0, "kexec-cmdline")
-	buffer.Data = bufferData("kexec-cmdline", "quiet")
+	buffer.Template, buffer.Data = []byte("ima-buf"), bufferData("kexec-cmdline", "quiet")
 	return join(
 		file(pcr.SHA256, 1, "boot_aggregate"),
 		file(pcr.SHA256, 2, "/bin/a"),

@@ -9,14 +9,17 @@ import (
 )
 
 // exclusions reads the member excludes.
-func (p *parser) exclusions() {
+func (p *parser) exclusions() { p.excludes = p.expressions("exclusions") }
+
+// expressions reads an array of expressions that match whole paths.
+func (p *parser) expressions(what string) (all []*regexp.Regexp) {
 	p.array(func(i int) {
 		text, ok := p.str()
 		if !ok {
 			return
 		}
 		if i == MaxExcludes {
-			p.fatal("more than %d exclusions", MaxExcludes)
+			p.fatal("more than %d %s", MaxExcludes, what)
 			return
 		}
 		tree, err := parseExpression(text)
@@ -25,7 +28,7 @@ func (p *parser) exclusions() {
 			return
 		}
 		if p.program += programSize(tree); p.program > MaxProgram {
-			p.fatal("the exclusions up to this one compile to more than %d instructions: use fewer, or smaller repetitions and classes", MaxProgram)
+			p.fatal("the expressions up to this one compile to more than %d instructions: use fewer, or smaller repetitions and classes", MaxProgram)
 			return
 		}
 		x, err := compile(text, tree)
@@ -33,11 +36,12 @@ func (p *parser) exclusions() {
 			p.problem("%v", err)
 			return
 		}
-		p.excludes = append(p.excludes, x)
+		all = append(all, x)
 		for _, w := range doubts(text, tree) {
 			p.warnings = note(p.warnings, p.at.String()+": "+w)
 		}
 	})
+	return all
 }
 
 // parseExpression parses an exclusion as its author wrote it.
@@ -61,7 +65,7 @@ func compile(text string, tree *syntax.Regexp) (*regexp.Regexp, error) {
 		return nil, explain(text, err)
 	}
 	if matchesAll(x) {
-		return nil, fmt.Errorf("%s: it matches every path, so that no file would be judged; a machine whose files nobody is to judge has no runtime policy", quote(text))
+		return nil, fmt.Errorf("%s: it matches every path, so that nothing would be left to judge; a machine whose files nobody is to judge has no runtime policy", quote(text))
 	}
 	return x, nil
 }

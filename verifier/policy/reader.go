@@ -21,6 +21,7 @@ import (
 type reader struct {
 	text    []byte
 	tokens  *json.Decoder
+	shift   int   // from an offset of tokens to one in text
 	base    place // of the text as a whole
 	at      place // of what is being read
 	members int
@@ -32,6 +33,21 @@ func newReader(text []byte, base place, err *Error) *reader {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	return &reader{text: text, tokens: d, base: base, at: slices.Clone(base), err: err}
+}
+
+// offset is where in the text the last token ended.
+func (r *reader) offset() int { return r.shift + int(r.tokens.InputOffset()) }
+
+// resume goes on at an offset of the text, behind the value of a member of the
+// outermost object.
+func (r *reader) resume(at int) {
+	const before = `{"":{}` // what brings a decoder there
+	r.tokens = json.NewDecoder(io.MultiReader(strings.NewReader(before), bytes.NewReader(r.text[at:])))
+	r.tokens.UseNumber()
+	for range 4 {
+		r.tokens.Token()
+	}
+	r.shift = at - len(before)
 }
 
 // problem reports a problem at the current place.
@@ -50,13 +66,13 @@ func (r *reader) next() (json.Token, bool) {
 	if r.dead {
 		return nil, false
 	}
-	start := r.tokens.InputOffset()
+	start := r.offset()
 	t, err := r.tokens.Token()
 	if err != nil {
 		r.malformed(err)
 		return nil, false
 	}
-	if s, ok := t.(string); ok && halved(s, r.text[start:r.tokens.InputOffset()]) {
+	if s, ok := t.(string); ok && halved(s, r.text[start:r.offset()]) {
 		r.problem("an escape \\ud800 to \\udfff stands for half a character: write the character itself")
 	}
 	return t, true
@@ -69,7 +85,7 @@ func (r *reader) malformed(err error) {
 		r.err.add(r.base.String(), "not JSON: the text ends inside a value")
 		return
 	}
-	before := r.text[:r.tokens.InputOffset()]
+	before := r.text[:r.offset()]
 	line := 1 + bytes.Count(before, []byte("\n"))
 	column := len(before) - bytes.LastIndexByte(before, '\n')
 	r.err.add(r.base.String(), fmt.Sprintf("not JSON: line %d, column %d: %v", line, column, err))
@@ -197,6 +213,17 @@ func (r *reader) skipFrom(t json.Token) {
 	case json.Delim('['):
 		r.each(func(int) { r.skip() })
 	}
+}
+
+// raw reads any value and returns its text and the token that begins it.
+func (r *reader) raw() (text []byte, first json.Token, ok bool) {
+	from := r.offset()
+	t, ok := r.next()
+	if !ok {
+		return nil, nil, false
+	}
+	r.skipFrom(t)
+	return bytes.TrimLeft(r.text[from:r.offset()], " \t\r\n:,"), t, !r.dead
 }
 
 // end reports anything that follows the value.

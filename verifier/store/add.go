@@ -33,6 +33,14 @@ func (q Sequence) Len() int {
 	return q.collection.count
 }
 
+// all yields the numbers of its entries, 0 of those that Commit stores.
+func (q Sequence) all() iter.Seq[int64] {
+	if q.collection == nil {
+		return func(func(int64) bool) {}
+	}
+	return q.collection.all(q.numbers)
+}
+
 // ErrCollected says that entries that a Collection knew the numbers of are not
 // stored any more, so that the list has to be collected again.
 var ErrCollected = errors.New("entries are not stored any more")

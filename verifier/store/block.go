@@ -131,9 +131,8 @@ func unpack(first int64, packed []byte) (*block, error) {
 	b.sums = make([][sha256.Size]byte, b.count())
 	b.columns = make([][sha1.Size]byte, b.count())
 	for i := range b.which {
-		b.sums[i] = sumOf(b.data(i))
-		if k := b.kind(i); k != nil && !k.violation {
-			b.columns[i] = sha1.Sum(b.data(i))
+		if k := b.kind(i); k != nil {
+			b.sums[i], b.columns[i] = k.sum(b.data(i)), k.column(b.data(i))
 		}
 	}
 	return b, nil
@@ -170,6 +169,11 @@ func unpackOnly(first int64, packed []byte) (*block, error) {
 	b.all = r.bytes(end)
 	if r.failed || len(r.rest) != 0 || count == 0 {
 		return nil, errDamaged
+	}
+	for i := range b.which {
+		if k := b.kind(i); k != nil && !k.fits(b.data(i)) {
+			return nil, errDamaged
+		}
 	}
 	return b, nil
 }

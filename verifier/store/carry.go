@@ -79,7 +79,7 @@ func (c *carrier) entry(r oldEntry) error {
 		return nil
 	}
 	k := newKind(string(e.Template), e.Violation())
-	sum := sumOf(e.Data)
+	sum := k.sum(e.Data)
 	u := unstored{kind: &k, id: k.identify(&sum), data: e.Data}
 	if !c.block.add(&u) {
 		if err := c.flush(); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -81,8 +82,34 @@ func (k kind) event(data []byte) (ima.Event, bool) {
 	return ev, err == nil
 }
 
-// Sum of what a template hashes.
-func sumOf(data []byte) [sha256.Size]byte { return sha256.Sum256(data) }
+// sum is the digest of what an entry of the kind hashes.
+func (k kind) sum(data []byte) [sha256.Size]byte {
+	if k.template != ima.Legacy {
+		return sha256.Sum256(data)
+	}
+	return sha256.Sum256(ima.Entry{Template: []byte(k.template), Data: data}.AppendHashed(nil))
+}
+
+// column is the digest column that the kernel writes for an entry of the kind.
+func (k kind) column(data []byte) (c [sha1.Size]byte) {
+	switch {
+	case k.violation:
+		return c
+	case k.template != ima.Legacy:
+		return sha1.Sum(data)
+	}
+	return sha1.Sum(ima.Entry{Template: []byte(k.template), Data: data}.AppendHashed(nil))
+}
+
+// fits reports whether data can be that of an entry of the kind.
+func (k kind) fits(data []byte) bool {
+	e := ima.Entry{Digest: make([]byte, sha1.Size), Template: []byte(k.template), Data: data}
+	if !e.Legacy() {
+		return true
+	}
+	_, n, err := ima.ParseEntry(e.AppendTo(nil))
+	return err == nil && n == len(e.AppendTo(nil))
+}
 
 // unstored is an entry that no number is known of.
 type unstored struct {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -235,7 +234,7 @@ func (w *sweeper) takeOut(tx *sql.Tx, b *block, p *packer) (gone []identity, err
 			continue
 		}
 		p.add(nil, nil)
-		sum := sha256.Sum256(b.data(i))
+		sum := k.sum(b.data(i))
 		id := k.identify(&sum)
 		for _, h := range k.hashes(nil, id, b.data(i)) {
 			if _, err := remove.Exec(h, n); err != nil {

@@ -41,7 +41,7 @@ const (
 
 	// batchEntries is how many entries a visitor is shown at a time: enough to
 	// make the call cheap, few enough to stay in a core's cache.
-	batchEntries = 256
+	batchEntries = 64
 
 	// maxPastLists and maxPastAge bound the lists of past epochs that are kept for
 	// the search: the last boots, for as long as an incident usually takes to

@@ -50,15 +50,32 @@ func (s *Store) PolicyText(ctx context.Context, digest string) (text []byte, err
 	return text, notFound(err)
 }
 
+// PolicyDigests returns the digests of all policies.
+func (s *Store) PolicyDigests(ctx context.Context) (all []string, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT DISTINCT digest FROM policy`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d string
+		if err := rows.Scan(&d); err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, rows.Err()
+}
+
 // selectPolicy wants the column of the text, or an empty string in its place: texts
 // are large.
-const selectPolicy = `SELECT name, digest, %s, paths, excludes, unknown, updated_at,
+const selectPolicy = `SELECT name, digest, %s, paths, excludes, empty, unknown, updated_at,
 	(SELECT count(*) FROM state WHERE policy = name) FROM policy`
 
 func scanPolicy(row interface{ Scan(...any) error }) (p rest.RuntimePolicy, err error) {
 	var text, unknown []byte
 	var updated int64
-	if err := row.Scan(&p.Name, &p.Digest, &text, &p.Paths, &p.Excludes, &unknown, &updated, &p.Agents); err != nil {
+	if err := row.Scan(&p.Name, &p.Digest, &text, &p.Paths, &p.Excludes, &p.Empty, &unknown, &updated, &p.Agents); err != nil {
 		return p, err
 	}
 	p.Text, p.UpdatedAt = string(text), fromMillis(updated)
@@ -76,9 +93,9 @@ func (s *Store) AddPolicy(ctx context.Context, p rest.RuntimePolicy) error {
 		if err != nil {
 			return err
 		}
-		return one(tx, `INSERT INTO policy (name, digest, text, paths, excludes, unknown, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			p.Name, p.Digest, []byte(p.Text), p.Paths, p.Excludes, string(unknown), millis(now))
+		return one(tx, `INSERT INTO policy (name, digest, text, paths, excludes, empty, unknown, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			p.Name, p.Digest, []byte(p.Text), p.Paths, p.Excludes, p.Empty, string(unknown), millis(now))
 	})
 }
 
@@ -95,8 +112,8 @@ func (s *Store) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) error {
 		if err != nil {
 			return err
 		}
-		err = one(tx, `UPDATE policy SET digest = ?, text = ?, paths = ?, excludes = ?, unknown = ?, updated_at = ? WHERE name = ?`,
-			p.Digest, []byte(p.Text), p.Paths, p.Excludes, string(unknown), millis(now), p.Name)
+		err = one(tx, `UPDATE policy SET digest = ?, text = ?, paths = ?, excludes = ?, empty = ?, unknown = ?, updated_at = ? WHERE name = ?`,
+			p.Digest, []byte(p.Text), p.Paths, p.Excludes, p.Empty, string(unknown), millis(now), p.Name)
 		if err == ErrConflict {
 			return ErrNotFound
 		}

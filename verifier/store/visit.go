@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"quicklime/ima"
+	"quicklime/wire/pcr"
 )
 
 // segment is a part of a stored list.
@@ -104,20 +105,38 @@ func (w *walk) chunk(numbers []int64) error {
 		return err
 	}
 	for _, n := range numbers {
-		b, err := w.block(n)
-		if err != nil {
+		if err := w.add(n); err != nil {
 			return err
-		}
-		e, sum, ok := b.entry(n)
-		if !ok {
-			return fmt.Errorf("entry number %d: %w", n, ErrNotFound)
-		}
-		w.entries, w.sums = append(w.entries, e), append(w.sums, *sum)
-		if len(w.entries) == batchEntries {
-			w.show()
 		}
 	}
 	return nil
+}
+
+// add shows a stored entry.
+func (w *walk) add(n int64) error {
+	b, err := w.block(n)
+	if err != nil {
+		return err
+	}
+	e, sum, ok := b.entry(n)
+	if !ok {
+		return fmt.Errorf("entry number %d: %w", n, ErrNotFound)
+	}
+	w.append(e, *sum)
+	return nil
+}
+
+// addUnstored shows an entry that is not stored yet.
+func (w *walk) addUnstored(u *unstored) {
+	column := u.kind.column(u.data)
+	w.append(ima.Entry{PCR: pcr.IMA, Digest: column[:], Template: []byte(u.kind.template), Data: u.data}, u.kind.sum(u.data))
+}
+
+func (w *walk) append(e ima.Entry, sum [sha256.Size]byte) {
+	w.entries, w.sums = append(w.entries, e), append(w.sums, sum)
+	if len(w.entries) == batchEntries {
+		w.show()
+	}
 }
 
 func (w *walk) block(n int64) (*block, error) {
@@ -143,30 +162,26 @@ func (w *walk) show() {
 	w.entries, w.sums = w.entries[:0], w.sums[:0]
 }
 
-// List returns the certified measurement list of an enrolment's epoch, replayed
-// from its beginning.
-func (s *Store) List(ctx context.Context, st Standing) (ima.Replayed, error) {
-	r := replayer{stream: ima.NewStream(ima.NewState(st.Resume.Bank()))}
-	if err := s.Visit(ctx, st, &r); err != nil {
-		return ima.Replayed{}, err
-	}
-	if r.err != nil {
-		return ima.Replayed{}, r.err
-	}
-	return r.stream.Finish()
-}
-
-type replayer struct {
-	stream *ima.Stream
-	b      []byte
-	err    error
-}
-
-func (r *replayer) Visit(b ima.Batch) {
-	for _, e := range b.Entries {
-		if r.err == nil {
-			r.b = e.AppendTo(r.b[:0])
-			_, r.err = r.stream.Write(r.b)
+// VisitSequence shows v the entries of a sequence that AddEntries returned, whether
+// they are stored yet or not; first is the index of the first one in its list.
+func (s *Store) VisitSequence(ctx context.Context, q Sequence, first uint64, v ima.Visitor) error {
+	w := walk{ctx: ctx, store: s, visitor: v, first: first}
+	unknown := 0
+	i := 0
+	for n := range q.all() {
+		c := q.collection
+		isUnknown := unknown < len(c.unknown) && c.unknown[unknown].at == i
+		if isUnknown {
+			unknown++
+		}
+		if i++; n == 0 && isUnknown {
+			w.addUnstored(&c.unknown[unknown-1])
+			continue
+		}
+		if err := w.add(n); err != nil {
+			return err
 		}
 	}
+	w.show()
+	return nil
 }
