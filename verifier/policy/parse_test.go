@@ -204,6 +204,23 @@ func TestI24_ParseRefuses(t *testing.T) {
 	}
 }
 
+// A problem has its line, but for one in a string within the text.
+func TestProblemsHaveTheirLine(t *testing.T) {
+	_, err := Parse([]byte("{\"meta\": {\"version\": 1},\n\"digests\": {\n\"/a\": [\n\"x\"]},\n \"verification-keys\":\"{\\\"pubkeys\\\": 1}\", \"excludes\": [\"(\"]}"))
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	want := []int{4, 0, 5}
+	var got []int
+	for _, p := range e.Problems {
+		got = append(got, p.Line)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s\n%v", d, err)
+	}
+}
+
 // One reading tells everything that is wrong.
 func TestParseCollectsProblems(t *testing.T) {
 	_, err := Parse([]byte(`{"meta": {"version": 3}, "digests": {"/a": ["x"], "/b": {"c": []}, "/d": [[], "y"]}, "excludes": ["(", "/ok", ")"]}`))
