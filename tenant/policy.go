@@ -22,7 +22,8 @@ func (p *program) policy() *cobra.Command {
 		Short: "Runtime policies: the files that machines may run",
 		Long: `Runtime policies say which files machines may run, by digest. Their format is
 Keylime's JSON, version 1.`,
-	}, p.policyCreate(), p.policyAdd(), p.policyList(), p.policyShow(), p.policyUpdate(), p.policyDelete())
+	}, p.policyCreate(), p.policyValidate(), p.policyDiff(), p.policyTest(),
+		p.policyAdd(), p.policyList(), p.policyShow(), p.policyUpdate(), p.policyDelete())
 }
 
 // checkName refuses a name that no policy can have, before it becomes part of a

@@ -86,8 +86,8 @@ func TestPolicyCreate(t *testing.T) {
 		t.Errorf("%+v, %v", rest, err)
 	}
 	for _, words := range []string{
-		plain + ": 3 entries: 1 file of 1 path, 1 excluded, 0 violations, 1 boot aggregate, 0 buffers\n",
-		packed + ": 2 entries: 1 file of 1 path, 0 excluded, 0 violations, 1 boot aggregate, 0 buffers\n",
+		plain + ": 3 entries: 1 file of 1 path, 1 excluded, 0 violations, 1 boot aggregate\n",
+		packed + ": 2 entries: 1 file of 1 path, 0 excluded, 0 violations, 1 boot aggregate\n",
 		"policy: 5 paths, 2 exclusions\n",
 	} {
 		if !strings.Contains(o.stderr, words) {

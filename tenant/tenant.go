@@ -18,7 +18,8 @@
 //	3  the agent is known and not trusted; with --wait, not in that state in time
 //
 // and "agent add --wait" exits 3 when the agent is enrolled and does not come into
-// the state waited for in time.
+// the state waited for in time. "policy diff" exits 3 when the policies differ, and
+// "policy test" when an entry of the list would fail.
 package tenant
 
 import (

@@ -1,0 +1,60 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"quicklime/verifier/policy"
+	"quicklime/wire"
+	"quicklime/wire/daemon"
+)
+
+// helpPolicy says what commands take for a policy that may be anywhere.
+const helpPolicy = `A policy is a file, "-" for standard input, or the name of one at the verifier. A
+file of that name counts first; @NAME is always one at the verifier.`
+
+// policyAt reads and compiles the policy that arg names, a file or one of the
+// verifier's.
+func (p *program) policyAt(ctx context.Context, arg string) (*policy.Policy, error) {
+	name, atVerifier := strings.CutPrefix(arg, "@")
+	if !atVerifier && !p.isFile(arg) {
+		if !wire.ValidName(arg) {
+			_, err := os.Stat(arg)
+			return nil, err
+		}
+		atVerifier = true
+	}
+	if !atVerifier {
+		text, err := p.readFile(arg, policy.MaxPolicy)
+		if err != nil {
+			return nil, err
+		}
+		return compile(arg, text)
+	}
+	if !wire.ValidName(name) {
+		return nil, &usageError{arg + " is not @ and the name of a policy", "\"" + "quicklime-tenant policy list\" shows the names"}
+	}
+	stored, err := p.stored(ctx, name)
+	if err != nil {
+		return nil, daemon.WithHint(err, "%s", orHint(err, "there is no file "+arg+" here, so it was looked for at the verifier"))
+	}
+	return compile("policy "+name, []byte(stored.Text))
+}
+
+// isFile reports whether arg names something in this machine's file system, or
+// standard input.
+func (p *program) isFile(arg string) bool {
+	_, err := os.Stat(arg)
+	return arg == "-" || !errors.Is(err, fs.ErrNotExist)
+}
+
+// orHint returns the hint that err has, or else the other.
+func orHint(err error, other string) string {
+	if h := describe(err).Hint; h != "" {
+		return h
+	}
+	return other
+}
