@@ -176,7 +176,7 @@ func (g *failureGroup) examples() string {
 	var names []string
 	for _, f := range g.Examples {
 		name := f.Path
-		if g.Directory != f.Path {
+		if g.Directory != "" && g.Directory != f.Path {
 			name = strings.TrimPrefix(strings.TrimPrefix(f.Path, g.Directory), "/")
 		}
 		if f.Entry != nil {

@@ -84,7 +84,7 @@ func (s *policySummary) fields(title string) *fields {
 		f.add("verification key", "%s", k)
 	}
 	if s.MatchOn != "" {
-		f.add("dm_policy", "by %s, %d: %s", s.MatchOn, len(s.DeviceRules), some(s.DeviceRules))
+		f.add("dm_policy", "%s by %s: %s", counted(len(s.DeviceRules), "rule", "rules"), s.MatchOn, some(s.DeviceRules))
 	}
 	list("denied digests", s.DeniedDigests)
 	list("denied paths", s.DeniedPaths)
