@@ -18,7 +18,7 @@ const minimal = `{"match_on": "name", "rules": {"r": {"device_resume_required": 
 	"allow_multiple_loads": false, "name": "a", "uuid": "", "major": 253, "minor": 0, "minor_count": 1, "num_targets": 1,
 	"targets": [{"target_name": "linear"}]}}}}`
 
-func TestProblems(t *testing.T) {
+func TestI25_ProblemsOfPolicies(t *testing.T) {
 	for _, c := range []struct{ what, old, new, want string }{
 		{"nothing", "", "", ""},
 		{"version 1", `{"match_on"`, `{"version": 1, "match_on"`, ""},
@@ -114,6 +114,13 @@ func TestI04_PoliciesAreBounded(t *testing.T) {
 		if _, problems := dm.ParsePolicy([]byte(c.beyond)); len(problems) != 1 || problems[0].String() != c.want {
 			t.Errorf("%s beyond its bound: %v", c.what, problems)
 		}
+	}
+	var many strings.Builder
+	for i := range 200 {
+		many.WriteString(`"u` + strconv.Itoa(i) + `": 0, `)
+	}
+	if n := len(parsed(t, with(`{"match_on"`, "{"+many.String()+`"match_on"`)).Unknown()); n != dm.MaxReported {
+		t.Errorf("%d unknown members are reported", n)
 	}
 	_, problems := dm.ParsePolicy([]byte(unknown(`{"y": 0` + strings.Repeat(`, "y": 0`, 200) + "}")))
 	if len(problems) != dm.MaxProblems {
