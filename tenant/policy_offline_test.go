@@ -292,3 +292,19 @@ func TestPolicyTestRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What the documentation shows of the format is a policy, with every member.
+func TestPolicyOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../docs/policies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```json\n")
+	text, _, _ := strings.Cut(rest, "```")
+	f := start(t)
+	o := f.run(t, "policy", "validate", "--json", f.write(t, "web.json", text))
+	var v validated
+	if err := json.Unmarshal([]byte(o.stdout), &v); err != nil || o.code != 0 || len(v.Files[0].Summary.Unknown)+len(v.Files[0].Summary.Warnings) != 0 || len(v.Files[0].Summary.Keys) != 1 {
+		t.Errorf("%v, %+v", err, o)
+	}
+}
