@@ -49,7 +49,7 @@ func verificationKeys(t *testing.T, certificates ...string) string {
 	return fmt.Sprintf(`"verification-keys":%q`, inner)
 }
 
-func TestPolicyValidateTellsWhatAPolicySays(t *testing.T) {
+func TestI21_PolicyValidateTellsWhatAPolicySays(t *testing.T) {
 	f := start(t)
 	file := f.write(t, "web.json", `{"meta":{"version":1},"zoo":1,
 		"digests":{"/a":["`+hexSum("a")+`","`+strings.Repeat("ab", 20)+`"],"/b c":["`+hexSum("b")+`"],"boot_aggregate":["`+hexSum("c")+`"]},
@@ -129,7 +129,7 @@ func TestPolicyValidateExplains(t *testing.T) {
 	}
 }
 
-func TestPolicyDiff(t *testing.T) {
+func TestI21_PolicyDiff(t *testing.T) {
 	f := start(t)
 	before := f.write(t, "before.json", `{"meta":{"version":1},"digests":{"/a":["`+hexSum("1")+`"],"/b":["`+hexSum("1")+`"]},"excludes":["/tmp/.*"]}`)
 	var more strings.Builder
@@ -271,7 +271,7 @@ func TestPolicyTestOfACaptureWithSignatures(t *testing.T) {
 	}
 }
 
-func TestPolicyTestRefuses(t *testing.T) {
+func TestI21_PolicyTestRefuses(t *testing.T) {
 	f := start(t)
 	empty := f.write(t, "empty.json", `{"meta":{"version":1}}`)
 	policy := f.write(t, "web.json", `{"meta":{"version":1},"excludes":["/tmp/.*"]}`)

@@ -266,7 +266,7 @@ func bufferList(t *testing.T) []byte {
 	return append(list, join(buffer("kexec-cmdline", "quiet"), buffer("kexec-cmdline", "debug"), buffer("kexec-cmdline", "quiet"), buffer("dm_table_load", "dm_version=4.47.0;"))...)
 }
 
-func TestFromListTakesKeysAndBuffers(t *testing.T) {
+func TestI17_FromListTakesKeysAndBuffers(t *testing.T) {
 	list := append(bufferList(t), join(buffer("/bin/evil", "quiet"), buffer("x", "\x03\x02"), buffer("\xff", "quiet"))...)
 	v, report, err := FromList(list, nil)
 	if err != nil {

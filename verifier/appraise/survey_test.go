@@ -14,7 +14,7 @@ import (
 )
 
 // Every entry is counted once, by what decides about it, and no failure is left out.
-func TestSurvey(t *testing.T) {
+func TestI04_Survey(t *testing.T) {
 	s := newSigner(t)
 	violation := ima.NewFileEntry(pcr.SHA256, good, "/log")
 	violation.Digest = make([]byte, 20)

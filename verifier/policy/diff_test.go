@@ -49,7 +49,7 @@ func filesOf(files ...string) string {
 	return `"digests": {` + strings.Join(all, ", ") + `}`
 }
 
-func TestCompare(t *testing.T) {
+func TestI24_I25_Compare(t *testing.T) {
 	const keys = `"verification-keys": "{\"keyids\": [1], \"pubkeys\": [\"` + spki + `\"]}"`
 	device := func(name, allow string) string {
 		return fmt.Sprintf(`"%s": {"required": false, "device_resume_required": false, "allow_clear": %s, "table_load": {"allow_multiple_loads": false, "name": "%s", "uuid": "u", "major": null, "minor": null, "minor_count": null, "num_targets": 0, "targets": []}}`, name, allow, name)
@@ -113,7 +113,7 @@ func TestCompareKeepsTheFirst(t *testing.T) {
 }
 
 // What is said of a path with spaces is said once, and replaced records never.
-func TestEachFile(t *testing.T) {
+func TestI24_EachFile(t *testing.T) {
 	p := mustParse(t, around(filesOf("/a b=1", "/a_b=2", "/c=12", "boot_aggregate=1", "/e=")))
 	var got []string
 	p.EachFile(func(path []byte, d Digests) {
