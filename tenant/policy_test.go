@@ -258,7 +258,7 @@ func TestPolicyIsCheckedBeforeItIsSent(t *testing.T) {
 	file := f.write(t, "bad.json", `{"meta":{"version":1},"digests":{"/a":["xx"]},"excludes":["("]}`)
 	for _, verb := range []string{"add", "update"} {
 		o := f.run(t, "policy", verb, "web", file)
-		if o.code != 1 || !strings.Contains(o.stderr, `digests["/a"][0]`) || !strings.Contains(o.stderr, "excludes[0]") || len(f.policies) != 0 {
+		if o.code != 1 || !strings.Contains(o.stderr, `line 1: digests["/a"][0]`) || !strings.Contains(o.stderr, "excludes[0]") || len(f.policies) != 0 {
 			t.Errorf("%s: %+v", verb, o)
 		}
 	}

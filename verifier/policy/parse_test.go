@@ -267,6 +267,12 @@ func FuzzParse(f *testing.F) {
 		if len(d.Digests) != p.Paths() {
 			t.Fatalf("%d paths, encoding/json finds %d", p.Paths(), len(d.Digests))
 		}
+		if changes := Compare(p, p, 1); len(changes) > 0 {
+			t.Fatalf("it differs from itself: %+v", changes)
+		}
+		if n := len(p.Contents().Excludes); n != p.Excludes() {
+			t.Fatalf("%d exclusions, %d in the contents", p.Excludes(), n)
+		}
 		for path, sums := range d.Digests {
 			checkListed(t, p, path, sums)
 		}
