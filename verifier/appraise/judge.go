@@ -24,6 +24,7 @@ type judge struct {
 	learned Learned
 	vouch   []digsig.Ring // what verifies a file's signature now, none of them empty
 	by      *digsig.Key   // whose signature was good in the entry at hand
+	two     bool          // there may be two: of the metadata, and of the digest in it
 	result  wire.Result
 	each    func(wire.Failure) // nil, or is told of every failure, however many are kept
 
@@ -144,7 +145,7 @@ func (j *judge) entry(i uint64, e ima.Entry, sum *[sha256.Size]byte) {
 	case err != nil:
 		j.fail(i, e, wire.Failure{ID: wire.IMANoValidator, Message: err.Error()})
 	default:
-		j.by = nil
+		j.by, j.two = nil, false
 		failures := j.worst(events)
 		j.fail(i, e, failures...)
 		if len(failures) == 0 {
