@@ -204,14 +204,15 @@ func TestPoliciesAreFilesOrNames(t *testing.T) {
 	}
 	for arg, words := range map[string]string{
 		"none":      "no policy none\nhint: there is no file none here, so it was looked for at the verifier\n",
-		"./none":    "stat ./none: no such file or directory\n",
-		"bad name":  "stat bad name: no such file or directory\n",
+		"./none":    "open ./none: no such file or directory\n",
+		"bad name":  "open bad name: no such file or directory\n",
 		"none.json": "no policy none.json",
+		"@none":     "no policy none\n",
 		"@../x":     "@../x is not @ and the name of a policy\n",
 		"list":      "list is not a policy that can be used:\nnot JSON",
 	} {
 		f.write(t, "list", "x")
-		if o := f.run(t, "policy", "diff", "web", arg); o.code == 0 || o.stdout != "" || !strings.Contains(o.stderr, words) {
+		if o := f.run(t, "policy", "diff", "web", arg); o.code == 0 || o.stdout != "" || !strings.Contains(o.stderr, words) || strings.HasPrefix(arg, "@") && strings.Contains(o.stderr, "no file") {
 			t.Errorf("%s: %+v", arg, o)
 		}
 	}

@@ -19,27 +19,31 @@ file of that name counts first; @NAME is always one at the verifier.`
 // policyAt reads and compiles the policy that arg names, a file or one of the
 // verifier's.
 func (p *program) policyAt(ctx context.Context, arg string) (*policy.Policy, error) {
-	name, atVerifier := strings.CutPrefix(arg, "@")
-	if !atVerifier && !p.isFile(arg) {
-		if !wire.ValidName(arg) {
-			_, err := os.Stat(arg)
-			return nil, err
+	name, named := strings.CutPrefix(arg, "@")
+	switch {
+	case named && !wire.ValidName(name):
+		return nil, &usageError{arg + " is not @ and the name of a policy", `"quicklime-tenant policy list" shows the names`}
+	case named:
+		return p.compileStored(ctx, name)
+	case !p.isFile(arg) && wire.ValidName(arg):
+		compiled, err := p.compileStored(ctx, arg)
+		if err != nil && describe(err).Hint == "" {
+			err = daemon.WithHint(err, "there is no file %s here, so it was looked for at the verifier", arg)
 		}
-		atVerifier = true
+		return compiled, err
 	}
-	if !atVerifier {
-		text, err := p.readFile(arg, policy.MaxPolicy)
-		if err != nil {
-			return nil, err
-		}
-		return compile(arg, text)
+	text, err := p.readFile(arg, policy.MaxPolicy)
+	if err != nil {
+		return nil, err
 	}
-	if !wire.ValidName(name) {
-		return nil, &usageError{arg + " is not @ and the name of a policy", "\"" + "quicklime-tenant policy list\" shows the names"}
-	}
+	return compile(arg, text)
+}
+
+// compileStored compiles a policy of the verifier's.
+func (p *program) compileStored(ctx context.Context, name string) (*policy.Policy, error) {
 	stored, err := p.stored(ctx, name)
 	if err != nil {
-		return nil, daemon.WithHint(err, "%s", orHint(err, "there is no file "+arg+" here, so it was looked for at the verifier"))
+		return nil, err
 	}
 	return compile("policy "+name, []byte(stored.Text))
 }
@@ -49,12 +53,4 @@ func (p *program) policyAt(ctx context.Context, arg string) (*policy.Policy, err
 func (p *program) isFile(arg string) bool {
 	_, err := os.Stat(arg)
 	return arg == "-" || !errors.Is(err, fs.ErrNotExist)
-}
-
-// orHint returns the hint that err has, or else the other.
-func orHint(err error, other string) string {
-	if h := describe(err).Hint; h != "" {
-		return h
-	}
-	return other
 }
