@@ -26,6 +26,7 @@ type judge struct {
 	by      *digsig.Key   // whose signature was good in the entry at hand
 	two     bool          // there may be two: of the metadata, and of the digest in it
 	result  wire.Result
+	each    func(wire.Failure) // nil, or is told of every failure, however many are kept
 
 	failed map[uint64][]byte
 	kept   int // bytes of failed
@@ -88,7 +89,7 @@ func (j *judge) Visit(b ima.Batch) {
 // conclude returns what there is to say of a list that ends at a point.
 func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
 	if j.policy != nil && (to.Entries() == 0 || to.AtReset()) {
-		j.result.Fail(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
+		j.record(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
 			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy"})
 	}
 	return j.result, j.failed
@@ -101,10 +102,17 @@ func (j *judge) fail(i uint64, e ima.Entry, failures ...wire.Failure) {
 			continue
 		}
 		f.Entry = &i
-		j.result.Fail(f)
+		j.record(f)
 		if j.result.More == 0 && j.failed[i] == nil && j.kept+len(e.Data) <= maxFailed {
 			j.keep(i, e)
 		}
+	}
+}
+
+func (j *judge) record(f wire.Failure) {
+	j.result.Fail(f)
+	if j.each != nil {
+		j.each(f)
 	}
 }
 
