@@ -164,6 +164,11 @@ func (v service) DeletePolicy(ctx context.Context, name string) error {
 	return refusal(v.store.DeletePolicy(ctx, name), "policy "+name)
 }
 
+// SearchMeasurements implements api.Verifier.
+func (v service) SearchMeasurements(ctx context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error) {
+	return v.store.Search(ctx, q)
+}
+
 // prune forgets compiled policies that nobody has any more.
 func (v service) prune(ctx context.Context) error {
 	digests, err := v.store.PolicyDigests(ctx)

@@ -49,6 +49,7 @@ func Run(ctx context.Context, cfg Config) error {
 	stored := make(chan error, 1)
 	go func() { stored <- d.store.Run(storeCtx) }()
 	g.Go(func() error { return d.sessions.RunJudge(ctx) })
+	g.Go(func() error { return d.store.RunGarbage(ctx, func(s store.Swept, err error) { logSwept(log, s, err) }) })
 	g.Go(func() error { return d.agents.Serve(ctx, d.sessions.Handle) })
 	g.Go(func() error { return daemon.ServeTLS(ctx, d.rest, d.listener) })
 	log.Info("verifier is ready", "address", d.listener.Addr().String(), "database", cfg.database(), "trusted_for", cfg.timing().Trust().String())
@@ -58,6 +59,16 @@ func Run(ctx context.Context, cfg Config) error {
 	err = g.Wait()
 	stopStore()
 	return errors.Join(err, <-stored)
+}
+
+// logSwept says what was collected; what could not be read is an error and stays.
+func logSwept(log *slog.Logger, s store.Swept, err error) {
+	if err != nil {
+		log.Error("entries that nobody needs any more are not all collected", "error", err)
+	}
+	if s != (store.Swept{}) {
+		log.Info("collected what nobody needs any more", "lists", s.Lists, "entries", s.Entries, "merged_blocks", s.Merged)
+	}
 }
 
 // parts is everything that Run runs.

@@ -34,6 +34,7 @@ const LongPoll = 25 * time.Second
 type Verifier interface {
 	Agents
 	Policies
+	Measurements
 }
 
 // Agents are the enrolments and what is known of each.
@@ -97,4 +98,11 @@ type Policies interface {
 	// DeletePolicy deletes a policy. CodeNotFound; CodeConflict: an agent is
 	// judged under it.
 	DeletePolicy(ctx context.Context, name string) error
+}
+
+// Measurements are the certified lists of all agents.
+type Measurements interface {
+	// SearchMeasurements returns who has measured what q asks for, in the boots
+	// that are kept.
+	SearchMeasurements(ctx context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error)
 }

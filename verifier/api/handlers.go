@@ -25,6 +25,8 @@ func Handlers(v Verifier) map[rest.Route]rest.Handler {
 		rest.GetPolicy:    p.get,
 		rest.UpdatePolicy: p.update,
 		rest.DeletePolicy: p.delete,
+
+		rest.SearchMeasurements: measurements{v}.search,
 	}
 	for route, h := range table {
 		table[route] = hinted(h, hints[route])

@@ -20,6 +20,7 @@ type memory struct {
 	moved    chan struct{} // closed and replaced with every change
 	broken   error         // if not nil, what every call returns
 	enrolled []rest.Enrolment
+	searched rest.MeasurementQuery
 }
 
 func newMemory() *memory {
@@ -182,4 +183,9 @@ func (m *memory) DeletePolicy(_ context.Context, name string) error {
 	err := m.needPolicy(name)
 	delete(m.policies, name)
 	return err
+}
+
+func (m *memory) SearchMeasurements(_ context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error) {
+	m.searched = q
+	return rest.MeasurementList{Measurements: []rest.Measurement{{Path: string(q.Path)}}}, nil
 }

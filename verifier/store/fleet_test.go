@@ -186,22 +186,27 @@ func (f *fleet) commit(ctx context.Context, s *Store, agent int) error {
 		if err != nil {
 			return err
 		}
-		area := make([]byte, 90)
-		id := fmt.Sprintf("%064x", agent)
-		spki := sha256.Sum256([]byte(id))
-		e := Enrolment{ID: int64(agent + 1)}
-		epoch := make([]byte, 32)
-		if _, err := tx.Exec(`INSERT INTO enrolment VALUES (?, ?, ?, ?, ?, ?, 11, 0)`, e.ID, id, area, area, area, spki[:]); err != nil {
-			return err
-		}
-		_, err = tx.Exec(`INSERT INTO state (enrolment, label, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock, evidence)
-			VALUES (?, ?, 'x', ?, 1, 0, ?, 11, ?, ?, 1, ?)`, e.ID, fmt.Sprintf("host-%d", agent), epoch, epoch, f.entries, epoch, make([]byte, 1500))
-		if err != nil {
-			return err
-		}
-		_, err = appendEntries(tx, e, Accepted{Entries: q}, epoch, now)
-		return err
+		return f.insert(tx, agent, q, now)
 	})
+}
+
+// insert enrols a machine with its list.
+func (f *fleet) insert(tx *sql.Tx, agent int, q Sequence, now time.Time) error {
+	area := make([]byte, 90)
+	id := fmt.Sprintf("%064x", agent)
+	spki := sha256.Sum256([]byte(id))
+	e := Enrolment{ID: int64(agent + 1)}
+	epoch := make([]byte, 32)
+	if _, err := tx.Exec(`INSERT INTO enrolment VALUES (?, ?, ?, ?, ?, ?, 11, 0)`, e.ID, id, area, area, area, spki[:]); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO state (enrolment, label, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock, evidence)
+		VALUES (?, ?, 'x', ?, 1, 0, ?, 11, ?, ?, 1, ?)`, e.ID, fmt.Sprintf("host-%d", agent), epoch, epoch, f.entries, epoch, make([]byte, 1500))
+	if err != nil {
+		return err
+	}
+	_, err = appendEntries(tx, e, Accepted{Entries: q}, epoch, now)
+	return err
 }
 
 func fleetStanding(tb testing.TB, s *Store, agent int) Standing {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"quicklime/ima"
+	"quicklime/verifier/appraise"
 	"quicklime/wire/rest"
 )
 
@@ -144,7 +145,11 @@ func (f *finder) segment(m rest.Measurement, entries []byte) error {
 }
 
 func (f *finder) found(m rest.Measurement, ev ima.Event) {
-	m.Path, m.Digest = string(ev.Name), ev.Algorithm.String()+":"+hex.EncodeToString(ev.Digest)
+	algorithm := "unknown"
+	if ev.Algorithm.Known() {
+		algorithm = ev.Algorithm.String()
+	}
+	m.Path, m.Digest = appraise.Path(ev.Name), algorithm+":"+hex.EncodeToString(ev.Digest)
 	f.list.Measurements = append(f.list.Measurements, m)
 }
 

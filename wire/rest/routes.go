@@ -51,10 +51,13 @@ var (
 	GetPolicy    = Route{"GET", "/v1/policies/{name}", RoleOperator, "one runtime policy with its text"}
 	UpdatePolicy = Route{"PUT", "/v1/policies/{name}", RoleOperator, "replace a runtime policy; every agent under it is judged again"}
 	DeletePolicy = Route{"DELETE", "/v1/policies/{name}", RoleOperator, "delete a runtime policy that no agent uses"}
+
+	SearchMeasurements = Route{"GET", "/v1/measurements", RoleOperator, "which agents measured ?path= or ?digest=, now or in a past boot"}
 )
 
 // VerifierRoutes is the whole API of the verifier.
 var VerifierRoutes = []Route{
 	ListAgents, EnrolAgent, GetAgent, UpdateAgent, RebindAgent, ClearAgent, DeleteAgent,
 	ListPolicies, AddPolicy, GetPolicy, UpdatePolicy, DeletePolicy,
+	SearchMeasurements,
 }

@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"quicklime/ima"
+	"quicklime/wire/pcr"
+	"quicklime/wire/sqlite"
+)
+
+// garbageFleet is a store with machines whose lists a test makes.
+type garbageFleet struct {
+	*Store
+	t *testing.T
+}
+
+func newGarbageFleet(t *testing.T) garbageFleet {
+	return garbageFleet{runStore(t, filepath.Join(t.TempDir(), "verifier.db")), t}
+}
+
+// files are entries from one number to before another.
+func files(from, to int) (all []ima.Entry) {
+	for i := from; i < to; i++ {
+		all = append(all, ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum([]byte{byte(i), byte(i >> 8)}), fmt.Sprintf("/usr/lib/%d", i)))
+	}
+	return all
+}
+
+func (g garbageFleet) collect(entries []ima.Entry) *Collection {
+	c := g.Collect()
+	for i, e := range entries {
+		c.Visit(ima.Batch{First: uint64(i), Entries: []ima.Entry{e}, Sums: [][sha256.Size]byte{sha256.Sum256(e.Data)}})
+	}
+	return c
+}
+
+// keep commits a list of a machine, from a sequence that was added.
+func (g garbageFleet) keep(agent int, q Sequence) error {
+	f := &fleet{entries: q.Len()}
+	return g.db.Write(g.t.Context(), func(tx *sql.Tx) error {
+		now, err := sqlite.Now(tx)
+		if err != nil {
+			return err
+		}
+		return f.insert(tx, agent, q, now)
+	})
+}
+
+func (g garbageFleet) add(entries []ima.Entry) Sequence {
+	g.t.Helper()
+	q, err := g.AddEntries(g.t.Context(), g.collect(entries))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return q
+}
+
+func (g garbageFleet) sweepAll() Swept {
+	g.t.Helper()
+	s, err := g.sweep(g.t.Context(), -1)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return s
+}
+
+// has checks that the list of a machine is these entries.
+func (g garbageFleet) has(agent int, entries []ima.Entry) {
+	g.t.Helper()
+	var r recorder
+	if err := g.Visit(g.t.Context(), fleetStanding(g.t, g.Store, agent), &r); err != nil || len(r.entries) != len(entries) {
+		g.t.Fatalf("%d entries, want %d: %v", len(r.entries), len(entries), err)
+	}
+	for i, e := range entries {
+		if string(r.entries[i].Data) != string(e.Data) || r.sums[i] != sha256.Sum256(e.Data) {
+			g.t.Fatalf("entry %d is another", i)
+		}
+	}
+}
+
+func (g garbageFleet) forget(agent int) {
+	g.t.Helper()
+	if err := g.db.Write(g.t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DELETE FROM enrolment WHERE id = ?`, agent+1)
+		return err
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g garbageFleet) count(query string) (n int) {
+	g.t.Helper()
+	if err := g.db.Read().QueryRow(query).Scan(&n); err != nil {
+		g.t.Fatal(err)
+	}
+	return n
+}
+
+// What a list has stays, what none has goes, and with it what finds it.
+func TestGarbageIsWhatNoListHas(t *testing.T) {
+	g := newGarbageFleet(t)
+	shared, one := files(0, 500), files(500, 3000)
+	for agent, list := range [][]ima.Entry{append(shared, one...), shared} {
+		if err := g.keep(agent, g.add(list)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := g.sweepAll(); s.Entries != 0 {
+		t.Errorf("%+v while all are needed", s)
+	}
+	g.forget(0)
+	if s := g.sweepAll(); s.Entries != len(one) {
+		t.Errorf("%+v, want %d entries", s, len(one))
+	}
+	g.has(1, shared)
+	if n := g.count(`SELECT count(*) FROM entry_index`); n != 3*len(shared) {
+		t.Errorf("%d rows of the index for %d entries", n, len(shared))
+	}
+	g.forget(1)
+	g.sweepAll()
+	if n := g.count(`SELECT count(*) FROM block`); n != 0 {
+		t.Errorf("%d blocks for nobody", n)
+	}
+	if err := g.keep(2, g.add(shared)); err != nil { // though their old numbers were known
+		t.Fatal(err)
+	}
+	g.has(2, shared)
+}
+
+// I22: entries that are collected between being found and being referred to are
+// never referred to: the list is added again, or collected again.
+func TestI22_GarbageBetweenAddingAndCommitting(t *testing.T) {
+	g := newGarbageFleet(t)
+	list := files(0, 200)
+	if err := g.keep(0, g.add(list)); err != nil {
+		t.Fatal(err)
+	}
+	c := g.collect(list) // all are known
+	q, err := g.AddEntries(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.forget(0)
+	if s := g.sweepAll(); s.Entries != len(list) {
+		t.Fatalf("%+v", s)
+	}
+	if err := g.keep(1, q); !errors.Is(err, ErrConflict) {
+		t.Errorf("a sequence of entries that are gone is committed: %v", err)
+	}
+	if _, err := g.AddEntries(t.Context(), c); !errors.Is(err, ErrCollected) {
+		t.Errorf("a collection of numbers that are gone is added: %v", err)
+	}
+	if err := g.keep(1, g.add(list)); err != nil {
+		t.Fatal(err)
+	}
+	g.has(1, list)
+}
+
+// The blocks of many small evidences become few.
+func TestSmallBlocksAreMerged(t *testing.T) {
+	g := newGarbageFleet(t)
+	for i := range 100 {
+		if err := g.keep(i, g.add(files(i, i+1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := g.count(`SELECT count(*) FROM block`); n != 100 {
+		t.Fatalf("%d blocks", n)
+	}
+	if s := g.sweepAll(); s.Merged == 0 || g.count(`SELECT count(*) FROM block`) > 2 {
+		t.Errorf("%+v, %d blocks", s, g.count(`SELECT count(*) FROM block`))
+	}
+	for i := range 100 {
+		g.has(i, files(i, i+1))
+	}
+}
+
+// I10: a block that is damaged keeps nothing else from being collected.
+func TestI10_GarbageBesideDamage(t *testing.T) {
+	g := newGarbageFleet(t)
+	if err := g.keep(0, g.add(files(0, 2000))); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.keep(1, g.add(files(2000, 4000))); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.db.Write(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`UPDATE block SET bytes = x'00' WHERE first = 1`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.forget(0)
+	g.forget(1)
+	s, err := g.sweep(context.Background(), -1)
+	if err == nil || s.Entries != 2000 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
