@@ -32,23 +32,38 @@ type Entry struct {
 // The error is ErrShort if b ends inside the entry and may be its beginning, and
 // ErrMalformed if no further byte can make it an entry.
 func ParseEntry(b []byte) (e Entry, n int, err error) {
-	c := cursor{rest: b}
-	e.PCR = c.u32()
-	e.Digest = c.bytes(digestColumn)
-	e.Template = c.field(MaxTemplateName)
-	if c.err == nil && e.Legacy() {
-		e.Data = c.legacy()
-	} else {
-		e.Data = c.field(MaxTemplateData)
+	if n, err = e.parse(b); err != nil {
+		return Entry{}, 0, err
 	}
-	if c.err != nil {
-		return Entry{}, 0, c.err
+	return e, n, nil
+}
+
+// parse is ParseEntry that spares a copy. After an error e is nothing.
+func (e *Entry) parse(b []byte) (n int, err error) {
+	const name = 4 + digestColumn // offset of the name's length
+	from, to, err := field(b, name, MaxTemplateName)
+	if err != nil {
+		return 0, err
 	}
-	return e, len(b) - len(c.rest), nil
+	e.PCR = binary.LittleEndian.Uint32(b)
+	e.Digest = b[4:name:name]
+	e.Template = b[from:to:to]
+	if isLegacy(e.Template) {
+		e.Data, err = legacy(b[to:])
+		return to + len(e.Data), err
+	}
+	from, to, err = field(b, to, MaxTemplateData)
+	if err != nil {
+		return 0, err
+	}
+	e.Data = b[from:to:to]
+	return to, nil
 }
 
 // Legacy reports whether the entry is of the legacy template.
-func (e Entry) Legacy() bool { return string(e.Template) == Legacy }
+func (e Entry) Legacy() bool { return isLegacy(e.Template) }
+
+func isLegacy(template []byte) bool { return string(template) == Legacy }
 
 // AppendTo appends the entry as the kernel writes it.
 func (e Entry) AppendTo(b []byte) []byte {
@@ -72,7 +87,9 @@ func (e Entry) size() uint64 {
 
 // Violation reports whether the entry records a violation: its digest column is
 // all zero. The PCR proves it, for then 0xFF was extended (I16).
-func (e Entry) Violation() bool { return [digestColumn]byte(e.Digest) == [digestColumn]byte{} }
+func (e Entry) Violation() bool { return isViolation(e.Digest) }
+
+func isViolation(digest []byte) bool { return [digestColumn]byte(digest) == [digestColumn]byte{} }
 
 // AppendHashed appends what the template hashes (kernel: security/integrity/ima/
 // ima_crypto.c, ima_calc_field_array_hash_tfm).
@@ -119,55 +136,35 @@ func appendField(b, field []byte) []byte {
 	return append(b, field...)
 }
 
-// cursor reads from the front of rest. After its first error every read returns
-// nothing.
-type cursor struct {
-	rest []byte
-	err  error
+// field finds length u32 | bytes, of at most limit bytes, at an offset of b.
+func field(b []byte, at, limit int) (from, to int, err error) {
+	from = at + 4
+	if len(b) < from {
+		return 0, 0, ErrShort
+	}
+	n := binary.LittleEndian.Uint32(b[at:])
+	if n > uint32(limit) {
+		return 0, 0, tooLong(n, limit)
+	}
+	if to = from + int(n); len(b) < to {
+		return 0, 0, ErrShort
+	}
+	return from, to, nil
 }
 
-func (c *cursor) bytes(n int) []byte {
-	if c.err != nil {
-		return nil
-	}
-	if n > len(c.rest) {
-		c.err = ErrShort
-		return nil
-	}
-	b := c.rest[:n:n]
-	c.rest = c.rest[n:]
-	return b
-}
-
-func (c *cursor) u32() uint32 {
-	b := c.bytes(4)
-	if b == nil {
-		return 0
-	}
-	return binary.LittleEndian.Uint32(b)
-}
-
-// field reads length u32 | bytes, of at most limit bytes.
-func (c *cursor) field(limit int) []byte {
-	n := c.u32()
-	if c.err == nil && n > uint32(limit) {
-		c.err = fmt.Errorf("%w: a field of %d bytes, limit is %d", ErrMalformed, n, limit)
-	}
-	return c.bytes(int(n))
+func tooLong(n uint32, limit int) error {
+	return fmt.Errorf("%w: a field of %d bytes, limit is %d", ErrMalformed, n, limit)
 }
 
 // legacy reads digest [20]byte | length u32 | name, and returns all of it. A name
 // with a NUL would hash as a shorter one (I16).
-func (c *cursor) legacy() []byte {
-	start := c.rest
-	c.bytes(digestColumn)
-	name := c.field(MaxLegacyName)
-	if c.err == nil && bytes.IndexByte(name, 0) >= 0 {
-		c.err = fmt.Errorf("%w: template %q: a name with a NUL", ErrMalformed, Legacy)
+func legacy(b []byte) ([]byte, error) {
+	from, to, err := field(b, digestColumn, MaxLegacyName)
+	if err != nil {
+		return nil, err
 	}
-	if c.err != nil {
-		return nil
+	if bytes.IndexByte(b[from:to], 0) >= 0 {
+		return nil, fmt.Errorf("%w: template %q: a name with a NUL", ErrMalformed, Legacy)
 	}
-	n := len(start) - len(c.rest)
-	return start[:n:n]
+	return b[:to:to], nil
 }

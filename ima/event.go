@@ -91,17 +91,18 @@ func (f Format) read(e Entry) (ev Event, err error) {
 	if e.Legacy() {
 		return Event{Algorithm: pcr.SHA1, Digest: e.Data[:digestColumn], Name: e.Data[digestColumn+4:]}, nil
 	}
-	c := cursor{rest: e.Data}
+	at := 0
 	for _, kind := range f.fields {
-		b := c.field(MaxTemplateData)
-		if c.err != nil {
+		from, to, err := field(e.Data, at, MaxTemplateData)
+		if err != nil {
 			return ev, fmt.Errorf("%w: the data is not its %d fields", ErrMalformed, len(f.fields))
 		}
-		if err := ev.set(kind, b); err != nil {
+		if err := ev.set(kind, e.Data[from:to:to]); err != nil {
 			return ev, err
 		}
+		at = to
 	}
-	if len(c.rest) != 0 {
+	if at != len(e.Data) {
 		return ev, fmt.Errorf("%w: the data is not its %d fields", ErrMalformed, len(f.fields))
 	}
 	return ev, ev.settle(f)

@@ -29,18 +29,22 @@ func (s *Stream) extend(b Batch) {
 
 // run replays the entries from one on that extend what is hashed of their data, up
 // to the first that does not, and returns how many they are.
-func (s *Stream) run(b Batch, at int) (n int) {
-	for _, e := range b.Entries[at:] {
-		if e.Legacy() || e.Violation() {
-			break
-		}
-		s.hashed[n] = e.Data
-		n++
+func (s *Stream) run(b Batch, at int) int {
+	end := at
+	if b.Alike && !b.Entries[at].Legacy() {
+		end = len(b.Entries)
+	}
+	for end < len(b.Entries) && !b.Entries[end].Legacy() && !b.Entries[end].Violation() {
+		end++
+	}
+	var near []byte
+	if s.finder != nil {
+		near = s.finder.Near(b.Entries[at].Template)
 	}
 	to := &s.replayed.to
-	chain.Extend((*[sha256.Size]byte)(to.value[:]), s.hashed[:n], b.Sums[at:at+n])
-	to.entries += uint64(n)
-	return n
+	chain.Extend((*[sha256.Size]byte)(to.value[:]), s.hashed[at:end], b.Sums[at:end], near)
+	to.entries += uint64(end - at)
+	return end - at
 }
 
 // alone replays one entry of another kind.

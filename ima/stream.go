@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 
 	"quicklime/wire/pcr"
 )
@@ -13,12 +14,22 @@ import (
 type Batch struct {
 	First   uint64              // index of the first entry in the whole list
 	Entries []Entry             // not more than 64
+	Alike   bool                // known to be of one template, and no violations
 	Sums    [][sha256.Size]byte // SHA-256 of what each entry's template hashes
 }
 
 // Visitor is shown the entries of a list while they are replayed, in order, and
 // before anybody knows whether a quote covers them.
 type Visitor interface{ Visit(Batch) }
+
+// Finder is a Visitor that looks for sums in a table.
+type Finder interface {
+	Visitor
+
+	// Near returns the table in which the sums of entries of a template are looked
+	// for when they are shown; see chain.Extend.
+	Near(template []byte) []byte
+}
 
 // Replayed is a part of a list that was parsed and hashed from one point to
 // another. It says what PCR 10 would be; only a quote says whether it is. The
@@ -54,19 +65,35 @@ func Replay(from State, list []byte, visitors ...Visitor) (Replayed, error) {
 type Stream struct {
 	replayed Replayed
 	visitors []Visitor
+	finder   Finder // one of them, or nil
 	rest     []byte // not replayed yet
 	err      error  // final
 
-	n       int // entries of the batch
+	*room // while it replays
+}
+
+// room is what a batch needs. Streams share it, for most of them wait for more of
+// their list most of the time.
+type room struct {
+	n       int  // entries of the batch
+	alike   bool // see Batch
 	entries [batch]Entry
+	hashed  [batch][]byte // data of the entries
 	sums    [batch][sha256.Size]byte
-	hashed  [batch][]byte
 	scratch [legacyHashed]byte
 }
 
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
 // NewStream starts a replay at a point.
 func NewStream(from State, visitors ...Visitor) *Stream {
-	return &Stream{replayed: Replayed{from: from, to: from}, visitors: visitors}
+	s := &Stream{replayed: Replayed{from: from, to: from}, visitors: visitors}
+	for _, v := range visitors {
+		if f, ok := v.(Finder); ok {
+			s.finder = f
+		}
+	}
+	return s
 }
 
 // Write takes the next bytes of the list. An error is ErrMalformed or ErrOtherPCR
@@ -89,8 +116,14 @@ func (s *Stream) Write(p []byte) (int, error) {
 
 // replay goes on to the end of the last whole entry in b, and returns its offset.
 func (s *Stream) replay(b []byte) (parsed int) {
+	s.room = rooms.Get().(*room)
+	defer s.leave()
 	for parsed < len(b) && s.err == nil {
-		e, n, err := ParseEntry(b[parsed:])
+		e := &s.entries[s.n]
+		n, err := e.parse(b[parsed:])
+		if err == nil && e.PCR != pcr.IMA {
+			err = fmt.Errorf("%w: PCR %d", ErrOtherPCR, e.PCR)
+		}
 		if errors.Is(err, ErrShort) {
 			break
 		}
@@ -106,16 +139,18 @@ func (s *Stream) replay(b []byte) (parsed int) {
 	return parsed
 }
 
+func (s *Stream) leave() {
+	rooms.Put(s.room)
+	s.room = nil
+}
+
 // next is the index of the next entry.
 func (s *Stream) next() uint64 { return s.replayed.to.entries + uint64(s.n) }
 
-// take adds an entry to the batch.
-func (s *Stream) take(e Entry) {
-	if e.PCR != pcr.IMA {
-		s.err = fmt.Errorf("entry %d: %w: PCR %d", s.next(), ErrOtherPCR, e.PCR)
-		return
-	}
-	s.entries[s.n] = e
+// take adds an entry, which is there already, to the batch.
+func (s *Stream) take(e *Entry) {
+	s.hashed[s.n] = e.Data
+	s.alike = (s.n == 0 || s.alike && string(e.Template) == string(s.entries[0].Template)) && !isViolation(e.Digest)
 	if s.n++; s.n == batch {
 		s.flush()
 	}
@@ -126,7 +161,7 @@ func (s *Stream) flush() {
 	if s.n == 0 {
 		return
 	}
-	b := Batch{First: s.replayed.to.entries, Entries: s.entries[:s.n], Sums: s.sums[:s.n]}
+	b := Batch{First: s.replayed.to.entries, Entries: s.entries[:s.n], Sums: s.sums[:s.n], Alike: s.alike}
 	s.extend(b)
 	s.n = 0
 	for _, v := range s.visitors {
@@ -138,7 +173,7 @@ func (s *Stream) flush() {
 // Write may return.
 func (s *Stream) Finish() (Replayed, error) {
 	if s.rest = s.rest[s.replay(s.rest):]; s.err == nil && len(s.rest) > 0 {
-		s.err = fmt.Errorf("entry %d: %w", s.next(), ErrShort)
+		s.err = fmt.Errorf("entry %d: %w", s.replayed.to.entries, ErrShort)
 	}
 	if s.err != nil {
 		return Replayed{}, s.err

@@ -42,3 +42,32 @@ func inPieces(list []byte, size int, v ima.Visitor) (ima.Replayed, error) {
 	}
 	return s.Finish()
 }
+
+// alike keeps what the last batch is said to be.
+type alike bool
+
+func (a *alike) Visit(b ima.Batch) { *a = alike(b.Alike) }
+
+// I16, I17: what is said to be alike is judged by its first entry alone.
+func TestI16_I17_ABatchIsAlikeWithoutExceptions(t *testing.T) {
+	ng := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/a")
+	sig, violation := ng, ng
+	sig.Template, violation.Digest = []byte("ima-sig"), make([]byte, len(ng.Digest))
+	for _, c := range []struct {
+		list []ima.Entry
+		want alike
+	}{
+		{[]ima.Entry{ng}, true}, {[]ima.Entry{ng, ng, ng}, true}, {[]ima.Entry{sig, sig}, true},
+		{[]ima.Entry{sig, ng, ng}, false}, {[]ima.Entry{ng, sig, ng}, false}, {[]ima.Entry{ng, ng, sig}, false},
+		{[]ima.Entry{violation}, false}, {[]ima.Entry{violation, ng}, false}, {[]ima.Entry{ng, violation, ng}, false}, {[]ima.Entry{ng, violation}, false},
+	} {
+		var list []byte
+		for _, e := range c.list {
+			list = e.AppendTo(list)
+		}
+		var got alike
+		if _, err := ima.Replay(ima.NewState(pcr.SHA256), list, &got); err != nil || got != c.want {
+			t.Errorf("%v, %v; want %v of %d entries, the first of %s", got, err, c.want, len(c.list), c.list[0].Template)
+		}
+	}
+}

@@ -29,12 +29,16 @@ import (
 //	value = SHA-256(value ‖ sums[i])
 //
 // It panics if there are fewer sums than messages. It allocates nothing.
-func Extend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
+//
+// Near, if it is not empty, is a sorted table of hashes in which the sums are looked
+// for afterwards. The kernel has the processor fetch where each will be: 256 bytes
+// from the fraction of the table on that the sum is of 2^256.
+func Extend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
 	if usesKernel() {
-		kernelExtend(value, messages, sums[:len(messages)])
+		kernelExtend(value, messages, sums[:len(messages)], near)
 		return
 	}
-	portableExtend(value, messages, sums[:len(messages)])
+	portableExtend(value, messages, sums[:len(messages)], near)
 }
 
 // ExtendSums extends value with hashes that are known: the chain alone.

@@ -26,10 +26,11 @@ func oracle(value sum, messages [][]byte) (sum, []sum) {
 func check(t *testing.T, start sum, messages [][]byte) {
 	t.Helper()
 	wantValue, want := oracle(start, messages)
+	near := make([]byte, len(messages)) // none, if there are no messages
 	for _, which := range []string{"auto", "portable"} {
 		use(t, which)
 		value, bare, sums := start, start, make([]sum, len(messages))
-		chain.Extend(&value, messages, sums)
+		chain.Extend(&value, messages, sums, near)
 		chain.ExtendSums(&bare, want)
 		if diff := cmp.Diff(want, sums); diff != "" {
 			t.Fatalf("%s: sums of %d messages: %s", chain.Kernel(), len(messages), diff)
@@ -100,7 +101,7 @@ func TestFewerSumsPanic(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	chain.Extend(new(sum), make([][]byte, 2), make([]sum, 1))
+	chain.Extend(new(sum), make([][]byte, 2), make([]sum, 1), nil)
 }
 
 func TestAllocatesNothing(t *testing.T) {
@@ -114,7 +115,7 @@ func TestAllocatesNothing(t *testing.T) {
 			for i := range messages {
 				messages[i] = long[i*40:]
 			}
-			chain.Extend(&value, messages[:], sums[:])
+			chain.Extend(&value, messages[:], sums[:], nil)
 			chain.ExtendSums(&value, sums[:])
 		})
 		if n != 0 {

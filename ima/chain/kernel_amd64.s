@@ -214,16 +214,34 @@
 	VPUNPCKLQDQ s1, s0, lo      \
 	VPUNPCKHQDQ s1, s0, hi
 
-// func extendAndHash(value, sum *[32]byte, messages *[]byte, jobs *job, sums *[32]byte, n int)
+// AHEAD is how far behind a message another is fetched, which in a list will be
+// asked for soon: about 64 entries.
+#define AHEAD 9728
+
+// FETCH fetches where a hash, in words as WORDS leaves them, has its place in a
+// table: 32 bytes times table's length times the first 64 bits, a fraction. A fetch
+// of what is not mapped does nothing. It uses AX and DX.
+#define FETCH(words, table, length) \
+	MOVQ words, AX      \
+	ROLQ $32, AX        \
+	MULQ length         \
+	SHLQ $5, DX         \
+	ADDQ table, DX      \
+	PREFETCHT0 (DX)     \
+	PREFETCHT0 64(DX)   \
+	PREFETCHT0 128(DX)  \
+	PREFETCHT0 192(DX)
+
+// func extendAndHash(value, sum *[32]byte, messages *[]byte, jobs *job, sums *[32]byte, n int, table *byte, hashes int)
 //
 // Lane A extends value with sum while lane B ends the hash of the first message,
 // then with that hash while lane B ends the second, and so on.
-TEXT ·extendAndHash(SB), NOSPLIT, $0-48
+TEXT ·extendAndHash(SB), NOSPLIT, $0-64
 	MOVQ value+0(FP), DI
 	MOVQ sum+8(FP), AX
 	MOVQ messages+16(FP), BX
 	MOVQ jobs+24(FP), SI
-	MOVQ sums+32(FP), DX
+	MOVQ sums+32(FP), R14
 	MOVQ n+40(FP), CX
 	TABLES
 	LOADSUM(DI, X5, X6)
@@ -238,6 +256,9 @@ next:
 	LEAQ job_buffer+64(SI), R12
 	TESTQ R10, R10
 	MOVQ (BX), R13
+	PREFETCHT0 AHEAD(R13)
+	PREFETCHT0 AHEAD+64(R13)
+	PREFETCHT0 AHEAD+128(R13)
 	LEAQ (R13)(R10*1), R10            // the last block but one
 	CMOVQLT R12, R10
 	VMOVDQU job_state(SI), B0
@@ -284,8 +305,9 @@ second:
 	VPADDD X7, B0, B0
 	VPADDD X8, B1, B1
 	WORDS(B0, B1, X7, X8)
-	SAVESUM(X7, X8, DX, B0, B1)
-	ADDQ $32, DX
+	SAVESUM(X7, X8, R14, B0, B1)
+	FETCH(X7, table+48(FP), hashes+56(FP))
+	ADDQ $32, R14
 	ADDQ $24, BX
 	ADDQ $job__size, SI
 	DECQ CX

@@ -6,8 +6,8 @@ import "crypto/sha256"
 
 func kernelSupported() bool { return false }
 
-func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
-	portableExtend(value, messages, sums)
+func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+	portableExtend(value, messages, sums, near)
 }
 
 func kernelExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {

@@ -2,7 +2,7 @@ package chain
 
 import "crypto/sha256"
 
-func portableExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
+func portableExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, _ []byte) {
 	v := *value
 	for i, m := range messages {
 		sums[i] = sha256.Sum256(m)

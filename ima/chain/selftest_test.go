@@ -6,16 +6,16 @@ import (
 )
 
 func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
-	wrongSum := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
-		portableExtend(value, messages, sums)
+	wrongSum := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+		portableExtend(value, messages, sums, near)
 		for i, m := range messages {
 			if len(messages) > longest && len(m) == longest { // all at once
 				sums[i][31] ^= 1
 			}
 		}
 	}
-	wrongValue := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
-		portableExtend(value, messages, sums)
+	wrongValue := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+		portableExtend(value, messages, sums, near)
 		if len(messages) == 1 {
 			value[0] ^= 1
 		}

@@ -19,16 +19,18 @@ var shapes = map[string]policy.Shape{
 // they are: none if it is not for this one, or this template, or this policy.
 func (j *judge) quick(b ima.Batch, at int) int {
 	first := &b.Entries[at]
-	shape, ok := shapes[string(first.Template)]
-	if !ok || j.policy == nil || len(j.policy.Formats()) > 0 || j.learned.legacy || b.First+uint64(at) == 0 {
+	shape, ok := j.shape(first.Template)
+	if !ok || b.First+uint64(at) == 0 {
 		return 0
 	}
 	n := 0
-	for i := at; i < len(b.Entries); i++ {
-		if e := &b.Entries[i]; e.Violation() || !bytes.Equal(e.Template, first.Template) {
+	if b.Alike {
+		n = len(b.Entries) - at
+	}
+	for ; at+n < len(b.Entries); n++ {
+		if e := &b.Entries[at+n]; e.Violation() || !bytes.Equal(e.Template, first.Template) {
 			break
 		}
-		n++
 	}
 	var room [64]uint16
 	miss := j.policy.Unlisted(shape, b.Sums[at:at+n], room[:0])
@@ -38,6 +40,24 @@ func (j *judge) quick(b ima.Batch, at int) int {
 		j.entry(b.First+uint64(i), b.Entries[i], &b.Sums[i])
 	}
 	return n
+}
+
+// shape returns that of a template whose entries the policy may list.
+func (j *judge) shape(template []byte) (s policy.Shape, ok bool) {
+	if j.policy == nil || len(j.policy.Formats()) > 0 || j.learned.legacy {
+		return s, false
+	}
+	s, ok = shapes[string(template)]
+	return s, ok
+}
+
+// Near implements ima.Finder.
+func (j *judge) Near(template []byte) []byte {
+	shape, ok := j.shape(template)
+	if !ok {
+		return nil
+	}
+	return j.policy.Near(shape)
 }
 
 // recalls reports whether the same template was looked at before, and allowed by

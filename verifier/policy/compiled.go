@@ -32,7 +32,7 @@ const (
 
 	// FormVersion is the version of the compiled form, and of what compiling
 	// means: a form is good for programs of the same version.
-	FormVersion = 1
+	FormVersion = 2
 
 	formHeader = 128 // bytes; sets begin at a multiple of 64, so that a cache line holds two digests
 )

@@ -12,30 +12,29 @@ import (
 
 // A set holds template digests. A member proves all that JudgeFile would find: to
 // be in it, a template needs the SHA-256 of one that is listed. So the digests are
-// there to the last bit; the rest only saves time. It is one byte string:
+// there to the last bit, in n slots, in ascending order.
 //
-//	n slots of a digest | n tags u8
-//
-// A digest's home is its first 64 bits, scaled to the n - maxProbe homes. Digests lie
-// in ascending order, each in the first free slot at or behind its home. The tag of
-// a slot is its digest's last byte, 1 for 0, and 0 if the slot is empty, where a
-// search ends: the tags of a million digests nearly fit into a core's cache, and
-// they lead to the one slot that is worth a look.
+// A digest's home is its first 64 bits, scaled to the n - maxProbe homes. It lies in
+// the first slot at or behind its home that no smaller one takes. What is left free
+// before it holds it too; what is left behind the last holds ones, which nothing is
+// known to hash to. So a search begins at home and ends at the first digest that is
+// not smaller, mostly a few slots on, and who has the digest can have these fetched
+// before they are looked at (see Near).
 //
 // A digest that would lie maxProbe slots from home is left out: chance makes none,
 // and who looks for them with 2^50 hashes gets their files judged the slower way.
 type set []byte
 
 const (
-	slotSize = sha256.Size + 1 // with its tag
+	slotSize = sha256.Size
 
 	// maxProbe bounds a search. With five of six slots filled, a digest lies k slots
 	// from home with a probability of about 1.4^-k.
 	maxProbe = 128
 
-	// ahead is how many searches are begun before the first is gone on with: more
-	// than a core has cache misses under way at a time.
-	ahead = 64
+	// near is how many slots are looked at without a branch: eleven of twelve digests
+	// lie there. It is what chain.Extend has fetched.
+	near = 8
 )
 
 // newSet makes a set of digests, which it sorts.
@@ -47,29 +46,29 @@ func newSet(digests [][sha256.Size]byte) set {
 		return bytes.Compare(a[:], b[:])
 	})
 	digests = slices.Compact(digests)
-	s := make(set, (len(digests)+len(digests)/5+1+maxProbe)*slotSize)
-	slots, tags := s.parts()
-	free := 0
+	n := len(digests) + len(digests)/5 + 1 + maxProbe
+	s := make(set, 0, n*slotSize)
 	for i := range digests {
-		home := homeOf(lead(&digests[i]), len(tags))
-		if at := max(home, free); at < home+maxProbe {
-			copy(slots[at*sha256.Size:], digests[i][:])
-			tags[at] = tag(&digests[i])
-			free = at + 1
+		home := homeOf(lead(&digests[i]), n)
+		if free := s.slots(); free < home+maxProbe {
+			s = s.fill(&digests[i], max(home, free)+1)
 		}
+	}
+	return s.fill((*[sha256.Size]byte)(bytes.Repeat([]byte{0xff}, sha256.Size)), n)
+}
+
+// fill appends a digest until there are n slots.
+func (s set) fill(digest *[sha256.Size]byte, n int) set {
+	for s.slots() < n {
+		s = append(s, digest[:]...)
 	}
 	return s
 }
 
-func (s set) parts() (slots, tags []byte) {
-	n := len(s) / slotSize
-	return s[:n*sha256.Size], s[n*sha256.Size:][:n]
-}
+func (s set) slots() int { return len(s) / slotSize }
 
 // lead is the first 64 bits of a digest, in the order of bytes.Compare.
 func lead(digest *[sha256.Size]byte) uint64 { return binary.BigEndian.Uint64(digest[:]) }
-
-func tag(digest *[sha256.Size]byte) uint8 { return max(1, digest[sha256.Size-1]) }
 
 // homeOf returns the home of a digest with this lead among n slots.
 func homeOf(lead uint64, n int) int {
@@ -77,66 +76,54 @@ func homeOf(lead uint64, n int) int {
 	return int(at)
 }
 
-// Eight tags are looked at as one word.
-const (
-	ones = 0x0101010101010101
-	tops = 0x8080808080808080
-)
-
-// zeros has the top bit of the first byte of w that is 0, and bits of bytes behind
-// it that may be. It is 0 if there is none.
-func zeros(w uint64) uint64 { return (w - ones) & ^w & tops }
-
-// has reports whether a digest is among the slots.
-func has(slots, tags []byte, d *[sha256.Size]byte) bool {
-	want := ones * uint64(tag(d))
-	home := homeOf(lead(d), len(tags))
-	for from := home; from < home+maxProbe; from += 8 {
-		w := binary.LittleEndian.Uint64(tags[from:])
-		for like := zeros(w ^ want); like != 0; like &= like - 1 {
-			at := from + bits.TrailingZeros64(like)/8
-			if *d == *slot(slots, at) {
-				return true
-			}
-		}
-		if zeros(w) != 0 {
-			return false
+// has reports whether a digest is in the set.
+func (s set) has(d *[sha256.Size]byte) bool {
+	home := homeOf(lead(d), s.slots())
+	for at := home; at < home+maxProbe; at++ {
+		if c := bytes.Compare(s[at*slotSize:][:slotSize], d[:]); c >= 0 {
+			return c == 0
 		}
 	}
 	return false
 }
 
-func slot(slots []byte, at int) *[sha256.Size]byte {
-	return (*[sha256.Size]byte)(slots[at*sha256.Size:])
-}
-
-// missing appends the indexes of the digests that are not in the set. It looks for
-// many at a time, first at the tags, then at the slots: they lie all over memory, and
-// a core fetches a dozen at once if none waits for another.
+// missing appends the indexes of the digests that are not in the set.
 func (s set) missing(digests [][sha256.Size]byte, miss []uint16) []uint16 {
-	slots, tags := s.parts()
-	var likely [ahead]int // the slot of the first tag that is alike
-	var there [ahead]uint64
-	for from := 0; from < len(digests); from += ahead {
-		part := digests[from:min(from+ahead, len(digests))]
-		for i := range part {
-			likely[i] = homeOf(lead(&part[i]), len(tags))
-			there[i] = binary.LittleEndian.Uint64(tags[likely[i]:])
-		}
-		for i := range part {
-			like := zeros(there[i] ^ ones*uint64(tag(&part[i])))
-			likely[i] += bits.TrailingZeros64(like|1<<63) / 8
-			there[i] = lead(slot(slots, likely[i]))
-		}
-		for i := range part {
-			d := &part[i]
-			here := there[i] == lead(d) && *d == *slot(slots, likely[i]) && tags[likely[i]] == tag(d) // an empty slot is no digest
-			if !here && !has(slots, tags, d) {
-				miss = append(miss, uint16(from+i))
-			}
+	n := s.slots()
+	for i := range digests {
+		d := &digests[i]
+		l := lead(d)
+		there := (*[near * slotSize]byte)(s[homeOf(l, n)*slotSize:])
+		at := less(there[0*slotSize:], l) + less(there[1*slotSize:], l) + less(there[2*slotSize:], l) + less(there[3*slotSize:], l) +
+			less(there[4*slotSize:], l) + less(there[5*slotSize:], l) + less(there[6*slotSize:], l)
+		if !same(there[at*slotSize:], d) && !s.has(d) {
+			miss = append(miss, uint16(i))
 		}
 	}
 	return miss
+}
+
+// less returns 1 if a slot's digest has a smaller lead, else 0.
+func less(slot []byte, lead uint64) uint64 {
+	_, borrow := bits.Sub64(binary.BigEndian.Uint64(slot), lead, 0)
+	return borrow
+}
+
+// same reports whether a slot holds d. It is a compare that makes no call.
+func same(slot []byte, d *[sha256.Size]byte) bool {
+	a, b := (*[sha256.Size]byte)(slot), binary.LittleEndian
+	return b.Uint64(a[0:])^b.Uint64(d[0:])|(b.Uint64(a[8:])^b.Uint64(d[8:]))|
+		(b.Uint64(a[16:])^b.Uint64(d[16:]))|(b.Uint64(a[24:])^b.Uint64(d[24:])) == 0
+}
+
+// Near returns the table in which Unlisted looks for sums, for chain.Extend; nil
+// for no shape.
+func (p *Policy) Near(shape Shape) []byte {
+	if shape >= shapes {
+		return nil
+	}
+	s := p.set(shape)
+	return s[:len(s)-maxProbe*slotSize]
 }
 
 // Unlisted appends to miss the indexes of the sums, at most 1<<16, that are not the
