@@ -20,6 +20,7 @@ import (
 	"io/fs"
 	"time"
 
+	"quicklime/verifier/severity"
 	"quicklime/wire/sqlite"
 )
 
@@ -41,6 +42,8 @@ type Store struct {
 	db      *sqlite.DB
 	changes changes
 	known   knownEntries
+
+	severity *severity.Scale // nil: the default
 }
 
 // Open opens or makes the database at path. Run must run while it is used.
