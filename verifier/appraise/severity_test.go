@@ -3,6 +3,7 @@ package appraise_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,7 +61,7 @@ func TestFailuresHaveLabels(t *testing.T) {
 }
 
 // I26: that IMA is off is no matter of opinion.
-func TestI26_ASeverityPolicyTiesNoList(t *testing.T) {
+func TestI19_I26_ASeverityPolicyTiesNoList(t *testing.T) {
 	m := newMachine(t)
 	st := m.under(t, severity.Rule{EventID: ".*", Label: "info"})
 	m.List, m.PCR = nil, ima.NewState(pcr.SHA256)
@@ -81,7 +82,7 @@ func TestI18_ViolationsCanBeWarnedOf(t *testing.T) {
 	m := newMachine(t)
 	m.Measure(verifiertest.Violation("/bin/invented"))
 	for more, wanted := range map[string][]string{
-		"": {"emergency"},
+		"":                              {"emergency"},
 		`"ima":{"violations":"fail"}`:   {"emergency"},
 		`"ima":{"violations":"warn"}`:   {"(warning)"},
 		`"ima":{"violations":"ignore"}`: nil,
@@ -117,7 +118,7 @@ func TestI18_APastViolationIsWarnedOf(t *testing.T) {
 }
 
 // I07: any number of failures that are tolerated hides none that is not.
-func TestI07_WarningsHideNoFailure(t *testing.T) {
+func TestI04_I07_WarningsHideNoFailure(t *testing.T) {
 	m := newMachine(t)
 	const flood = wire.MaxKeptFailures * 3
 	for i := range flood {
@@ -136,6 +137,19 @@ func TestI07_WarningsHideNoFailure(t *testing.T) {
 	}
 	if last := *r.Failures[len(r.Failures)-1].Entry; o.Failed[last] == nil {
 		t.Error("the failure that counts has not kept its entry")
+	}
+}
+
+// I07: nor do their entries take the room of the others'.
+func TestI07_WarnedEntriesTakeNoRoom(t *testing.T) {
+	m := newMachine(t)
+	for i := range wire.MaxKeptTolerated {
+		m.File(fmt.Sprintf("/%d%s", i, strings.Repeat("x", 50_000)), bad)
+	}
+	m.Measure(verifiertest.Violation("/" + strings.Repeat("x", 50_000)))
+	_, o := m.appraise(m.under(t, severity.Rule{EventID: string(wire.IMANotInPolicy), Label: "error"}), 0, allow(t, "", "/bin/a"))
+	if len(o.Failed) >= wire.MaxKeptTolerated || o.Failed[uint64(len(m.List)-1)] == nil {
+		t.Errorf("%d entries are kept, and the last is %v", len(o.Failed), o.Failed[uint64(len(m.List)-1)] != nil)
 	}
 }
 

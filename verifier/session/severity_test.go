@@ -39,14 +39,14 @@ func TestI07_VerdictsOfToleratedFailures(t *testing.T) {
 	v.label(severity.Rule{EventID: string(wire.IMANotInPolicy), Label: "error"})
 	a := v.agent()
 	a.under("/bin/a")
-	for i := range wire.MaxKeptFailures + 1 {
+	for i := range wire.MaxKeptTolerated - 1 {
 		a.File(fmt.Sprintf("/new/%d", i), bad)
 	}
 	a.begin()
 	if got := a.attest(0); got.Trust != wire.Trusted || got.Failures != 0 || got.Reason != "" {
 		t.Errorf("%+v", got)
 	}
-	if got := v.status(); got.Severity != "error" || got.FailureCount != wire.MaxKeptFailures+1 || got.ToleratedCount != got.FailureCount {
+	if got := v.status(); got.Severity != "error" || got.FailureCount != wire.MaxKeptTolerated-1 || got.ToleratedCount != got.FailureCount {
 		t.Errorf("%+v", got)
 	}
 	a.File("/bin/a", bad)
@@ -61,7 +61,7 @@ func TestI07_VerdictsOfToleratedFailures(t *testing.T) {
 
 // A boot in which the root device comes into use, as an agent and its operator see
 // it.
-func TestRequiredDeviceComesIntoUse(t *testing.T) {
+func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
 	if err := v.store.AddPolicy(t.Context(), with(verifiertest.DevicePolicy, "/bin/a")); err != nil {
@@ -100,7 +100,7 @@ func TestRequiredDeviceComesIntoUse(t *testing.T) {
 }
 
 // What a past boot failed in counts or not, as the policy in force says.
-func TestI14_PastWarningsAreJudgedAgain(t *testing.T) {
+func TestI14_I18_PastWarningsAreJudgedAgain(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
 	if err := v.store.AddPolicy(t.Context(), with(`"ima":{"violations":"warn"}`, "/bin/a")); err != nil {

@@ -17,7 +17,7 @@ func scale(t *testing.T, labels []string, rules ...severity.Rule) *severity.Scal
 	return s
 }
 
-func TestLabels(t *testing.T) {
+func TestI07_I18_Labels(t *testing.T) {
 	labels := severity.DefaultLabels()
 	s := scale(t, labels, severity.Rule{`ima\.validation\..*`, "error"}, severity.Rule{`ima\.validation\.tomtou`, "info"}, severity.Rule{"identity|epoch", "info"},
 		severity.Rule{`ima\.(boot_aggregate|not_measuring)`, "info"})

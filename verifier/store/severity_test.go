@@ -146,7 +146,7 @@ func TestI07_ToleratedIsNotAccepted(t *testing.T) {
 
 // I07: however many failures are tolerated, of whatever label, they hide none that
 // is not, nor are they hidden by lesser ones.
-func TestI07_AFloodOfWarningsHidesNothing(t *testing.T) {
+func TestI07_I14_AFloodOfWarningsHidesNothing(t *testing.T) {
 	s := newStore(t)
 	label(t, s, string(wire.IMANotInPolicy), "info", string(wire.IMAWrongDigest), "error")
 	m := verifiertest.New(t)
@@ -178,6 +178,27 @@ func TestI07_AFloodOfWarningsHidesNothing(t *testing.T) {
 	wantSight(t, s, e, "cleared", sight{Trust: wire.Trusted})
 }
 
+// The same of several evidences, each with less than is kept.
+func TestI07_UnkeptFailuresCountOnDisk(t *testing.T) {
+	s := newStore(t)
+	m := verifiertest.New(t)
+	p := addPolicy(t, s, "web", "/bin/a")
+	e := enrol(t, s, m, "web")
+	for range 2 {
+		for range wire.MaxKeptFailures - 1 {
+			m.File("/bin/a", bad)
+		}
+		commit(t, s, m, e, p)
+	}
+	const n = wire.MaxKeptFailures
+	if err := clearSeen(t, s, 2*n-2); err != nil {
+		t.Fatal(err)
+	}
+	if got := see(t, s, e); got.Trust == wire.Trusted || got.Failures != n-2 || got.Tolerated != 0 || got.Severity != "emergency" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // What counts and is not kept is known to count.
 func TestI07_UnkeptFailuresCount(t *testing.T) {
 	s := newStore(t)
@@ -201,7 +222,7 @@ func TestI07_UnkeptFailuresCount(t *testing.T) {
 }
 
 // Another configuration labels what stands anew.
-func TestRelabelled(t *testing.T) {
+func TestI22_Relabelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "verifier.db")
 	s := open(t, path)
 	m := verifiertest.New(t)
@@ -314,7 +335,7 @@ func TestI18_WarningsAreJudgedAgain(t *testing.T) {
 }
 
 // Conditions are of the moment: they end by themselves, and nobody clears them.
-func TestConditions(t *testing.T) {
+func TestI07_I10_Conditions(t *testing.T) {
 	d := newDamaged(t)
 	s := d.Store
 	m := verifiertest.New(t)
