@@ -103,6 +103,9 @@ func (d *parts) label(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	for _, id := range scale.Overruled() {
+		log.Warn("severity_policy does not decide about a failure that always has the highest label", "id", id)
+	}
 	changed, err := d.store.Label(ctx, scale)
 	if changed {
 		log.Info("severity_labels or severity_policy has changed: what stands was labelled anew")

@@ -140,10 +140,24 @@ func (s *Scale) Below(id wire.FailureID, warned bool) int {
 	if warned {
 		return s.warning()
 	}
-	if id == wire.IMABootAggregate || id == wire.IMANotMeasuring {
+	if slices.Contains(untied, id) {
 		return 0
 	}
 	return s.ruled(id)
+}
+
+// untied says that nothing ties a list to the boot.
+var untied = []wire.FailureID{wire.IMABootAggregate, wire.IMANotMeasuring}
+
+// Overruled returns the failures that have the highest label though a rule gives
+// them another.
+func (s *Scale) Overruled() (ids []wire.FailureID) {
+	for _, id := range untied {
+		if s.orDefault().ruled(id) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // ruled is what the rules alone say.

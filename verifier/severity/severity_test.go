@@ -53,6 +53,17 @@ func TestI07_I18_Labels(t *testing.T) {
 	}
 }
 
+func TestOverruled(t *testing.T) {
+	for rule, want := range map[string]int{".*": 2, `ima\.boot_aggregate`: 1, `ima\.validation.*`: 0} {
+		if got := scale(t, severity.DefaultLabels(), severity.Rule{rule, "info"}).Overruled(); len(got) != want {
+			t.Errorf("%s: %v", rule, got)
+		}
+	}
+	if got := (*severity.Scale)(nil).Overruled(); got != nil {
+		t.Errorf("by default: %v", got)
+	}
+}
+
 func TestNames(t *testing.T) {
 	s := scale(t, []string{"low", "high"})
 	for below, want := range map[int]string{-1: "high", 0: "high", 1: "low", 2: "low"} {
