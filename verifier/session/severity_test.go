@@ -3,6 +3,7 @@ package session_test
 import (
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
+	"quicklime/wire/wiretest"
 )
 
 // label configures the verifier.
@@ -56,6 +58,34 @@ func TestI07_VerdictsOfToleratedFailures(t *testing.T) {
 	a.File("/new", bad)
 	if got := a.attest(len(a.List) - 1); got.Failures != 1 || got.Reason != wire.IMAWrongDigest {
 		t.Errorf("the newest that counts is not the newest: %+v", got)
+	}
+}
+
+// Every rise of severity is logged once, and no fall.
+func TestRisesAreLogged(t *testing.T) {
+	var log wiretest.Log
+	v := newLoggingVerifier(t, calm, slog.NewTextHandler(&log, nil))
+	v.label(severity.Rule{EventID: string(wire.IMANotInPolicy), Label: "error"})
+	a := v.agent()
+	a.under("/bin/a")
+	a.begin()
+	a.attest(0)
+	for _, step := range []struct {
+		path  string
+		rises int
+	}{{"/new", 1}, {"/newer", 1}, {"/bin/a", 2}, {"/newest", 2}} {
+		a.File(step.path, bad)
+		a.attest(len(a.List) - 1)
+		if got := strings.Count(log.String(), "severity rose"); got != step.rises {
+			t.Errorf("after %s: %d rises are logged, want %d", step.path, got, step.rises)
+		}
+	}
+	v.clear()
+	a.attest(len(a.List))
+	a.File("/again", bad)
+	a.attest(len(a.List) - 1)
+	if text := log.String(); strings.Count(text, "severity rose") != 3 || strings.Count(text, "severity=error") != 2 || strings.Count(text, "severity=emergency") != 1 {
+		t.Errorf("after what stood was cleared:\n%s", text)
 	}
 }
 

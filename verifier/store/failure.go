@@ -114,8 +114,8 @@ func keptFailures(tx *sql.Tx, e Enrolment, epoch []byte) (map[int]int, error) {
 }
 
 // Failures returns the gravest failures that stand, of them the oldest first, at
-// most wire.MaxKeptFailures, and what stands for this list in Clear. A record that cannot be read is shown as one
-// (I10).
+// most wire.MaxKeptFailures, and what stands for this list in Clear. A record that
+// cannot be read is shown as one (I10).
 func (s *Store) Failures(ctx context.Context, agent string) (all []wire.Failure, listed string, err error) {
 	rows, err := listFailures(ctx, s.db.Read(), agent)
 	if err != nil {
