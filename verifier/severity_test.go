@@ -52,8 +52,8 @@ func TestSeverityIsConfigured(t *testing.T) {
 		}
 	}
 	for doc, want := range map[string]string{
-		"severity_labels = []":                                           "severity_labels has 0 labels",
-		"severity_policy = []":                                           "severity_policy is empty",
+		"severity_labels = []": "severity_labels has 0 labels",
+		"severity_policy = []": "severity_policy is empty",
 		`severity_policy = [{event_id = "a", severity_label = "grave"}]`: `severity_policy[0].severity_label: "grave" is none of severity_labels`,
 		`severity_policy = [{event_id = "(", severity_label = "info"}]`:  "severity_policy[0].event_id: error parsing regexp",
 		`severity_policy = [{event_id = "a"}]`:                           "verifier.toml:1: severity_policy has an element without severity_label",
