@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,8 @@ func (p *program) policy() *cobra.Command {
 		Short: "Runtime policies: the files that machines may run",
 		Long: `Runtime policies say which files machines may run, by digest. Their format is
 Keylime's JSON, version 1.`,
-	}, p.policyCreate(), p.policyAdd(), p.policyList(), p.policyShow(), p.policyUpdate(), p.policyDelete())
+	}, p.policyCreate(), p.policyValidate(), p.policyDiff(), p.policyTest(),
+		p.policyAdd(), p.policyList(), p.policyShow(), p.policyUpdate(), p.policyDelete())
 }
 
 // checkName refuses a name that no policy can have, before it becomes part of a
@@ -60,9 +62,21 @@ func compile(file string, text []byte) (*policy.Policy, error) {
 	compiled, err := policy.Parse(text)
 	var problems *policy.Error
 	if errors.As(err, &problems) {
-		return nil, daemon.WithHint(fmt.Errorf("%s is not a policy that can be used:\n%w", file, problems), "correct it at the places named")
+		return nil, daemon.WithHint(fmt.Errorf("%s is not a policy that can be used:\n%s", file, words(problems)), "correct it at the places named")
 	}
 	return compiled, err
+}
+
+// words are the problems of a policy with their lines, one a line.
+func words(e *policy.Error) string {
+	var b strings.Builder
+	for _, each := range e.Problems {
+		fmt.Fprintln(&b, problem{each.Line, each.Place, each.Text})
+	}
+	if e.More > 0 {
+		fmt.Fprintf(&b, "and %d more\n", e.More)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // extent is how much a policy says.

@@ -2,12 +2,15 @@ package tenant
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"quicklime/wire/rest"
 )
 
 func (p *program) policyShow() *cobra.Command {
@@ -19,20 +22,29 @@ func (p *program) policyShow() *cobra.Command {
 			if err := checkName(c, args[0]); err != nil {
 				return err
 			}
-			s, err := p.connect()
+			r, err := p.stored(c.Context(), args[0])
 			if err != nil {
 				return err
-			}
-			r, err := s.verifier.Policy(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if sum := sha256.Sum256([]byte(r.Text)); hex.EncodeToString(sum[:]) != r.Digest {
-				return fmt.Errorf("the text that came does not have the digest of policy %s, sha256:%s", args[0], r.Digest)
 			}
 			return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Text)) })
 		},
 	}
+}
+
+// stored returns a policy of the verifier's, with its text.
+func (p *program) stored(ctx context.Context, policy string) (rest.RuntimePolicy, error) {
+	s, err := p.connect()
+	if err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	r, err := s.verifier.Policy(ctx, policy)
+	if err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	if sum := sha256.Sum256([]byte(r.Text)); hex.EncodeToString(sum[:]) != r.Digest {
+		return rest.RuntimePolicy{}, fmt.Errorf("the text that came does not have the digest of policy %s, sha256:%s", policy, r.Digest)
+	}
+	return r, nil
 }
 
 // writeText writes a policy's text with a line break at its end.

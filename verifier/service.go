@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"quicklime/verifier/policy"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/wire/rest"
@@ -13,6 +15,7 @@ import (
 // that have to hear of a change.
 type service struct {
 	store    *store.Store
+	policies *policycache.Cache
 	sessions *session.Server
 }
 
@@ -138,7 +141,9 @@ func (v service) GetPolicy(ctx context.Context, name string) (rest.RuntimePolicy
 }
 
 // AddPolicy implements api.Verifier.
-func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error) {
+	v.policies.Add(compiled)
+	defer v.prune(context.WithoutCancel(ctx))
 	if err := v.store.AddPolicy(ctx, p); err != nil {
 		return p, refusal(err, "policy "+p.Name)
 	}
@@ -146,7 +151,9 @@ func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.Runt
 }
 
 // UpdatePolicy implements api.Verifier.
-func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error) {
+	v.policies.Add(compiled)
+	defer v.prune(context.WithoutCancel(ctx))
 	if err := v.store.UpdatePolicy(ctx, p); err != nil {
 		return p, refusal(err, "policy "+p.Name)
 	}
@@ -156,7 +163,17 @@ func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.R
 
 // DeletePolicy implements api.Verifier.
 func (v service) DeletePolicy(ctx context.Context, name string) error {
+	defer v.prune(context.WithoutCancel(ctx))
 	return refusal(v.store.DeletePolicy(ctx, name), "policy "+name)
+}
+
+// prune forgets compiled policies that nobody has any more.
+func (v service) prune(ctx context.Context) error {
+	digests, err := v.store.PolicyDigests(ctx)
+	if err != nil {
+		return err
+	}
+	return v.policies.Keep(digests)
 }
 
 // stored is a policy that was added or replaced, as it is now, without its text

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quicklime/verifier/api"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/wire"
@@ -66,6 +67,7 @@ func Run(ctx context.Context, cfg Config) error {
 // parts is everything that Run runs.
 type parts struct {
 	store    *store.Store
+	policies *policycache.Cache
 	sessions *session.Server
 	agents   *channel.Listener
 	rest     *http.Server
@@ -90,8 +92,7 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 	if d.store, err = store.Open(cfg.database()); err != nil {
 		return d, err
 	}
-	d.sessions = session.New(d.store, cfg.timing(), log)
-	if err := d.listen(cfg, ca, cert, log); err != nil {
+	if err := d.serve(cfg, ca, cert, log); err != nil {
 		return d, errors.Join(err, d.store.Close())
 	}
 	return d, nil
@@ -113,13 +114,29 @@ func (d *parts) label(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return err
 }
 
+// serve makes what stands on the store.
+func (d *parts) serve(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog.Logger) (err error) {
+	if d.policies, err = policycache.Open(cfg.policies(), log); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	d.sessions = session.New(d.store, d.policies, cfg.timing(), log)
+	if err := d.service().prune(context.Background()); err != nil {
+		return err
+	}
+	return d.listen(cfg, ca, cert, log)
+}
+
+func (d *parts) service() service {
+	return service{d.store, d.policies, d.sessions}
+}
+
 // listen opens the TCP and the UDP socket of the same address.
 func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog.Logger) error {
 	clients, err := ca.Revocations(log)
 	if err != nil {
 		return err
 	}
-	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}), rest.CertificateRole(clients.RoleOf), log)
+	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(d.service()), rest.CertificateRole(clients.RoleOf), log)
 	if err != nil {
 		return err
 	}

@@ -16,14 +16,14 @@ func (p policies) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p policies) add(w http.ResponseWriter, r *http.Request) error {
-	in, err := readPolicy(r)
+	in, compiled, err := readPolicy(r)
 	if err != nil {
 		return err
 	}
 	if err := checkName(in.Name); err != nil {
 		return err
 	}
-	out, err := p.v.AddPolicy(r.Context(), in)
+	out, err := p.v.AddPolicy(r.Context(), in, compiled)
 	return answer(w, http.StatusCreated, out, err)
 }
 
@@ -32,7 +32,7 @@ func (p policies) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, err := readPolicy(r)
+	in, compiled, err := readPolicy(r)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (p policies) update(w http.ResponseWriter, r *http.Request) error {
 		return rest.Errorf(rest.CodeBadRequest, "the body names policy %q, the path %q", in.Name, name)
 	}
 	in.Name = name
-	out, err := p.v.UpdatePolicy(r.Context(), in)
+	out, err := p.v.UpdatePolicy(r.Context(), in, compiled)
 	return answer(w, http.StatusOK, out, err)
 }
 
@@ -61,20 +61,30 @@ func (p policies) delete(w http.ResponseWriter, r *http.Request) error {
 	return answerNothing(w, p.v.DeletePolicy(r.Context(), name))
 }
 
+// uploads bounds the policies that are read at one time, each of which may take
+// some times rest.MaxBody of memory; others wait.
+var uploads = make(chan struct{}, 2)
+
 // readPolicy reads a policy that compiles. Only name and text of the body count;
 // the other members are there so that an answer of GetPolicy can be sent back,
 // and are derived from the text anew.
-func readPolicy(r *http.Request) (rest.RuntimePolicy, error) {
+func readPolicy(r *http.Request) (rest.RuntimePolicy, *policy.Policy, error) {
+	select {
+	case uploads <- struct{}{}:
+		defer func() { <-uploads }()
+	case <-r.Context().Done():
+		return rest.RuntimePolicy{}, nil, r.Context().Err()
+	}
 	var in rest.PolicyRequest
 	if err := rest.ReadJSON(r, rest.MaxBody, &in); err != nil {
-		return rest.RuntimePolicy{}, err
+		return rest.RuntimePolicy{}, nil, err
 	}
 	if len(in.Text) == 0 {
-		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeBadRequest, "the body has no text")
+		return rest.RuntimePolicy{}, nil, rest.Errorf(rest.CodeBadRequest, "the body has no text")
 	}
 	p, err := policy.Parse([]byte(in.Text))
 	if err != nil {
-		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "%v", err)
+		return rest.RuntimePolicy{}, nil, rest.Errorf(rest.CodeInvalid, "%v", err)
 	}
 	return rest.RuntimePolicy{
 		Name:     in.Name,
@@ -85,5 +95,5 @@ func readPolicy(r *http.Request) (rest.RuntimePolicy, error) {
 		Unknown:  p.Unknown(),
 		Empty:    p.Empty(),
 		Warnings: p.Warnings(),
-	}, nil
+	}, p, nil
 }

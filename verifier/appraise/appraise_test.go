@@ -180,9 +180,9 @@ func TestI19_BootAggregate(t *testing.T) {
 		"after a buffer": {func(m machine) {
 			m.List, m.PCR = nil, ima.NewState(pcr.SHA256)
 			e := ima.NewFileEntry(pcr.SHA256, good, ima.BootAggregate)
-			e.Data = buffer(e.Data)
+			e.Template, e.Data = []byte("ima-buf"), buffer(e.Data)
 			m.Measure(e, m.Aggregate())
-		}, []wire.FailureID{wire.IMANotMeasuring, wire.IMANoValidator}},
+		}, []wire.FailureID{wire.IMANotMeasuring, wire.IMANotInPolicy}},
 		"after what cannot be read": {func(m machine) {
 			m.List, m.PCR = nil, ima.NewState(pcr.SHA256)
 			m.Measure(ima.Entry{PCR: pcr.IMA, Digest: bytes.Repeat([]byte{1}, 20), Template: []byte("ima-ng")}, m.Aggregate())

@@ -99,7 +99,8 @@ func (j *judge) signed(ev ima.Event) (err error) {
 	}
 	m := digsig.Metadata{Names: ev.EVM.XattrNames, Lengths: ev.EVM.XattrLengths, Values: ev.EVM.XattrValues,
 		UID: ev.EVM.UID, GID: ev.EVM.GID, Mode: ev.EVM.Mode}
-	j.by, err = m.Verify(s, d, j.vouch...)
+	j.two = true
+	_, err = m.Verify(s, d, j.vouch...)
 	return err
 }
 

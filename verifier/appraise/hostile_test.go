@@ -33,12 +33,17 @@ type truth struct {
 // names are what a list may call a template.
 var names = []string{"ima", "ima-ng", "ima-sig", "ima-ngv2", "ima-sigv2", "ima-buf", "ima-modsig", "evm-sig", "d-ng|n-ng", "d-ng|sig|n-ng", "d-ng|n-ng|iuid", "n-ng|d-ng", "d|n", "", "ima-ng\x00", "IMA-NG"}
 
-// hostilePolicy has a rule of every kind. Custom templates are accepted that read
-// other fields from the same bytes.
-func hostilePolicy(t testing.TB, s signer, ignored string) *policy.Policy {
+// hostilePolicy has a rule of every kind. The custom template reads other fields from
+// the same bytes.
+func hostilePolicy(t testing.TB, s signer, ignored, templates string) *policy.Policy {
 	return allow(t, s.member()+fmt.Sprintf(`,"excludes":[".*/tmp/x"],"keyrings":{".ima":["%x"]},"ima-buf":{"kexec-cmdline":["%x"]},
-		"deny":{"digests":["%x"],"paths":["/opt/.*"]},"ima":{"ignored_keyrings":["%s"],"templates":["d-ng|sig|n-ng"]}`,
-		pcr.SHA256.Sum(s.certificate), pcr.SHA256.Sum([]byte("quiet")), denied, ignored), "/bin/a", "/opt/listed")
+		"deny":{"digests":["%x"],"paths":["/opt/.*"]},"ima":{"ignored_keyrings":["%s"],"templates":[%s]}`,
+		pcr.SHA256.Sum(s.certificate), pcr.SHA256.Sum([]byte("quiet")), denied, ignored, templates), "/bin/a", "/opt/listed")
+}
+
+func hostilePolicies(t testing.TB, s signer) []*policy.Policy {
+	const custom = `"d-ng|sig|n-ng"`
+	return []*policy.Policy{hostilePolicy(t, s, ".platform", custom), hostilePolicy(t, s, "*", custom), hostilePolicy(t, s, ".platform", "")}
 }
 
 var denied = pcr.SHA256.Sum([]byte("denied"))
@@ -97,7 +102,7 @@ func (h *hostile) measured() truth {
 		func() truth { return truth{h.file(good, "/bin/evil", []byte("/bin/a\x00")), false} },
 		func() truth { return truth{h.file(bad, "/bin/evil", []byte("/tmp/x\x00")), false} },
 		func() truth {
-			v := h.file(make([]byte, 32), "/tmp/x", nil)
+			v := h.file(good, "/bin/a", nil) // it says what it likes
 			v.Digest = make([]byte, 20)
 			return truth{v, false}
 		},
@@ -198,10 +203,10 @@ func fieldsOf(data []byte) (all [][]byte) {
 
 // I16, I17, I18: whatever the agent makes of the list, it is not trusted if the
 // kernel's own is not, and the kernel's own is judged as it should be.
-func hostileList(t *testing.T, s signer, policies [2]*policy.Policy, seed uint64) {
+func hostileList(t *testing.T, s signer, policies []*policy.Policy, seed uint64) {
 	s.t = t
-	h := &hostile{machine: newMachine(t), Rand: rand.New(rand.NewPCG(seed, 1)), signer: s, ignores: seed%2 == 1}
-	p := policies[seed%2]
+	h := &hostile{machine: newMachine(t), Rand: rand.New(rand.NewPCG(seed, 1)), signer: s, ignores: seed%3 == 1}
+	p := policies[seed%3]
 	h.template = names[1:][h.IntN(7)]
 	if h.template == "ima-buf" {
 		h.template = "ima-ng"
@@ -229,7 +234,7 @@ func hostileList(t *testing.T, s signer, policies [2]*policy.Policy, seed uint64
 
 func TestI16_I17_I18_HostileLists(t *testing.T) {
 	s := newSigner(t)
-	p := [2]*policy.Policy{hostilePolicy(t, s, ".platform"), hostilePolicy(t, s, "*")}
+	p := hostilePolicies(t, s)
 	n := uint64(3000)
 	if testing.Short() {
 		n = 300
@@ -241,7 +246,7 @@ func TestI16_I17_I18_HostileLists(t *testing.T) {
 
 func FuzzHostileLists(f *testing.F) {
 	s := newSigner(f)
-	p := [2]*policy.Policy{hostilePolicy(f, s, ".platform"), hostilePolicy(f, s, "*")}
+	p := hostilePolicies(f, s)
 	for seed := range uint64(20) {
 		f.Add(seed << 40)
 	}

@@ -26,7 +26,9 @@ type judge struct {
 	vouch   []digsig.Ring // what verifies a file's signature now, none of them empty
 	by      *digsig.Key   // whose signature was good in the entry at hand
 	scale   *severity.Scale
+	two     bool // there may be two: of the metadata, and of the digest in it
 	result  wire.Result
+	each    func(wire.Failure) // nil, or is told of every failure, however many are kept
 
 	failed map[uint64][]byte
 	kept   [2]int // bytes of failed: of what is decisive, and of what is tolerated
@@ -90,8 +92,8 @@ func (j *judge) Visit(b ima.Batch) {
 // conclude returns what there is to say of a list that ends at a point.
 func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
 	if j.policy != nil && (to.Entries() == 0 || to.AtReset()) {
-		j.result.Fail(j.scale.Label(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
-			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy"}))
+		j.record(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
+			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy"})
 	}
 	return j.result, j.failed
 }
@@ -115,11 +117,19 @@ func (j *judge) fail(i uint64, e ima.Entry, failures ...wire.Failure) {
 			continue
 		}
 		f.Entry = &i
-		f = j.scale.Label(f)
-		if j.result.Fail(f) && j.failed[i] == nil {
-			j.keep(i, e, f.Tolerated)
+		if kept, tolerated := j.record(f); kept && j.failed[i] == nil {
+			j.keep(i, e, tolerated)
 		}
 	}
+}
+
+// record labels a failure. It reports whether it is kept and whether it is tolerated.
+func (j *judge) record(f wire.Failure) (kept, tolerated bool) {
+	f = j.scale.Label(f)
+	if j.each != nil {
+		j.each(f)
+	}
+	return j.result.Fail(f), f.Tolerated
 }
 
 // keep keeps an entry if there is room. What is tolerated takes none from what is
@@ -160,7 +170,7 @@ func (j *judge) entry(i uint64, e ima.Entry, sum *[sha256.Size]byte) {
 	case err != nil:
 		j.fail(i, e, wire.Failure{ID: wire.IMANoValidator, Message: err.Error()})
 	default:
-		j.by = nil
+		j.by, j.two = nil, false
 		failures := j.worst(events)
 		j.fail(i, e, failures...)
 		if len(failures) == 0 {

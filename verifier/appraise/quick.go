@@ -52,7 +52,7 @@ func (j *judge) recalls(i uint64, e ima.Entry, sum *[sha256.Size]byte) bool {
 
 // remember notes that an entry was allowed, if it would be for every machine.
 func (j *judge) remember(i uint64, e ima.Entry, sum *[sha256.Size]byte, events []ima.Event) {
-	if !j.memorable(i, e, sum) || events[0].Buffer != nil || string(events[0].Name) == ima.BootAggregate {
+	if !j.memorable(i, e, sum) || j.two || events[0].Buffer != nil || string(events[0].Name) == ima.BootAggregate {
 		return
 	}
 	var by [sha256.Size]byte

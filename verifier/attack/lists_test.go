@@ -155,16 +155,30 @@ var hiddenLists = []attack{
 		legacy = slices.Concat(legacy, fields([]byte("ima")), es[1].Data)
 		return slices.Concat(encode(es[:1]), legacy, encode(es[2:]))
 	})},
-	{"a buffer renamed as a file", refuser{does: "`ima.Entry.Event`: a third field that the digest is of is a buffer", says: "a buffer event"}, sight{failure: wire.IMANoValidator},
+	{"a buffer renamed as a file", refuser{does: "`ima.Entry.Event`: a third field that the digest is of is a buffer, and a file, too, if its name is a path", says: "none that the policy lists for it"}, sight{failure: wire.IMAWrongDigest},
 		hiding(three("ima-buf", []byte("kexec"), []byte("kexec"), "/usr/bin/tool"), func(es []ima.Entry) []byte {
 			es[1].Template = []byte("ima-sig")
 			return encode(es)
 		})},
-	{"a file renamed as a buffer", judging, sight{failure: wire.IMANoValidator},
+	{"a file renamed as a buffer", judging, sight{failure: wire.IMANotInPolicy},
 		hiding(three("ima-sig", []byte("miner"), []byte("signature"), "/usr/bin/miner"), func(es []ima.Entry) []byte {
 			es[1].Template = []byte("ima-buf")
 			return encode(es)
 		})},
+	{"a file with its contents for a signature, renamed as a buffer", judging, sight{failure: wire.IMANotInPolicy},
+		hiding(three("ima-sig", []byte("miner"), []byte("miner"), "/usr/bin/miner"), func(es []ima.Entry) []byte {
+			es[1].Template = []byte("ima-buf")
+			return encode(es)
+		})},
+	{"a bank that is said to be extended with padded SHA-1", replay, sight{failure: wire.IMAMismatch}, func(k *session) {
+		k.switchOff()
+		k.switchOn()
+		k.measure(tool, miner)
+		s := k.machine.dial()
+		t := s.testify(s.nonce)
+		t.padded = true
+		s.tell(t)
+	}},
 	{"a violation with an invented name", judging, sight{failure: wire.IMAViolation}, func(k *session) {
 		hiding(violation, func(es []ima.Entry) []byte {
 			es[1].Data, es[1].Template = tool.Data, tool.Template

@@ -163,9 +163,9 @@ func (p *parser) readDigests() {
 func checkPath(path []byte) error {
 	switch {
 	case len(path) > MaxPath:
-		return fmt.Errorf("a path of %d bytes, Linux has none of more than %d", len(path), MaxPath)
+		return fmt.Errorf("a path of %d bytes, Linux has none of more than %d: take it out", len(path), MaxPath)
 	case bytes.IndexByte(path, 0) >= 0:
-		return errors.New("a path has no NUL byte")
+		return errors.New("a path has no NUL byte: take it out")
 	}
 	return nil
 }
@@ -201,7 +201,7 @@ func (p *parser) add(name []byte, s sums) {
 	}
 	switch {
 	case n > MaxDigests:
-		p.problem("%d digests are listed for %s, the limit is %d", n, quote(string(name)), MaxDigests)
+		p.problem("%d digests are listed for %s, the limit is %d: leave out those that no machine has any more", n, quote(string(name)), MaxDigests)
 	case !listed:
 		p.files.put(name, s)
 	case len(s) > 0:

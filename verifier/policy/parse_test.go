@@ -204,6 +204,23 @@ func TestI24_ParseRefuses(t *testing.T) {
 	}
 }
 
+// A problem has its line, but for one in a string within the text.
+func TestProblemsHaveTheirLine(t *testing.T) {
+	_, err := Parse([]byte("{\"meta\": {\"version\": 1},\n\"digests\": {\n\"/a\": [\n\"x\"]},\n \"verification-keys\":\"{\\\"pubkeys\\\": 1}\", \"excludes\": [\"(\"]}"))
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	want := []int{4, 0, 5}
+	var got []int
+	for _, p := range e.Problems {
+		got = append(got, p.Line)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s\n%v", d, err)
+	}
+}
+
 // One reading tells everything that is wrong.
 func TestParseCollectsProblems(t *testing.T) {
 	_, err := Parse([]byte(`{"meta": {"version": 3}, "digests": {"/a": ["x"], "/b": {"c": []}, "/d": [[], "y"]}, "excludes": ["(", "/ok", ")"]}`))
@@ -249,6 +266,12 @@ func FuzzParse(f *testing.F) {
 		}
 		if len(d.Digests) != p.Paths() {
 			t.Fatalf("%d paths, encoding/json finds %d", p.Paths(), len(d.Digests))
+		}
+		if changes := Compare(p, p, 1); len(changes) > 0 {
+			t.Fatalf("it differs from itself: %+v", changes)
+		}
+		if n := len(p.Contents().Excludes); n != p.Excludes() {
+			t.Fatalf("%d exclusions, %d in the contents", p.Excludes(), n)
 		}
 		for path, sums := range d.Digests {
 			checkListed(t, p, path, sums)

@@ -53,6 +53,14 @@ func (r *reader) resume(at int) {
 // problem reports a problem at the current place.
 func (r *reader) problem(format string, args ...any) {
 	r.err.add(r.at.String(), fmt.Sprintf(format, args...))
+	if r.base == nil && r.tokens != nil && r.err.More == 0 {
+		r.err.Problems[len(r.err.Problems)-1].Line = r.line()
+	}
+}
+
+// line is the line of the text that the last token ended in.
+func (r *reader) line() int {
+	return 1 + bytes.Count(r.text[:min(r.offset(), len(r.text))], []byte("\n"))
 }
 
 // fatal reports a problem that ends the reader.
@@ -82,7 +90,7 @@ func (r *reader) next() (json.Token, bool) {
 func (r *reader) malformed(err error) {
 	r.dead = true
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		r.err.add(r.base.String(), "not JSON: the text ends inside a value")
+		r.err.add(r.base.String(), "not JSON: the text ends inside a value: it is cut, or a bracket or quote is missing")
 		return
 	}
 	before := r.text[:r.offset()]
@@ -138,13 +146,13 @@ func (r *reader) eachMember(member func(name string)) {
 			return
 		}
 		if r.members++; r.members > MaxMembers {
-			r.fatal("a policy has at most %d members in all its objects together", MaxMembers)
+			r.fatal("a policy has at most %d members in all its objects together: give groups of machines policies of their own", MaxMembers)
 			return
 		}
 		name := t.(string) // the decoder lets nothing else be a name
 		r.at[len(r.at)-1] = step{name, -1}
 		if seen[name] {
-			r.problem("the name is there twice: two readers may take two different values")
+			r.problem("the name is there twice: two readers may take two different values; leave one of them")
 		}
 		seen[name] = true
 		member(name)
@@ -154,7 +162,7 @@ func (r *reader) eachMember(member func(name string)) {
 // each reads an object or array from behind its opening delimiter to its end.
 func (r *reader) each(one func(i int)) {
 	if len(r.at) == MaxDepth {
-		r.fatal("more than %d levels deep", MaxDepth)
+		r.fatal("more than %d levels deep, and the format has ten: take out what is deeper", MaxDepth)
 		return
 	}
 	r.at = append(r.at, step{})
@@ -232,7 +240,7 @@ func (r *reader) end() {
 		return
 	}
 	if _, err := r.tokens.Token(); !errors.Is(err, io.EOF) {
-		r.err.add(r.base.String(), "something follows the closing brace")
+		r.err.add(r.base.String(), "something follows the closing brace: take it out")
 	}
 }
 

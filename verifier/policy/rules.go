@@ -85,9 +85,9 @@ func (p *parser) templates() {
 		f, err := ima.ParseFormat(text)
 		switch {
 		case i == MaxTemplates:
-			p.fatal("more than %d templates", MaxTemplates)
+			p.fatal("more than %d templates: keep those that your kernels write", MaxTemplates)
 		case err != nil:
-			p.problem("%s: %v", quote(text), err)
+			p.problem("%s: %v; write the kernel's fields with | between them, as in d-ng|n-ng|sig", quote(text), err)
 		default:
 			p.formats = append(p.formats, f)
 		}
@@ -103,7 +103,7 @@ func (p *parser) digestLists(what string) map[string]sums {
 		}
 		s := p.digestList()
 		if s.len() > MaxDigests {
-			p.problem("%d digests, the limit is %d", s.len(), MaxDigests)
+			p.problem("%d digests, the limit is %d: leave out those that no machine has any more", s.len(), MaxDigests)
 			return
 		}
 		all[name] = s
@@ -173,7 +173,7 @@ func (p *parser) verificationKeys() {
 		p.unknown = note(p.unknown, u)
 	}
 	if len(ids) != len(keys) {
-		p.problem("%d keyids for %d pubkeys: each key has its id at the same place", len(ids), len(keys))
+		p.problem("%d keyids for %d pubkeys: each key has its id at the same place, 0 if it has none but its own", len(ids), len(keys))
 		return
 	}
 	for i, spki := range keys {
@@ -193,9 +193,12 @@ func (p *parser) verificationKey(i int, id uint32, spki []byte) {
 		p.keys, err = p.keys.With(key)
 	}
 	if err != nil {
-		p.err.add(p.at.String()+".pubkeys["+strconv.Itoa(i)+"]", err.Error()+": want the base64 of a DER SubjectPublicKeyInfo, RSA or ECDSA")
+		p.err.add(p.at.String()+".pubkeys["+strconv.Itoa(i)+"]", err.Error()+": want the base64 of a DER SubjectPublicKeyInfo, RSA of 2048 to 4096 bits or ECDSA, "+spkiHint)
 	}
 }
+
+// spkiHint says how to make what pubkeys holds of a certificate or a PEM file.
+const spkiHint = `which "openssl pkey -pubin -in KEY -outform DER | base64 -w0" prints of a public key, and "openssl x509 -in CERT -pubkey -noout" gives that of a certificate`
 
 // keyID reads the four bytes of a key's id, as a number.
 func (p *parser) keyID() uint32 {
@@ -205,7 +208,7 @@ func (p *parser) keyID() uint32 {
 	}
 	id, err := strconv.ParseUint(n.String(), 10, 32)
 	if err != nil {
-		p.problem("%s is not the id of a key, a number of four bytes", quote(n.String()))
+		p.problem("%s is not the id of a key: write a number from 0 to 4294967295, or 0 for the one that the key itself has", quote(n.String()))
 	}
 	return uint32(id)
 }
@@ -217,7 +220,7 @@ func (p *parser) base64() []byte {
 	}
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
-		p.problem("%s is not base64", quote(s))
+		p.problem("%s is not base64: want a DER SubjectPublicKeyInfo in one line of it, %s", quote(s), spkiHint)
 		return nil
 	}
 	return b

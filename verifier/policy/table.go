@@ -114,6 +114,19 @@ func (t *table) each(f func(name []byte, s sums)) {
 	}
 }
 
+// eachInForce calls f with every record that is not replaced by a later one.
+func (t *table) eachInForce(f func(name []byte, s sums)) {
+	for at := 0; at < len(t.records); {
+		name, s, next := t.record(at)
+		if name != nil {
+			if slot, _, listed := t.slot(name); listed && binary.LittleEndian.Uint32(t.index[slot:]) == uint32(1+at) {
+				f(name, s)
+			}
+		}
+		at = next
+	}
+}
+
 // hash mixes a name into a seed, eight bytes at a time.
 func hash(name []byte, seed uint64) uint64 {
 	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
@@ -197,13 +210,13 @@ func appendHex[T string | []byte](s sums, text T) (sums, error) {
 				if high != notHex {
 					at++
 				}
-				return s[:from], fmt.Errorf("%s: character %d is not a lower-case hexadecimal digit", quote(string(text)), at+1)
+				return s[:from], fmt.Errorf("%s: character %d is not a lower-case hexadecimal digit: write 0 to 9 and a to f", quote(string(text)), at+1)
 			}
 			s = append(s, high<<4|low)
 		}
 		return s, nil
 	}
-	return s, fmt.Errorf("%s: %d digits are no digest: sha1 has 40, sha256 64, sha384 96, sha512 128", quote(string(text)), len(text))
+	return s, fmt.Errorf("%s: %d digits are no digest: sha1 has 40, sha256 64, sha384 96, sha512 128; write all of them and nothing else, no \"sha256:\"", quote(string(text)), len(text))
 }
 
 const notHex = 0xff

@@ -122,7 +122,7 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 		return r, err
 	}
 	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared, Severity: s.store.Severity()}
-	span := wire.Span{Count: st.Resume.Entries()}
+	span := wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}
 	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: span})
 	if err != nil {
 		return r, fmt.Errorf("stored evidence: %w", err)
@@ -172,27 +172,14 @@ func (s *Server) policy(ctx context.Context, digest string) (*policy.Policy, err
 	if digest == wire.NotEvaluated {
 		return nil, nil
 	}
-	s.mu.Lock()
-	p := s.compiled[digest]
-	s.mu.Unlock()
-	if p != nil {
-		return p, nil
-	}
-	text, err := s.store.PolicyText(ctx, digest)
+	p, err := s.policies.Policy(digest, func() ([]byte, error) {
+		return s.store.PolicyText(context.WithoutCancel(ctx), digest) // others may wait for it too
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, store.ErrConflict
 	}
 	if err != nil {
-		return nil, err
-	}
-	if p, err = policy.Parse(text); err != nil {
 		return nil, fmt.Errorf("policy %s: %w", digest[:12], err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.compiled) >= maxPolicies {
-		clear(s.compiled)
-	}
-	s.compiled[digest] = p
 	return p, nil
 }

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"quicklime/verifier/appraise"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/store"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
@@ -42,8 +44,12 @@ func newFixture(t *testing.T, allowed string) *fixture {
 			t.Error(err)
 		}
 	})
+	policies, err := policycache.Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := &fixture{t: t, machine: verifiertest.New(t), session: &session{
-		server: New(db, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
+		server: New(db, policies, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
 		log: slog.New(slog.DiscardHandler), selection: verifiertest.Selection, bank: pcr.SHA256,
 		own: nonce{value: [32]byte(verifiertest.Nonce)},
 	}}
@@ -416,5 +422,30 @@ func TestI13_TalkingPutsNothingOff(t *testing.T) {
 	f.session.trust, f.challenge, f.due = wire.Trusted, &nonce{}, time.Now().Add(-time.Millisecond)
 	if err := f.step(t.Context()); !errors.Is(err, errSilent) {
 		t.Errorf("an answer is overdue: %v", err)
+	}
+}
+
+// I16: a list in a padded bank is judged again like any other, and whether that is
+// accepted is the policy's.
+func TestI16_PaddedListsAreJudgedAgain(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	f.machine.Pad()
+	f.own.issued = mustNow(f)
+	ev, b, r := f.began()
+	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	failures, _, err := f.server.store.Failures(t.Context(), verifiertest.AgentID)
+	if err != nil || len(failures) != 1 || failures[0].ID != wire.IMAWeakDigest || f.trust().Trust != wire.Untrusted {
+		t.Fatalf("%s: %+v, %v", f.trust().Trust, failures, err)
+	}
+	accepting := allow("/bin/a")
+	accepting.Text = strings.TrimSuffix(accepting.Text, "}") + `,"ima":{"weak_digest":"accept"}}`
+	accepting.Digest = hex.EncodeToString(pcr.SHA256.Sum([]byte(accepting.Text)))
+	if err := f.server.store.UpdatePolicy(t.Context(), accepting); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.server.judgeAll(t.Context()); n != 0 || f.trust().Trust != wire.Trusted {
+		t.Errorf("%d failed, %s", n, f.trust().Trust)
 	}
 }

@@ -50,6 +50,23 @@ func (s *Store) PolicyText(ctx context.Context, digest string) (text []byte, err
 	return text, notFound(err)
 }
 
+// PolicyDigests returns the digests of all policies.
+func (s *Store) PolicyDigests(ctx context.Context) (all []string, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT DISTINCT digest FROM policy`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d string
+		if err := rows.Scan(&d); err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, rows.Err()
+}
+
 // selectPolicy wants the column of the text, or an empty string in its place: texts
 // are large.
 const selectPolicy = `SELECT name, digest, %s, paths, excludes, empty, unknown, updated_at,

@@ -130,7 +130,7 @@ func again(t testing.TB, s *store.Store, e store.Enrolment, st store.Standing, f
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: wire.Span{Count: st.Resume.Entries()}})
+	b, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ const (
 	MultipleLoads wire.FailureID = "ima.validation.dm.dm_table_load.multiple_table_loads"
 	// BadEntry: a name, uuid or number of the device is not the rule's.
 	BadEntry wire.FailureID = "ima.validation.dm.dm_table_load.invalid_entry"
-	// TargetCount: the event has not the targets that device or rule announce.
+	// TargetCount: the event has not all targets of the table, or more.
 	TargetCount wire.FailureID = "ima.validation.dm.dm_table_load.num_targets_mismatch"
 	// TooManyDevices: a device beyond MaxDevices.
 	TooManyDevices wire.FailureID = "ima.validation.dm.dm_table_load.too_many_devices"

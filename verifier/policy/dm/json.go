@@ -100,7 +100,7 @@ func (r *reader) read(text []byte) *value {
 	root := &value{index: -1}
 	switch {
 	case len(text) > MaxPolicy:
-		r.problem(root, "%d bytes, the limit is %d", len(text), MaxPolicy)
+		r.problem(root, "%d bytes, the limit is %d: use fewer rules", len(text), MaxPolicy)
 		return nil
 	case !utf8.Valid(text):
 		r.problem(root, "not UTF-8")
@@ -154,7 +154,7 @@ func (r *reader) into(v *value, depth int) bool {
 		return false
 	}
 	if r.values++; r.values > MaxValues {
-		r.problem(v, "more than %d values", MaxValues)
+		r.problem(v, "more than %d values: use fewer rules", MaxValues)
 		return false
 	}
 	if v.token != json.Delim('{') && v.token != json.Delim('[') {
@@ -223,9 +223,9 @@ func (r *reader) boolean(v *value) bool {
 	return b
 }
 
-// missing reports that the object v has no member of that name.
-func (r *reader) missing(v *value, name string) {
-	r.problem(&value{parent: v, name: name, index: -1}, "missing")
+// missing reports that the object v has no member of that name, of that value.
+func (r *reader) missing(v *value, name, want string) {
+	r.problem(&value{parent: v, name: name, index: -1}, "missing: want %s", want)
 }
 
 // whole returns a whole number as it is written, without a sign before 0.

@@ -1,7 +1,9 @@
 package dm_test
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -175,7 +177,7 @@ func renamed(name, to string) string {
 	return device(name) + "new_name=" + to + ",new_uuid=;current_device_capacity=4;"
 }
 
-func TestHostileStories(t *testing.T) {
+func TestI24_HostileStories(t *testing.T) {
 	other := strings.ReplaceAll(load("a"), "7:0", "8:0")
 	one := []string{"allow_multiple_loads\": true", "allow_multiple_loads\": false"}
 	for _, c := range []struct {
@@ -273,7 +275,7 @@ func TestRenameInAPolicyThatMatchesOnUUID(t *testing.T) {
 	})
 }
 
-func TestNewNames(t *testing.T) {
+func TestI25_NewNames(t *testing.T) {
 	for _, c := range []struct {
 		valid, name string
 		ok          bool
@@ -296,9 +298,9 @@ func TestNewNames(t *testing.T) {
 	})
 }
 
-// TestReferences are the cases of Keylime's test of its matching, and what its
+// TestI25_ReferencesMatchWholeValues are the cases of Keylime's test of its matching, and what its
 // rules say besides.
-func TestReferences(t *testing.T) {
+func TestI25_ReferencesMatchWholeValues(t *testing.T) {
 	for _, c := range []struct {
 		reference string
 		matches   []string
@@ -314,7 +316,7 @@ func TestReferences(t *testing.T) {
 		{`"10|20"`, []string{"10", "20"}, []string{"30", "1020"}},
 		{`""`, []string{""}, []string{"x"}},
 		{`"a)|(b"`, nil, nil},
-		{`"\\Qa|b\\E"`, []string{"a|b"}, []string{"a", "b"}},
+		{`"\\Qa|b"`, []string{"a|b"}, []string{"a", "b"}},
 	} {
 		text := `{"match_on": "name", "rules": {"r": {"device_resume_required": false, "table_load": {"allow_multiple_loads": true, "name": "a",
 			"uuid": null, "major": null, "minor": null, "minor_count": null, "num_targets": 1, "targets": [{"device_name": ` + c.reference + `}]}}}}`
@@ -359,6 +361,72 @@ func TestAttributesThatAreNotThere(t *testing.T) {
 		if d := cmp.Diff(c.want, ids(found)); d != "" {
 			t.Errorf("%s: %s", c.rule, d)
 		}
+	}
+}
+
+// TestOutstanding tells what a rule still wants after each event of a story.
+func TestOutstanding(t *testing.T) {
+	var (
+		invalid = []string{"device_invalid_state", "required_policy_not_in_use"}
+		missing = []string{"required_policy_not_in_use"}
+	)
+	loaded := step{dm.TableLoad, load("a"), nil}
+	active := []step{loaded, {dm.DeviceResume, resume("a", load("a")), nil}}
+	for _, c := range []struct {
+		what    string
+		replace []string
+		steps   []step
+		want    []string
+	}{
+		{"nothing seen", nil, nil, missing},
+		{"nothing required", []string{`"required": true`, `"required": false`}, nil, nil},
+		{"loaded", nil, []step{loaded}, invalid},
+		{"loaded, which is enough", []string{`"device_resume_required": true`, `"device_resume_required": false`}, []step{loaded}, nil},
+		{"resumed", nil, active, nil},
+		{"removed", nil, append(active, step{dm.DeviceRemove, removed("a", load("a")), nil}), missing},
+		{"removed against the rule", []string{`"allow_removal": true`, `"allow_removal": false`},
+			append(active, step{dm.DeviceRemove, removed("a", load("a")), []string{"dm_device_remove.device_removed"}}), invalid},
+		{"cleared against the rule", []string{`"allow_clear": true`, `"allow_clear": false`},
+			append(active, step{dm.TableClear, cleared("a", load("a")), []string{"dm_table_clear.table_cleared"}}), invalid},
+		{"resumed again", nil, append(active, step{dm.DeviceResume, resume("a", load("a")), []string{"dm_device_resume.already_active"}}), invalid},
+		{"resumed with another table", []string{`"device_resume_required": true`, `"device_resume_required": false`},
+			[]step{loaded, {dm.DeviceResume, resume("a", load("b")), []string{"dm_device_resume.active_table_mismatch"}}}, invalid},
+		{"renamed", nil, append(active, step{dm.DeviceRename, renamed("a", "b"), nil}), nil},
+		{"renamed against the rule", []string{`"valid_name": null`, `"valid_name": "c"`},
+			append(active, step{dm.DeviceRename, renamed("a", "b"), []string{"dm_device_rename.new_name_invalid"}}), invalid},
+		{"given a uuid against the rule", []string{`"valid_uuid": null`, `"valid_uuid": "c"`},
+			append(active, step{dm.DeviceRename, device("a") + "new_name=a,new_uuid=u;current_device_capacity=4;", []string{"dm_device_rename.new_uuid_invalid"}}), invalid},
+		{"renamed to a name that is there", []string{`"device_resume_required": true`, `"device_resume_required": false`},
+			append(active, step{dm.TableLoad, load("b"), nil}, step{dm.DeviceRename, renamed("a", "b"), []string{"dm_device_rename.name_in_use"}}), invalid},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			p := ruled(t, "a|b", c.replace...)
+			if d := cmp.Diff(c.want, ids(p.Outstanding(tell(t, p, c.steps)))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestStatesDoNotShare goes on from one state in two ways.
+func TestStatesDoNotShare(t *testing.T) {
+	p := ruled(t, ".*")
+	var s dm.State
+	for i := range 5 { // so that a slice has room
+		s, _ = p.Judge(s, dm.TableLoad, []byte(load("d"+strconv.Itoa(i))))
+	}
+	one, _ := p.Judge(s, dm.TableLoad, []byte(load("x")))
+	p.Judge(s, dm.TableLoad, []byte(load("y")))
+	if _, found := p.Judge(one, dm.DeviceResume, []byte(resume("x", load("x")))); found != nil {
+		t.Error(found)
+	}
+}
+
+func TestI04_FindingsAreShort(t *testing.T) {
+	p := ruled(t, "a", `"start": 512`, `"start": "`+strings.Repeat("x", 199)+`é.*"`)
+	_, found := p.Judge(dm.State{}, dm.TableLoad, []byte(strings.ReplaceAll(load("a"), "512", strings.Repeat("5", 300))))
+	if want := strings.Repeat("x", 199) + "..."; len(found) == 0 || found[0].Expected != want || len(found[0].Got) != 203 || len(found[0].Message) > 250 {
+		t.Errorf("%q, want %s", found, want)
 	}
 }
 
@@ -461,17 +529,25 @@ func TestI04_StatesAreReadStrictly(t *testing.T) {
 		}
 	}
 	half := len(b[1:]) / 2
+	long := func(n int) []byte { // one device, whose rule has a name of n bytes
+		b := append([]byte{0x81, 0x85, 0x61, 'a', 0x7a}, binary.BigEndian.AppendUint32(nil, uint32(n))...)
+		b = append(b, bytes.Repeat([]byte("r"), n)...)
+		return append(append(b, 0x58, 32), append(make([]byte, 32), 0xf4, 0xf4)...)
+	}
 	for what, bad := range map[string][]byte{
 		"a byte more":         append(b[:len(b):len(b)], 0),
 		"a device twice":      append(append([]byte{0x82}, b[1:1+half]...), b[1:1+half]...),
 		"a longer length":     append([]byte{0x98, 2}, b[1:]...),
 		"null":                {0xf6},
 		"a map":               {0xa0},
-		"more than the bound": make([]byte, dm.MaxState+1),
+		"more than the bound": long(dm.MaxState),
 	} {
 		if _, err := dm.ParseState(bad); err == nil {
 			t.Errorf("%s is accepted: %x", what, bad[:min(len(bad), 100)])
 		}
+	}
+	if _, err := dm.ParseState(long(dm.MaxState - 100)); err != nil {
+		t.Error(err)
 	}
 	if s, err := dm.ParseState([]byte{0x80}); err != nil || s.Len() != 0 {
 		t.Errorf("nothing seen: %v", err)

@@ -52,8 +52,8 @@ func (j *judgement) described(e Load, r *rule) bool {
 			return false
 		}
 	}
-	if n := len(e.Targets); n != int(e.Device.NumTargets) || n != r.numTargets || e.Targets[0].Index != 0 {
-		j.found(TargetCount, "the event has %d targets from target %d on, the device %d, the rule %d", n, e.Targets[0].Index, e.Device.NumTargets, r.numTargets)
+	if n, first := len(e.Targets), e.Targets[0].Index; n != r.numTargets || first != 0 {
+		j.found(TargetCount, "the event has %d targets, from target %d on, the table %d", n, first, r.numTargets)
 		return false
 	}
 	return true

@@ -131,7 +131,7 @@ func linear(name, uuid string, first, n, announced int) string {
 	return b
 }
 
-func TestBuffersThatNoKernelWrites(t *testing.T) {
+func TestI17_BuffersThatNoKernelWrites(t *testing.T) {
 	good := linear("a", "", 0, 2, 2)
 	resume := driver + "name=a,uuid=,major=253,minor=0,minor_count=1,num_targets=1;active_table_hash=sha256:" + strings.Repeat("ab", 32) + ";current_device_capacity=8;"
 	if _, err := dm.Parse(dm.TableLoad, []byte(good)); err != nil {

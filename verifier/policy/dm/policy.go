@@ -78,9 +78,25 @@ func (p *parser) members(v *value, read map[string]func(*value), needed ...strin
 	}
 	for _, name := range needed {
 		if v.token == json.Delim('{') && !there[name] {
-			p.missing(v, name)
+			p.missing(v, name, wanted[name])
 		}
 	}
+}
+
+// wanted is what stands for members that are needed.
+var wanted = map[string]string{
+	"match_on":               `"name" or "uuid"`,
+	"rules":                  "an object with a rule for each device",
+	"device_resume_required": "true or false",
+	"table_load":             "an object",
+	"allow_multiple_loads":   "true or false",
+	"name":                   "an expression, or null for any",
+	"uuid":                   "an expression, or null for any",
+	"major":                  "a number, or null for any",
+	"minor":                  "a number, or null for any",
+	"minor_count":            "a number, or null for any",
+	"num_targets":            "the number of targets",
+	"targets":                "an array, of {} for any target",
 }
 
 // flag makes a reader of a boolean.
@@ -120,7 +136,7 @@ func (p *parser) rules(v *value) {
 	for i, m := range p.object(v) {
 		switch {
 		case i == MaxRules:
-			p.problem(v, "more than %d rules", MaxRules)
+			p.problem(v, "more than %d rules: join some with expressions", MaxRules)
 			return
 		case len(m.name) > MaxRuleName:
 			p.problem(m, "the name of a rule has %d bytes, the limit is %d", len(m.name), MaxRuleName)

@@ -78,7 +78,7 @@ func truth(s string) (is, ok bool) {
 // which a parenthesis or a \Q could end it.
 func (p *parser) expression(v *value, text string) reference {
 	if len(text) > MaxExpression {
-		p.problem(v, "an expression of %d bytes, the limit is %d", len(text), MaxExpression)
+		p.problem(v, "an expression of %d bytes, the limit is %d: use a shorter one", len(text), MaxExpression)
 		return reference{}
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
@@ -115,7 +115,7 @@ func explain(text string, err error) error {
 	}
 	why := e.Code.String()
 	if e.Code == syntax.ErrInvalidPerlOp || e.Code == syntax.ErrInvalidEscape {
-		why += ` (RE2 has no look-around, no references to groups and no \Z)`
+		why += ` (RE2 has no look-around, no references to groups and no \Z; an expression matches the whole value)`
 	}
 	at := max(strings.Index(text, e.Expr), 0)
 	return fmt.Errorf("%s: character %d, %s: %s", quote(text), 1+len([]rune(text[:at])), quote(e.Expr), why)
