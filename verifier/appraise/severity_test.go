@@ -183,3 +183,19 @@ func TestConditions(t *testing.T) {
 		}
 	}
 }
+
+// Offline there is no operator's label, and what a policy only warns of would fail
+// nothing.
+func TestSurveyOfWarnings(t *testing.T) {
+	m := newMachine(t)
+	m.Measure(verifiertest.Violation("/x"))
+	m.File("/bin/a", bad)
+	_, list := m.Evidence(0)
+	for more, want := range map[string]uint64{"": 2, `"ima":{"violations":"warn"}`: 1} {
+		var failures []wire.Failure
+		counts, err := appraise.Survey(list, allow(t, more, "/bin/a"), func(f wire.Failure) { failures = append(failures, f) })
+		if err != nil || counts.Failed != want || uint64(len(failures)) != want || failures[0].Severity != "" {
+			t.Errorf("%s: %+v, %+v, %v", more, counts, failures, err)
+		}
+	}
+}
