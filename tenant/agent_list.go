@@ -33,6 +33,9 @@ type listed struct {
 	OfferedKeys int            `json:"offered_keys,omitempty"` // registrations with other keys than those in force
 	Policies    *rest.Policies `json:"policies,omitempty"`
 	Entries     uint64         `json:"entries"`
+	Severity    string         `json:"severity,omitempty"` // the highest label that stands
+	Failures    int            `json:"failure_count"`
+	Tolerated   int            `json:"tolerated_count,omitempty"` // of Failures: those that do not make untrusted
 	Cleared     *rest.Cleared  `json:"cleared,omitempty"`
 	SeenAt      time.Time      `json:"last_registration,omitzero"`
 	LastSeen    time.Time      `json:"last_seen,omitzero"` // its last attestation
@@ -105,6 +108,7 @@ func list(k known, verifierAnswered bool) listed {
 	}
 	if a := k.agent; a != nil {
 		l.Enrolled, l.State, l.Reason, l.Policies, l.Cleared = true, string(a.Trust), a.Reason, &a.Policies, a.Cleared
+		l.Severity, l.Failures, l.Tolerated = a.Severity, a.FailureCount, a.ToleratedCount
 		if a.Epoch != nil {
 			l.Entries = a.Epoch.Entries
 		}
@@ -165,6 +169,12 @@ func vendor(id string) string {
 // notes are what needs the operator's attention.
 func notes(l listed, registrarAnswered bool) string {
 	var all []string
+	if l.Severity != "" {
+		all = append(all, "severity "+l.Severity)
+	}
+	if l.Tolerated > 0 {
+		all = append(all, counted(l.Tolerated, "failure", "failures")+" tolerated")
+	}
 	if l.OfferedKeys > 0 {
 		all = append(all, "came with other keys "+counted(l.OfferedKeys, "time", "times")+": agent rebind")
 	}

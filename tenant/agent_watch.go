@@ -74,6 +74,12 @@ func changeLine(a rest.Agent) string {
 	}
 	if a.FailureCount > 0 {
 		line += "; " + counted(a.FailureCount, "failure", "failures")
+		if a.ToleratedCount > 0 {
+			line += fmt.Sprintf(", %d tolerated", a.ToleratedCount)
+		}
+	}
+	if a.Severity != "" {
+		line += "; severity " + a.Severity
 	}
 	if !a.Connected {
 		line += "; not connected"

@@ -98,6 +98,9 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			}
 			return rest.WriteJSON(w, 200, p)
 		},
+		rest.SearchMeasurements: func(w http.ResponseWriter, _ *http.Request) error {
+			return rest.WriteJSON(w, 200, rest.MeasurementList{})
+		},
 		rest.DeletePolicy: func(w http.ResponseWriter, r *http.Request) error {
 			delete(f.policies, r.PathValue("name"))
 			w.WriteHeader(204)

@@ -86,7 +86,7 @@ func (p *program) create(r recipe) error {
 	}
 	p.say("policy: %s", extent(made.Paths(), made.Excludes()))
 	if violations > 0 && made.Violations() == policy.ViolationsFail {
-		p.warn("%s: a machine that has any is untrusted under this policy; --violations warn makes one that accepts them",
+		p.warn("%s: a machine that has any is untrusted under this policy; --violations warn makes one that tolerates them",
 			counted(violations, "violation", "violations"))
 	}
 	if r.out == "" {

@@ -39,7 +39,7 @@ func summarize(p *policy.Policy) *policySummary {
 		Digest: p.Digest(), Evaluates: !p.Empty(), Paths: p.Paths(), Digests: p.DigestCounts(), BootAggregates: orEmpty(c.BootAggregates),
 		Excludes: orEmpty(c.Excludes), Keyrings: lengths(c.Keyrings), IgnoredKeyrings: orEmpty(c.IgnoredKeyrings), Buffers: lengths(c.Buffers),
 		Keys: []string{}, DeviceRules: []string{}, DeniedDigests: orEmpty(c.DeniedDigests), DeniedPaths: orEmpty(c.DeniedPaths),
-		Templates: orEmpty(c.Templates), Violations: string(c.Violations), WeakDigest: c.WeakDigest,
+		Templates: orEmpty(c.Templates), Violations: string(c.Violations), WeakDigest: string(c.WeakDigest),
 		Warnings: orEmpty(p.Warnings()), Unknown: orEmpty(p.Unknown()),
 	}
 	for _, k := range c.Keys {

@@ -34,6 +34,7 @@ var commandLines = map[string]string{
 	"policy show":       "web",
 	"policy update":     "web %file",
 	"policy delete":     "web",
+	"search":            "--path /bin/a",
 	"join-token create": "",
 	"join-token list":   "",
 	"join-token delete": "0123456789abcdef",

@@ -222,6 +222,42 @@ func TestAgentStatusWaitsInVain(t *testing.T) {
 	}
 }
 
+// What is tolerated leaves a machine trusted, and shows.
+func TestAgentStatusOfTolerated(t *testing.T) {
+	f := start(t)
+	raised := now.Add(-time.Minute)
+	f.set(rest.Agent{ID: strings.Repeat("a", 64), Label: "web", Trust: wire.Trusted, Severity: "error", RaisedAt: &raised, FailureCount: 1, ToleratedCount: 1,
+		Failures: []wire.Failure{{ID: wire.IMAViolation, Severity: "error", Tolerated: true, Message: "a violation"}}, Policies: rest.Policies{Runtime: "web"}})
+	o := f.run(t, "agent", "status", "aaaaaa")
+	if o.code != 0 {
+		t.Errorf("exit code %d", o.code)
+	}
+	for _, want := range []string{"\n  severity        error, raised at 2026-03-04T05:05:07Z (1 min ago)\n",
+		"\nFailures: 1, of which 1 tolerated\n1. ima.validation.tomtou\n  severity  error, tolerated\n  message   a violation\n"} {
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("no %q in\n%s", want, o.stdout)
+		}
+	}
+	o = f.run(t, "agent", "status", "aaaaaa", "--json")
+	for _, want := range []string{`"severity": "error"`, `"tolerated_count": 1`, `"severity_raised_at": "2026-03-04T05:05:07Z"`, `"tolerated": true`} {
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("no %s in\n%s", want, o.stdout)
+		}
+	}
+	if o = f.run(t, "agent", "list"); !strings.Contains(o.stdout, "severity error; 1 failure tolerated") {
+		t.Errorf("%s", o.stdout)
+	}
+}
+
+func TestAgentStatusShowsConditions(t *testing.T) {
+	f := start(t)
+	f.set(rest.Agent{ID: strings.Repeat("a", 64), Label: "web", Trust: wire.Untrusted, Reason: "the policy waits", Severity: "emergency",
+		Conditions: []wire.Failure{{ID: "ima.validation.dm.x", Severity: "emergency", Message: "no device"}}, Policies: rest.Policies{Runtime: "web"}})
+	if o := f.run(t, "agent", "status", "aaaaaa"); o.code != exitOtherState || !strings.Contains(o.stdout, "\nWaiting for: 1\n1. ima.validation.dm.x\n  severity  emergency\n  message   no device\n") || strings.Contains(o.stdout, "Failures") {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestStatusShowsTwentyFailures(t *testing.T) {
 	a := bad()
 	for i := range 30 {

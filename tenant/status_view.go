@@ -23,6 +23,7 @@ func (p *program) writeStatus(w io.Writer, a rest.Agent) {
 			part.write(w)
 		}
 	}
+	writeConditions(w, a)
 	writeFailures(w, a)
 }
 
@@ -34,12 +35,23 @@ func (p *program) enrolmentFields(a rest.Agent) *fields {
 	if a.FreshUntil != nil && (a.Trust == wire.Trusted || a.Trust == wire.Unjudged) {
 		f.add("evidence fresh until", "%s", a.FreshUntil.UTC().Format(time.RFC3339))
 	}
+	if a.Severity != "" {
+		f.add("severity", "%s", p.severityWords(a))
+	}
 	f.add("runtime policy", "%s", policyWords(a.Policies.Runtime))
 	f.add("boot policy", "%s", policyWords(a.Policies.Boot))
 	if c := a.Cleared; c != nil {
 		f.add("cleared", "%s at %s", counted(c.Count, "failure", "failures"), p.moment(c.At))
 	}
 	return f
+}
+
+// severityWords says how grave what stands is, and since when.
+func (p *program) severityWords(a rest.Agent) string {
+	if a.RaisedAt == nil {
+		return a.Severity
+	}
+	return fmt.Sprintf("%s, raised at %s", a.Severity, p.moment(*a.RaisedAt))
 }
 
 // policyWords spells out what the absence of a policy means (I21).
@@ -94,12 +106,23 @@ func (p *program) rejectedFields(a rest.Agent) *fields {
 // others are often of one kind with them.
 const shownFailures = 20
 
-// writeFailures shows the oldest failures, and says how many more there are.
+// writeConditions shows what the policy waits for.
+func writeConditions(w io.Writer, a rest.Agent) {
+	if len(a.Conditions) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nWaiting for: %d\n", len(a.Conditions))
+	for i, f := range a.Conditions[:min(shownFailures, len(a.Conditions))] {
+		failureFields(i+1, f).write(w)
+	}
+}
+
+// writeFailures shows the gravest failures, and says how many more there are.
 func writeFailures(w io.Writer, a rest.Agent) {
 	if a.FailureCount == 0 && len(a.Failures) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nFailures: %d\n", a.FailureCount)
+	fmt.Fprintf(w, "\nFailures: %s\n", failureCounts(a))
 	shown := a.Failures[:min(shownFailures, len(a.Failures))]
 	for i, f := range shown {
 		failureFields(i+1, f).write(w)
@@ -109,6 +132,14 @@ func writeFailures(w io.Writer, a rest.Agent) {
 	}
 }
 
+// failureCounts says how many failures stand, and how many of them matter less.
+func failureCounts(a rest.Agent) string {
+	if a.ToleratedCount == 0 {
+		return fmt.Sprint(a.FailureCount)
+	}
+	return fmt.Sprintf("%d, of which %d tolerated", a.FailureCount, a.ToleratedCount)
+}
+
 // failureFields are a failure's id, where it is, and what was seen and expected.
 func failureFields(n int, failure wire.Failure) *fields {
 	f := &fields{title: fmt.Sprintf("%d. %s", n, printable(string(failure.ID)))}
@@ -116,6 +147,11 @@ func failureFields(n int, failure wire.Failure) *fields {
 		if value != "" {
 			f.add(name, "%s", value)
 		}
+	}
+	if failure.Tolerated {
+		f.add("severity", "%s, tolerated", failure.Severity)
+	} else {
+		optional("severity", failure.Severity)
 	}
 	optional("message", failure.Message)
 	if failure.Entry != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quicklime/verifier/session"
+	"quicklime/verifier/severity"
 	"quicklime/wire/conf"
 	"quicklime/wire/pki"
 )
@@ -27,6 +28,13 @@ type Config struct {
 	MaxAgents int `toml:"max_agents"`
 
 	Challenge Challenge `toml:"challenge"`
+
+	// SeverityLabels are what failures can weigh, the lowest first. A failure of
+	// the last makes a machine untrusted.
+	SeverityLabels []string `toml:"severity_labels"`
+	// SeverityPolicy gives failures their label; the first rule that matches does.
+	// What none matches has the last label.
+	SeverityPolicy []severity.Rule `toml:"severity_policy"`
 
 	Log *slog.Logger `toml:"-"` // nil: slog.Default()
 
@@ -54,6 +62,8 @@ func DefaultConfig() Config {
 		PKIDir:      "/var/lib/quicklime/pki",
 		MaxAgents:   20_000,
 		Challenge:   Challenge{conf.Duration(t.Challenge), conf.Duration(t.Answer), conf.Duration(t.Margin)},
+
+		SeverityLabels: severity.DefaultLabels(),
 	}
 }
 
@@ -87,5 +97,10 @@ func (c Config) check() error {
 	case c.MaxAgents < 1:
 		return errors.New("max_agents must be at least 1")
 	}
-	return nil
+	_, err := c.scale()
+	return err
+}
+
+func (c Config) scale() (*severity.Scale, error) {
+	return severity.New(c.SeverityLabels, c.SeverityPolicy)
 }

@@ -35,6 +35,9 @@ func (v service) GetAgent(ctx context.Context, id string) (rest.Agent, error) {
 		return a, refusal(err, "agent "+id[:12])
 	}
 	a.Connected = v.sessions.Connected(id)
+	if a.Conditions, err = v.store.Conditions(ctx, id); err != nil {
+		return a, err
+	}
 	a.Failures, a.FailuresListed, err = v.store.Failures(ctx, id)
 	return a, err
 }

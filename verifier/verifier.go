@@ -48,6 +48,10 @@ func Run(ctx context.Context, cfg Config) error {
 	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx)) // it writes until nobody else is left
 	stored := make(chan error, 1)
 	go func() { stored <- d.store.Run(storeCtx) }()
+	if err := d.label(ctx, cfg, log); err != nil {
+		stopStore()
+		return errors.Join(err, <-stored, d.agents.Close(), d.listener.Close())
+	}
 	g.Go(func() error { return d.sessions.RunJudge(ctx) })
 	g.Go(func() error { return d.store.RunGarbage(ctx, func(s store.Swept, err error) { logSwept(log, s, err) }) })
 	g.Go(func() error { return d.agents.Serve(ctx, d.sessions.Handle) })
@@ -103,6 +107,22 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 		return d, errors.Join(err, d.store.Close())
 	}
 	return d, nil
+}
+
+// label has failures labelled as the configuration says.
+func (d *parts) label(ctx context.Context, cfg Config, log *slog.Logger) error {
+	scale, err := cfg.scale()
+	if err != nil {
+		return err
+	}
+	for _, id := range scale.Overruled() {
+		log.Warn("severity_policy does not decide about a failure that always has the highest label", "id", id)
+	}
+	changed, err := d.store.Label(ctx, scale)
+	if changed {
+		log.Info("severity_labels or severity_policy has changed: what stands was labelled anew")
+	}
+	return err
 }
 
 // serve makes what stands on the store.

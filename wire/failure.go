@@ -67,8 +67,8 @@ const (
 	Unanswered FailureID = "quicklime.unanswered"
 )
 
-// Failure is one reason why a machine is not trusted: what was expected and what
-// was seen.
+// Failure is one thing that is wrong with a machine, as a rule a reason why it is
+// not trusted: what was expected and what was seen.
 type Failure struct {
 	ID       FailureID `json:"id" cbor:"1,keyasint"`
 	Message  string    `json:"message" cbor:"2,keyasint"`
@@ -78,23 +78,44 @@ type Failure struct {
 	Got      string    `json:"got,omitempty" cbor:"5,keyasint,omitempty"`   // "sha256:…"
 	Expected []string  `json:"expected,omitempty" cbor:"6,keyasint,omitempty"`
 	Hint     string    `json:"hint,omitempty" cbor:"7,keyasint,omitempty"`
+
+	Severity  string `json:"severity,omitempty" cbor:"8,keyasint,omitempty"`  // label; empty: not labelled
+	Tolerated bool   `json:"tolerated,omitempty" cbor:"9,keyasint,omitempty"` // the label is below the highest: the machine is not untrusted for it
+	Warned    bool   `json:"-" cbor:"-"`                                      // the runtime policy wants to be warned of it, and no more
 }
 
 // Result is the outcome of one appraisal: data, never an error.
 type Result struct {
-	Failures []Failure // the first MaxKeptFailures of them
+	Failures []Failure // the first MaxKeptFailures of them, and MaxKeptTolerated of each label that is tolerated
 	More     uint64    // how many failures there are beside them
 	Entries  uint64    // entries judged
 	Runtime  string    // digest of the runtime policy it was judged under, or NotEvaluated
+
+	MoreTolerated uint64 // those of More that are tolerated
+
+	kept map[string]int // of Failures, by label; "": of those that are not tolerated
 }
 
-// Fail records a failure.
-func (r *Result) Fail(f Failure) {
-	if len(r.Failures) >= MaxKeptFailures {
-		r.More++
-		return
+// Fail records a failure and reports whether it is kept. What is tolerated takes no
+// room from what is not.
+func (r *Result) Fail(f Failure) bool {
+	limit, label := MaxKeptFailures, ""
+	if f.Tolerated {
+		limit, label = MaxKeptTolerated, f.Severity
 	}
+	if r.kept[label] >= limit {
+		r.More++
+		if f.Tolerated {
+			r.MoreTolerated++
+		}
+		return false
+	}
+	if r.kept == nil {
+		r.kept = map[string]int{}
+	}
+	r.kept[label]++
 	r.Failures = append(r.Failures, f)
+	return true
 }
 
 // NotEvaluated stands where a policy's name would: nobody looked (I21).

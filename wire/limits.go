@@ -42,13 +42,17 @@ const (
 	// MaxPublic bounds a TPMT_PUBLIC: RSA-4096 needs some 560 bytes.
 	MaxPublic = 1 << 10 // bytes
 
-	// MaxKeptFailures bounds the failures of one boot of an agent that are kept,
-	// and what one answer of the API lists: after a thousand different bad files
-	// the next one says nothing new. More are counted.
+	// MaxKeptFailures bounds the failures of one boot of an agent that make it
+	// untrusted and are kept, and what one answer of the API lists: after a thousand
+	// different bad files the next one says nothing new. More are counted.
 	MaxKeptFailures = 1000
 
+	// MaxKeptTolerated bounds, of each label, those that leave the machine trusted,
+	// beside MaxKeptFailures: what repeats without an end is one thing to know.
+	MaxKeptTolerated = 100
+
 	// MaxKeptFailuresAll bounds them over all boots of an agent, so that one that
-	// reboots for ever fills no disk.
+	// reboots for ever fills no disk; those that are tolerated as many times as well.
 	MaxKeptFailuresAll = 4 * MaxKeptFailures
 
 	// NonceSize is the length of a nonce: as strong as SHA-256.

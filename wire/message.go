@@ -93,8 +93,8 @@ type Evidence struct {
 type Verdict struct {
 	Accepted bool      `cbor:"1,keyasint"` // the quote was verified and the state moved
 	Trust    Trust     `cbor:"2,keyasint"`
-	Reason   FailureID `cbor:"3,keyasint"` // the newest standing failure; empty: none
-	Failures uint64    `cbor:"4,keyasint"` // standing now
+	Reason   FailureID `cbor:"3,keyasint"` // the newest standing failure that makes untrusted; empty: none
+	Failures uint64    `cbor:"4,keyasint"` // standing now that make untrusted
 	Nonce    []byte    `cbor:"5,keyasint"` // for the next evidence that the agent starts itself
 	Resume   Resume    `cbor:"6,keyasint"` // from where the next evidence starts
 	WantBoot bool      `cbor:"7,keyasint"`

@@ -52,7 +52,7 @@ func TestEveryRoute(t *testing.T) {
 			return
 		}
 		if r.Method == "GET" && strings.Count(r.URL.Path, "/") == 2 {
-			fmt.Fprint(w, `{"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}]}`)
+			fmt.Fprint(w, `{"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}]}`)
 			return
 		}
 		fmt.Fprint(w, `{"id":"x","name":"x"}`)
@@ -83,6 +83,7 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.AddPolicy(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
 		{func() (any, error) { return v.UpdatePolicy(ctx, "p", []byte(`{}`)) }, `PUT /v1/policies/p {"name":"p","text":"{}"}`},
 		{func() (any, error) { return nil, v.DeletePolicy(ctx, "p") }, "DELETE /v1/policies/p"},
+		{func() (any, error) { return v.SearchMeasurements(ctx, "/a b", "") }, "GET /v1/measurements?path=%2Fa+b"},
 	}
 	if want := len(rest.RegistrarRoutes) + len(rest.VerifierRoutes) + 1; len(calls) != want {
 		t.Errorf("%d calls for %d routes and a poll", len(calls), want-1)

@@ -57,8 +57,11 @@ type Outcome struct {
 	Accepted  bool              // the list is certified: the state moves to it
 	Certified imalist.Certified // of an accepted evidence
 	Result    wire.Result
-	Learned   Learned           // of an accepted evidence: from all entries of the epoch
-	Failed    map[uint64][]byte // of an accepted evidence: the bytes of entries that failed, by index; not of all, if they are many
+	Learned   Learned // of an accepted evidence: from all entries of the epoch
+	// Conditions are what the policy still waits for, of an accepted evidence: they
+	// are of the moment, and over when the next evidence does not have them.
+	Conditions []wire.Failure
+	Failed     map[uint64][]byte // of an accepted evidence: the bytes of entries that failed, by index; not of all, if they are many
 }
 
 // Outcome ends the list and gives the verdict on it for b, which is the evidence
@@ -91,7 +94,7 @@ func (a *Appraisal) Outcome(b Begun) Outcome {
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
 	result, failed := a.judge.conclude(to)
-	return Outcome{Accepted: true, Certified: c, Result: result, Learned: a.judge.learned, Failed: failed}
+	return Outcome{Accepted: true, Certified: c, Result: result, Learned: a.judge.learned, Conditions: a.judge.outstanding(), Failed: failed}
 }
 
 // Elsewhere judges evidence that keeps its list from another point than From
@@ -103,6 +106,6 @@ func (b Begun) Elsewhere() Outcome {
 
 func (b Begun) failed(id wire.FailureID, hint, format string, args ...any) Outcome {
 	var o Outcome
-	o.Result.Fail(wire.Failure{ID: id, Message: fmt.Sprintf(format, args...), Hint: hint})
+	o.Result.Fail(b.standing.Severity.Label(wire.Failure{ID: id, Message: fmt.Sprintf(format, args...), Hint: hint}))
 	return o
 }

@@ -20,6 +20,7 @@ import (
 	"quicklime/ima"
 	"quicklime/verifier/epoch"
 	"quicklime/verifier/quote"
+	"quicklime/verifier/severity"
 	"quicklime/wire"
 	"quicklime/wire/envelope"
 	"quicklime/wire/pcr"
@@ -37,6 +38,9 @@ type Standing struct {
 	Bytes     uint64       // length of the list up to there
 	Clock     uint64       // TPM clock of the last accepted quote of Epoch
 	Learned   Learned      // from the entries up to Resume
+
+	// Severity labels what is found; nil: its default.
+	Severity *severity.Scale
 
 	// Cleared is what an operator has cleared of the epoch that is judged again.
 	// New evidence has none: its entries were not there to be cleared.

@@ -405,7 +405,7 @@ func TestI19_I21_Again(t *testing.T) {
 		"a violation, under no path":  {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, `"ima":{"violations":"ignore"}`), false},
 		"a violation, ignored now":    {wire.Failure{ID: wire.IMAViolation, Entry: &i}, violation, allow(t, `"ima":{"violations":"ignore"}`, "/bin/a"), true},
 	} {
-		if got := appraise.Again(c.failure, c.entry, c.policy); got != c.want {
+		if got, _ := appraise.Again(c.failure, c.entry, c.policy); got != c.want {
 			t.Errorf("%s: judged away: %v", name, got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"quicklime/ima"
 	"quicklime/ima/digsig"
 	"quicklime/verifier/policy"
+	"quicklime/verifier/severity"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 )
@@ -24,21 +25,23 @@ type judge struct {
 	learned Learned
 	vouch   []digsig.Ring // what verifies a file's signature now, none of them empty
 	by      *digsig.Key   // whose signature was good in the entry at hand
-	two     bool          // there may be two: of the metadata, and of the digest in it
+	scale   *severity.Scale
+	two     bool // there may be two: of the metadata, and of the digest in it
 	result  wire.Result
 	each    func(wire.Failure) // nil, or is told of every failure, however many are kept
 
 	failed map[uint64][]byte
-	kept   int // bytes of failed
+	kept   [2]int // bytes of failed: of what is decisive, and of what is tolerated
 }
 
 // maxFailed bounds the bytes of entries that are kept to be judged again when
-// their boot is past: of each of MaxKeptFailures entries with a path of PATH_MAX.
+// their boot is past: of each of MaxKeptFailures entries with a path of PATH_MAX;
+// and beside them those of entries of which everything is tolerated.
 const maxFailed = wire.MaxKeptFailures * (maxPath + 200) // bytes
 
 func newJudge(b Begun, p *policy.Policy) judge {
 	values := b.quote.PCRs()
-	j := judge{pcrs: &values, cleared: b.standing.Cleared, padded: b.from.Padded()}
+	j := judge{pcrs: &values, cleared: b.standing.Cleared, padded: b.from.Padded(), scale: b.standing.Severity}
 	if b.from.Entries() > 0 {
 		j.learned = b.standing.Learned
 	}
@@ -95,6 +98,18 @@ func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
 	return j.result, j.failed
 }
 
+// outstanding is what the policy waits for after the entries so far.
+func (j *judge) outstanding() (conditions []wire.Failure) {
+	if j.policy == nil || j.policy.Devices() == nil {
+		return nil
+	}
+	for _, f := range j.policy.Devices().Outstanding(j.learned.devices) {
+		conditions = append(conditions, j.scale.Label(wire.Failure{ID: f.ID, Message: f.Message,
+			Hint: "this is over when the device is in the state that the policy wants, or at the next boot; it cannot be cleared"}))
+	}
+	return conditions
+}
+
 // fail records what is wrong with an entry.
 func (j *judge) fail(i uint64, e ima.Entry, failures ...wire.Failure) {
 	for _, f := range failures {
@@ -102,26 +117,36 @@ func (j *judge) fail(i uint64, e ima.Entry, failures ...wire.Failure) {
 			continue
 		}
 		f.Entry = &i
-		j.record(f)
-		if j.result.More == 0 && j.failed[i] == nil && j.kept+len(e.Data) <= maxFailed {
-			j.keep(i, e)
+		if kept, tolerated := j.record(f); kept && j.failed[i] == nil {
+			j.keep(i, e, tolerated)
 		}
 	}
 }
 
-func (j *judge) record(f wire.Failure) {
-	j.result.Fail(f)
+// record labels a failure. It reports whether it is kept and whether it is tolerated.
+func (j *judge) record(f wire.Failure) (kept, tolerated bool) {
+	f = j.scale.Label(f)
 	if j.each != nil {
 		j.each(f)
 	}
+	return j.result.Fail(f), f.Tolerated
 }
 
-func (j *judge) keep(i uint64, e ima.Entry) {
+// keep keeps an entry if there is room. What is tolerated takes none from what is
+// decisive.
+func (j *judge) keep(i uint64, e ima.Entry, tolerated bool) {
+	kept := &j.kept[0]
+	if tolerated {
+		kept = &j.kept[1]
+	}
+	if *kept+len(e.Data) > maxFailed {
+		return
+	}
 	if j.failed == nil {
 		j.failed = map[uint64][]byte{}
 	}
 	j.failed[i] = e.AppendTo(nil)
-	j.kept += len(j.failed[i])
+	*kept += len(j.failed[i])
 }
 
 // entry judges one entry; sum is that of its template, or nil.
@@ -191,8 +216,8 @@ func (j *judge) first(e ima.Entry, events []ima.Event) {
 	if ev := events[0]; e.Violation() || !ev.IsFile() || string(ev.Name) != ima.BootAggregate {
 		j.fail(0, e, wire.Failure{ID: wire.IMANotMeasuring, Message: "the list does not begin with boot_aggregate, so nothing ties it to a boot"})
 	}
-	if j.padded && j.policy != nil && !j.policy.AcceptsWeakDigest() {
-		j.fail(0, e, wire.Failure{ID: wire.IMAWeakDigest, Message: "the kernel extends the quoted bank with SHA-1, filled up with zeros, so that it proves no more than SHA-1 does",
+	if j.padded && j.policy != nil && j.policy.WeakDigest() != policy.WeakDigestAccept {
+		j.fail(0, e, wire.Failure{ID: wire.IMAWeakDigest, Warned: j.policy.WeakDigest() == policy.WeakDigestWarn, Message: "the kernel extends the quoted bank with SHA-1, filled up with zeros, so that it proves no more than SHA-1 does",
 			Hint: `enrol the machine for a bank whose hash its kernel has, or accept it with "ima": {"weak_digest": "accept"} in the policy`})
 	}
 }
@@ -232,27 +257,29 @@ func (j *judge) worst(events []ima.Event) []wire.Failure {
 // violation judges a violation. What it says of a file is not covered by any
 // digest, so it is not repeated (I18).
 func (j *judge) violation(i uint64, e ima.Entry) {
-	if j.policy != nil && j.policy.Violations() == policy.ViolationsFail {
-		j.fail(i, e, wire.Failure{ID: wire.IMAViolation, Message: "a violation: a file was written while it was measured, or measured while it was written",
+	if j.policy != nil && j.policy.Violations() != policy.ViolationsIgnore {
+		j.fail(i, e, wire.Failure{ID: wire.IMAViolation, Warned: j.policy.Violations() == policy.ViolationsWarn, Message: "a violation: a file was written while it was measured, or measured while it was written",
 			Hint: `the list does not prove which file; a policy may accept violations with "ima": {"violations": "warn"}`})
 	}
 }
 
 // Again judges one entry of an earlier boot, which was certified then, by another
-// policy, and reports whether the failure found then is judged away. What no
-// policy decides stays, and everything does if there is no policy. What that boot
-// had taught is forgotten.
-func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
+// policy, and reports whether the failure found then is judged away, and if not
+// whether the policy wants no more than to be warned of it. What no policy decides
+// stays, and everything does if there is no policy. What that boot had taught is
+// forgotten.
+func Again(f wire.Failure, e ima.Entry, p *policy.Policy) (away, warned bool) {
 	switch f.ID {
 	case wire.IMANotInPolicy, wire.IMAWrongDigest, wire.IMAViolation, wire.IMADenied, wire.IMAInvalidSignature, wire.IMAInvalidKey:
 	default:
-		return false
+		return false, f.Warned
 	}
 	if p == nil || p.Empty() || f.Entry == nil {
-		return false
+		return false, f.Warned
 	}
 	j := judge{past: true}
 	j.under(p)
 	j.entry(*f.Entry, e, nil)
-	return len(j.result.Failures) == 0
+	warned = !slices.ContainsFunc(j.result.Failures, func(f wire.Failure) bool { return !f.Warned })
+	return len(j.result.Failures) == 0, warned
 }

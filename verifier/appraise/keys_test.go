@@ -262,6 +262,7 @@ func TestI16_PaddedBanks(t *testing.T) {
 		want     []wire.FailureID
 	}{
 		"and said so":  {true, "", true, []wire.FailureID{wire.IMAWeakDigest}},
+		"warned of":    {true, `"ima":{"weak_digest":"warn"}`, true, []wire.FailureID{wire.IMAWeakDigest}},
 		"accepted":     {true, `"ima":{"weak_digest":"accept"}`, true, nil},
 		"and not said": {false, `"ima":{"weak_digest":"accept"}`, false, []wire.FailureID{wire.IMAMismatch}},
 	} {
@@ -277,6 +278,9 @@ func TestI16_PaddedBanks(t *testing.T) {
 			ev.IMA.Padded = c.says
 			b, o := m.outcome(m.Standing(), ev, list, p)
 			want(t, o, c.accepted, c.want...)
+			if warned := c.want != nil && c.more != "" && c.accepted; warned && !o.Result.Failures[0].Tolerated {
+				t.Errorf("%+v", o.Result.Failures)
+			}
 			if !c.accepted {
 				return
 			}

@@ -21,10 +21,15 @@ type Counts struct {
 }
 
 // Survey judges a whole list that no quote is at hand for, as Preview does, and
-// calls each with every failure, however many there are.
+// calls each with every failure, however many there are, but for those that the
+// policy only warns of. They have no label: that is a verifier's to give.
 func Survey(list []byte, p *policy.Policy, each func(wire.Failure)) (Counts, error) {
 	s := surveyor{failed: map[uint64]bool{}}
 	s.judge.each = func(f wire.Failure) {
+		if f.Warned {
+			return
+		}
+		f.Severity, f.Tolerated = "", false
 		if f.Entry != nil {
 			s.failed[*f.Entry] = true
 		}

@@ -48,6 +48,7 @@ var groups = []group{
 	{"clearing", brisk, clearings},
 	{"clones", patient, clones},
 	{"races", patient, races},
+	{"floods", patient, floods},
 	{"limits", patient, limits},
 }
 
@@ -67,7 +68,7 @@ func TestAttacks(t *testing.T) {
 }
 
 func (g group) run(t *testing.T) {
-	m := newMachine(t, newSite(t, g.timing))
+	m := newMachine(t, newSite(t, g.timing, severities[g.name]...))
 	for _, a := range g.attacks {
 		t.Run(strings.ReplaceAll(a.name, " ", "-"), func(t *testing.T) { a.try(m.begin(t)) })
 	}

@@ -11,6 +11,7 @@ import (
 	"quicklime/registrar"
 	"quicklime/tenant/client"
 	"quicklime/verifier"
+	"quicklime/verifier/severity"
 	"quicklime/wire/conf"
 	"quicklime/wire/jointoken"
 	"quicklime/wire/pki"
@@ -34,20 +35,21 @@ func trustOf(c timing) time.Duration { return time.Duration(c.Interval + c.Answe
 
 // site is an installation: registrar, verifier, and its operator.
 type site struct {
-	dir       string
-	timing    timing
-	pin       [32]byte
-	joining   string // address at which agents register
-	attesting jointoken.Server
-	registrar *client.Registrar
-	verifier  *client.Verifier
+	dir        string
+	timing     timing
+	pin        [32]byte
+	severities []severity.Rule
+	joining    string // address at which agents register
+	attesting  jointoken.Server
+	registrar  *client.Registrar
+	verifier   *client.Verifier
 }
 
 const host = "127.0.0.1"
 
-func newSite(t *testing.T, c timing) *site {
+func newSite(t *testing.T, c timing, severities ...severity.Rule) *site {
 	t.Helper()
-	s := &site{dir: t.TempDir(), timing: c}
+	s := &site{dir: t.TempDir(), timing: c, severities: severities}
 	s.startRegistrar(t)
 	s.attesting, s.verifier = s.startVerifier(t)
 	ca, err := pki.Open(s.file("pki"))
@@ -81,7 +83,7 @@ func (s *site) startVerifier(t *testing.T) (jointoken.Server, *client.Verifier) 
 	t.Helper()
 	cfg := verifier.DefaultConfig()
 	cfg.Listen, cfg.ServerNames, cfg.StateDir, cfg.PKIDir = host+":0", []string{host}, s.file("state"), s.file("pki")
-	cfg.Challenge, cfg.Log = s.timing, slog.New(slog.DiscardHandler)
+	cfg.Challenge, cfg.SeverityPolicy, cfg.Log = s.timing, s.severities, slog.New(slog.DiscardHandler)
 	ready := make(chan string, 1)
 	cfg.OnReady = func(a string) { ready <- a }
 	at := start(t, ready, func(ctx context.Context) error { return verifier.Run(ctx, cfg) })

@@ -58,7 +58,7 @@ type Contents struct {
 	Templates       []string
 	Keys            []*digsig.Key
 	Violations      Violations
-	WeakDigest      string          // fail or accept
+	WeakDigest      WeakDigest
 	Devices         *DeviceContents // nil: no dm_policy
 }
 
@@ -85,10 +85,7 @@ func (p *Policy) Contents() Contents {
 		Templates:       texts(kernel["templates"]),
 		Keys:            p.keys.Keys(),
 		Violations:      p.Violations(),
-		WeakDigest:      "fail",
-	}
-	if p.weak {
-		c.WeakDigest = "accept"
+		WeakDigest:      p.WeakDigest(),
 	}
 	for s := range p.deny.digests {
 		digest, _ := sums(s).show(1)

@@ -75,7 +75,7 @@ func Compare(a, b *Policy, limit int) []ChangeGroup {
 	d.devices(x.Devices, y.Devices)
 	d.set(ChangedTemplates, x.Templates, y.Templates, Looser)
 	d.setting("ima.violations", string(x.Violations), string(y.Violations), string(ViolationsFail))
-	d.setting("ima.weak_digest", x.WeakDigest, y.WeakDigest, "fail")
+	d.setting("ima.weak_digest", string(x.WeakDigest), string(y.WeakDigest), string(WeakDigestFail))
 	return d.inOrder()
 }
 

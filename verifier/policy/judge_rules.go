@@ -87,6 +87,10 @@ func (p *Policy) Devices() *dm.Policy { return p.devices }
 // Formats returns the custom templates that are accepted beside the kernel's own.
 func (p *Policy) Formats() []ima.Format { return p.formats }
 
-// AcceptsWeakDigest reports whether a bank is accepted that a kernel extends with
-// padded SHA-1.
-func (p *Policy) AcceptsWeakDigest() bool { return p.weak }
+// WeakDigest returns what a bank means that a kernel extends with padded SHA-1.
+func (p *Policy) WeakDigest() WeakDigest {
+	if p.weak == "" {
+		return WeakDigestFail
+	}
+	return p.weak
+}

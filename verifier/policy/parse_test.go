@@ -85,8 +85,8 @@ func TestParse(t *testing.T) {
 func TestParseEmptyMembers(t *testing.T) {
 	p := mustParse(t, `{"meta": {"version": 1}, "release": 0, "digests": {}, "excludes": [], "keyrings": {},
 		"ima": {"ignored_keyrings": [], "log_hash_alg": "sha1", "dm_policy": null}, "ima-buf": {}, "verification-keys": ""}`)
-	if !p.Empty() || p.Unknown() != nil || p.Violations() != ViolationsFail || p.AcceptsWeakDigest() {
-		t.Errorf("empty %v, unknown %v, violations %q, weak digest %v", p.Empty(), p.Unknown(), p.Violations(), p.AcceptsWeakDigest())
+	if !p.Empty() || p.Unknown() != nil || p.Violations() != ViolationsFail || p.WeakDigest() != WeakDigestFail {
+		t.Errorf("empty %v, unknown %v, violations %q, weak digest %v", p.Empty(), p.Unknown(), p.Violations(), p.WeakDigest())
 	}
 }
 

@@ -15,7 +15,7 @@
 //	                    log_hash_alg: sha1 | sha256 | sha384 | sha512: unused
 //	                    dm_policy: object or null, see package dm
 //	                    violations: fail | warn | ignore: an extension; fail
-//	                    weak_digest: fail | accept: an extension; fail
+//	                    weak_digest: fail | warn | accept: an extension; fail
 //	                    templates: [custom template format, …]: an extension}
 //	ima-buf            {buffer: [lower-case hex, …]}
 //	verification-keys  JSON in a string: {meta, keyids: [int, …], pubkeys: [base64, …]}
@@ -84,8 +84,19 @@ type Violations string
 // The meanings of a violation entry.
 const (
 	ViolationsFail   Violations = "fail"   // a failure; the default
-	ViolationsWarn   Violations = "warn"   // reported, no failure
+	ViolationsWarn   Violations = "warn"   // a failure that is tolerated
 	ViolationsIgnore Violations = "ignore" // nothing
+)
+
+// WeakDigest says what it means that a kernel extends the quoted bank with padded
+// SHA-1 (I16).
+type WeakDigest string
+
+// The meanings of a weak bank.
+const (
+	WeakDigestFail   WeakDigest = "fail"   // a failure; the default
+	WeakDigestWarn   WeakDigest = "warn"   // a failure that is tolerated
+	WeakDigestAccept WeakDigest = "accept" // nothing
 )
 
 // Policy is a compiled runtime policy. The zero Policy is empty and allows no

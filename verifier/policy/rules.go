@@ -23,7 +23,7 @@ type rules struct {
 	devices  *dm.Policy // nil: none
 	deny     deny
 	formats  []ima.Format
-	weak     bool // padded SHA-1 is accepted
+	weak     WeakDigest
 }
 
 // empty reports whether there is nothing to evaluate.
@@ -44,7 +44,7 @@ func (p *parser) ima() {
 		case "violations":
 			p.violations = Violations(p.oneOf(string(ViolationsFail), string(ViolationsWarn), string(ViolationsIgnore)))
 		case "weak_digest":
-			p.weak = p.oneOf("fail", "accept") == "accept"
+			p.weak = WeakDigest(p.oneOf(string(WeakDigestFail), string(WeakDigestWarn), string(WeakDigestAccept)))
 		case "templates":
 			p.templates()
 		default:

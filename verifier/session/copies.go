@@ -21,6 +21,7 @@ func (s *session) takeUp(ctx context.Context, hello wire.Hello) (err error) {
 		next, err := s.server.store.Duplicate(ctx, s.enrolment, s.standing, s.peer())
 		if err == nil {
 			s.log.Error("two agents with this TPM take turns", "id", wire.IdentityDuplicate, "other", s.standing.SessionPeer)
+			s.server.raised(ctx, s.enrolment, s.standing, next)
 			s.standing = next
 			return nil
 		}

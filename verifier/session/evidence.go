@@ -79,7 +79,9 @@ func (s *session) begin(ctx context.Context, ev wire.Evidence) (appraise.Begun, 
 			return appraise.Begun{}, err
 		}
 	}
-	return appraise.Begin(s.standing.Standing, s.question(), ev)
+	standing := s.standing.Standing
+	standing.Severity = s.server.store.Severity()
+	return appraise.Begin(standing, s.question(), ev)
 }
 
 // received is what was made of the raw bytes of one evidence.
@@ -176,8 +178,12 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 		return false, err
 	}
 	s.judged = time.Now()
+	before := s.standing
 	if !o.Accepted {
 		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, o.Result)
+		if err == nil {
+			s.server.raised(ctx, s.enrolment, before, s.standing)
+		}
 		return false, err
 	}
 	if err := s.keep(ctx, r); err != nil {
@@ -193,6 +199,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	})
 	if err == nil {
 		s.late, s.accepted = 0, s.standing.AttestedAt
+		s.server.raised(ctx, s.enrolment, before, s.standing)
 	}
 	return err == nil, err
 }

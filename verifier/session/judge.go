@@ -97,6 +97,9 @@ func (s *Server) judgeAgain(ctx context.Context, e store.Enrolment) (store.Stand
 			return st, err
 		}
 		next, err := s.store.Rejudge(ctx, e, st, r)
+		if err == nil {
+			s.raised(ctx, e, st, next)
+		}
 		if !errors.Is(err, store.ErrConflict) {
 			return next, err
 		}
@@ -118,7 +121,7 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 	if err != nil {
 		return r, err
 	}
-	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared}
+	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared, Severity: s.store.Severity()}
 	span := wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}
 	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: span})
 	if err != nil {
@@ -135,14 +138,32 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 		}
 		return r, fmt.Errorf("the stored list does not fit the stored evidence: %v", o.Result.Failures)
 	}
-	r.Result, r.Learned, r.Failed = o.Result, o.Learned, o.Failed
+	r.Result, r.Learned, r.Conditions, r.Failed = o.Result, o.Learned, o.Conditions, o.Failed
 	past, err := s.store.PastFailures(ctx, st)
 	for _, f := range past {
-		if appraise.Again(f.Failure, f.Entry, p) {
+		switch away, warned := appraise.Again(f.Failure, f.Entry, p); {
+		case away:
 			r.Past = append(r.Past, f.Seq)
+		case warned != f.Failure.Warned:
+			f.Failure.Warned = warned
+			r.Changed = append(r.Changed, f)
 		}
 	}
 	return r, err
+}
+
+// raised logs that the gravest severity that stands against an agent has risen from
+// one state to another.
+func (s *Server) raised(ctx context.Context, e store.Enrolment, from, to store.Standing) {
+	if !to.RaisedAt.After(from.RaisedAt) {
+		return
+	}
+	a, err := s.store.Agent(ctx, e.Agent)
+	if err != nil {
+		s.log.Error("severity rose, and what stands cannot be read", "agent", e.Agent[:12], "error", err)
+		return
+	}
+	s.log.Warn("severity rose", "agent", e.Agent[:12], "severity", a.Severity, "trust", a.Trust, "failures", a.FailureCount, "tolerated", a.ToleratedCount)
 }
 
 // policy returns the compiled policy of a digest; nil if nothing is evaluated.

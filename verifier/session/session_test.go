@@ -48,6 +48,11 @@ type verifier struct {
 
 func newVerifier(t *testing.T, timing session.Timing) *verifier {
 	t.Helper()
+	return newLoggingVerifier(t, timing, slog.DiscardHandler)
+}
+
+func newLoggingVerifier(t *testing.T, timing session.Timing, log slog.Handler) *verifier {
+	t.Helper()
 	dir := t.TempDir()
 	s, err := store.Open(filepath.Join(dir, "verifier.db"))
 	if err != nil {
@@ -65,7 +70,7 @@ func newVerifier(t *testing.T, timing session.Timing) *verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &verifier{t: t, store: s, server: session.New(s, policies, timing, slog.New(slog.DiscardHandler)), pin: ca.Pin()}
+	v := &verifier{t: t, store: s, server: session.New(s, policies, timing, slog.New(log)), pin: ca.Pin()}
 	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
 		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit, MaxStrangers: session.MaxStrangers})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"quicklime/verifier/appraise"
+	"quicklime/verifier/severity"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 )
@@ -62,7 +63,13 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if added, err = appendEntries(tx, e, a, id[:], now); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id[:], a.Outcome.Result, a.Outcome.Failed, now); err != nil {
+		if err := addFailures(tx, s.severity, e, id[:], a.Outcome.Result, a.Outcome.Failed, now); err != nil {
+			return err
+		}
+		if err := replaceConditions(tx, e.ID, s.severity, a.Outcome.Conditions); err != nil {
+			return err
+		}
+		if err := noteSeverity(tx, e.ID, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -99,7 +106,10 @@ func (s *Store) fail(ctx context.Context, e Enrolment, st Standing, epoch []byte
 		if err := one(tx, `UPDATE state SET trusted_until = 0 WHERE enrolment = ?`, e.ID); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, epoch, r, nil, now); err != nil {
+		if err := addFailures(tx, s.severity, e, epoch, r, nil, now); err != nil {
+			return err
+		}
+		if err := noteSeverity(tx, e.ID, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -215,17 +225,20 @@ func newEpoch(tx *sql.Tx, e Enrolment, id []byte, now time.Time) error {
 	if err := endList(tx, e, id, now); err != nil {
 		return err
 	}
-	r, err := tx.Exec(`DELETE FROM failure WHERE seq IN (SELECT seq FROM failure
-		WHERE enrolment = ? AND entry = -1 AND cleared_at IS NULL ORDER BY seq DESC LIMIT -1 OFFSET ?)`, e.ID, wire.MaxKeptFailures)
-	if err != nil {
-		return err
+	var lost [2]int64 // decisive, tolerated
+	for below, limit := range []int{wire.MaxKeptFailures, severity.MaxLabels * wire.MaxKeptTolerated} {
+		r, err := tx.Exec(`DELETE FROM failure WHERE seq IN (SELECT seq FROM failure
+			WHERE enrolment = ? AND entry = -1 AND cleared_at IS NULL AND (below > 0) = ? ORDER BY seq DESC LIMIT -1 OFFSET ?)`, e.ID, below, limit)
+		if err != nil {
+			return err
+		}
+		if lost[below], err = r.RowsAffected(); err != nil {
+			return err
+		}
 	}
-	lost, err := r.RowsAffected()
-	if err != nil {
-		return err
-	}
-	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept + ?, failures_unkept = 0
-		WHERE enrolment = ?`, millis(now), lost, e.ID)
+	return one(tx, `UPDATE state SET epoch_at = ?, failures_lost = failures_lost + failures_unkept + ?, failures_unkept = 0,
+			tolerated_lost = tolerated_lost + tolerated_unkept + ?, tolerated_unkept = 0
+		WHERE enrolment = ?`, millis(now), lost[0], lost[1], e.ID)
 }
 
 // firmware shows a TPM's firmware version as vendors print it.

@@ -68,7 +68,7 @@ type PastFailure struct {
 // the one in force. One that cannot be read is left out: it stands until it is
 // cleared.
 func (s *Store) PastFailures(ctx context.Context, st Standing) ([]PastFailure, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT seq, body, raw FROM failure
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT seq, body, raw, warned FROM failure
 		WHERE enrolment = ? AND epoch <> ? AND raw IS NOT NULL AND cleared_at IS NULL`, st.Enrolment, st.EpochID)
 	if err != nil {
 		return nil, err
@@ -78,10 +78,12 @@ func (s *Store) PastFailures(ctx context.Context, st Standing) ([]PastFailure, e
 	for rows.Next() {
 		var p PastFailure
 		var body, raw []byte
-		if err := rows.Scan(&p.Seq, &body, &raw); err != nil {
+		var warned bool
+		if err := rows.Scan(&p.Seq, &body, &raw, &warned); err != nil {
 			return nil, err
 		}
 		if p.Entry, _, err = ima.ParseEntry(raw); err == nil && json.Unmarshal(body, &p.Failure) == nil && p.Failure.Entry != nil {
+			p.Failure.Warned = warned
 			all = append(all, p)
 		}
 	}
@@ -112,7 +114,10 @@ type Rejudged struct {
 	Result  wire.Result
 	Learned appraise.Learned // as in appraise.Outcome, and so is
 	Failed  map[uint64][]byte
-	Past    []int64 // Seq of failures of earlier epochs that the policy does not have any more
+	Past    []int64       // Seq of failures of earlier epochs that the policy does not have any more
+	Changed []PastFailure // of those that it has, the ones of which Failure.Warned is another now
+
+	Conditions []wire.Failure // as in appraise.Outcome
 }
 
 // Rejudge replaces the failures of the epoch's entries. Failures that are not
@@ -130,7 +135,13 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 		if err := judgedInForce(tx, e, r.Result); err != nil {
 			return err
 		}
-		if err := replaceFailures(tx, e, st, r, now); err != nil {
+		if err := s.replaceFailures(tx, e, st, r, now); err != nil {
+			return err
+		}
+		if err := replaceConditions(tx, e.ID, s.severity, r.Conditions); err != nil {
+			return err
+		}
+		if err := noteSeverity(tx, e.ID, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -144,7 +155,7 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 
 // replaceFailures leaves the failures as they are if nobody evaluated anything:
 // that judges none of them away.
-func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.Time) error {
+func (s *Store) replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.Time) error {
 	learned, err := r.Learned.MarshalBinary()
 	if err != nil {
 		return err
@@ -153,16 +164,17 @@ func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.
 		return err
 	}
 	if r.Result.Runtime == wire.NotEvaluated && st.Judged == "" { // after a clearing: what is beyond the limit without a policy, too
-		if err := one(tx, `UPDATE state SET judged = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0 WHERE enrolment = ?`,
+		if err := one(tx, `UPDATE state SET judged = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0,
+				tolerated_lost = tolerated_lost + tolerated_unkept, tolerated_unkept = 0 WHERE enrolment = ?`,
 			wire.NotEvaluated, e.ID); err != nil {
 			return err
 		}
-		return addFailures(tx, e, st.EpochID, r.Result, r.Failed, now)
+		return addFailures(tx, s.severity, e, st.EpochID, r.Result, r.Failed, now)
 	}
 	if r.Result.Runtime == wire.NotEvaluated {
 		return one(tx, `UPDATE state SET judged = ? WHERE enrolment = ?`, wire.NotEvaluated, e.ID)
 	}
-	if _, err := tx.Exec(`UPDATE state SET judged = ?, failures_unkept = 0 WHERE enrolment = ?`, r.Result.Runtime, e.ID); err != nil {
+	if _, err := tx.Exec(`UPDATE state SET judged = ?, failures_unkept = 0, tolerated_unkept = 0 WHERE enrolment = ?`, r.Result.Runtime, e.ID); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM failure WHERE enrolment = ? AND epoch = ? AND entry >= 0 AND cleared_at IS NULL`, e.ID, st.EpochID); err != nil {
@@ -173,5 +185,11 @@ func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.
 			return err
 		}
 	}
-	return addFailures(tx, e, st.EpochID, r.Result, r.Failed, now)
+	for _, p := range r.Changed {
+		if _, err := tx.Exec(`UPDATE failure SET warned = ?, below = ? WHERE seq = ? AND enrolment = ?`,
+			p.Failure.Warned, s.severity.Below(p.Failure.ID, p.Failure.Warned), p.Seq, e.ID); err != nil {
+			return err
+		}
+	}
+	return addFailures(tx, s.severity, e, st.EpochID, r.Result, r.Failed, now)
 }

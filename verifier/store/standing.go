@@ -23,7 +23,8 @@ type Standing struct {
 	Judged       string // digest that the epoch was judged by; "": nothing judged
 	TrustedUntil time.Time
 	AttestedAt   time.Time // when the last evidence was accepted
-	Failures     uint64    // standing
+	Failures     uint64    // standing, with what the policy waits for, as far as they make the agent untrusted
+	RaisedAt     time.Time // when the gravest severity that stands rose last; zero: never
 	Session      uint64    // number of the newest session in which the agent sent evidence; 0: none
 	SessionPeer  string    // address and port of that session
 }
@@ -40,7 +41,7 @@ const inForce = `CASE WHEN policy.name IS NULL OR policy.empty
 const selectStanding = `SELECT rev, ` + inForce + `, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock,
 	coalesce(trusted_until, 0), coalesce(attested_at, 0), list_bytes, session, session_peer, padded, learned,
 	EXISTS (SELECT 1 FROM boot_log WHERE boot_log.enrolment = state.enrolment AND boot_log.epoch = state.epoch),
-	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
+	` + decisive + ` + ` + waiting + `, coalesce(severity_at, 0)
 	FROM state LEFT JOIN policy ON policy.name = state.policy WHERE state.enrolment = ?`
 
 // Standing returns the state of an enrolment, or ErrNotFound if it has ended.
@@ -53,13 +54,16 @@ func scanStanding(row *sql.Row, e Enrolment) (Standing, error) {
 	var reset, restart, bank, entries, clock sql.NullInt64
 	var boot, value, learned []byte
 	var padded bool
-	var until, attested int64
+	var until, attested, raised int64
 	err := row.Scan(&st.Revision, &st.InForce, &st.Judged, &st.EpochID, &reset, &restart, &boot, &bank, &entries, &value, &clock,
-		&until, &attested, &st.Bytes, &st.Session, &st.SessionPeer, &padded, &learned, &st.HaveBoot, &st.Failures)
+		&until, &attested, &st.Bytes, &st.Session, &st.SessionPeer, &padded, &learned, &st.HaveBoot, &st.Failures, &raised)
 	if err != nil {
 		return st, notFound(err)
 	}
 	st.TrustedUntil, st.AttestedAt = fromMillis(until), fromMillis(attested)
+	if raised > 0 {
+		st.RaisedAt = fromMillis(raised)
+	}
 	if st.EpochID == nil {
 		return st, nil
 	}

@@ -16,7 +16,7 @@ const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesc
 	epoch, reset_count, restart_count, entries, bank, epoch_at,
 	trusted_until, trusted_for, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
 	cleared_count, cleared_at, rejected_at, rejected_id, rejected_message, rejected_count,
-	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
+	` + decisive + `, ` + tolerated + `, ` + waiting + `, severity, severity_at
 	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy`
 
 // Agent returns an agent as it stands now, without its failures, or ErrNotFound.
@@ -25,7 +25,7 @@ func (s *Store) Agent(ctx context.Context, id string) (rest.Agent, error) {
 	if err != nil {
 		return rest.Agent{}, err
 	}
-	a, err := scanAgent(s.db.Read().QueryRowContext(ctx, selectAgent+` WHERE agent = ?`, id), now)
+	a, err := s.scanAgent(s.db.Read().QueryRowContext(ctx, selectAgent+` WHERE agent = ?`, id), now)
 	return a, notFound(err)
 }
 
@@ -43,7 +43,7 @@ func (s *Store) Agents(ctx context.Context) (rest.AgentList, error) {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		a, err := scanAgent(rows, now)
+		a, err := s.scanAgent(rows, now)
 		if err != nil {
 			list.Unreadable++
 			continue
@@ -64,16 +64,19 @@ type agentRow struct {
 	first, added, replay, clock, rejectedAt    sql.NullInt64
 	clearedAt                                  sql.NullInt64
 	rejectedCount                              int64
+	decisive, waiting                          int // failures and conditions that make untrusted
+	severity, severityAt                       sql.NullInt64
 }
 
-func scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, error) {
+func (s *Store) scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, error) {
 	var r agentRow
 	var enrolled int64
 	var cleared int
 	err := row.Scan(&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
 		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
 		&r.until, &r.span, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
-		&cleared, &r.clearedAt, &r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount, &r.FailureCount)
+		&cleared, &r.clearedAt, &r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount,
+		&r.decisive, &r.ToleratedCount, &r.waiting, &r.severity, &r.severityAt)
 	if err != nil {
 		return rest.Agent{}, err
 	}
@@ -88,6 +91,14 @@ func scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, 
 	}
 	if r.clearedAt.Valid {
 		r.Cleared = &rest.Cleared{Count: cleared, At: fromMillis(r.clearedAt.Int64)}
+	}
+	r.FailureCount = r.decisive + r.ToleratedCount
+	if r.severity.Valid {
+		r.Severity = s.severity.Name(int(r.severity.Int64))
+	}
+	if r.severity.Valid && r.severityAt.Valid {
+		raised := fromMillis(r.severityAt.Int64)
+		r.RaisedAt = &raised
 	}
 	r.Trust, r.Reason = r.trust(now)
 	return r.Agent, nil
@@ -116,14 +127,16 @@ func (r *agentRow) attestation() {
 // policy in force (I07, I21).
 func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
 	switch {
-	case r.FailureCount > 0 && r.epoch != nil && r.judged != r.inForce:
-		return wire.Untrusted, standing(r.FailureCount) + ", found under the policy before; the list is being judged again"
-	case r.FailureCount > 0:
-		return wire.Untrusted, standing(r.FailureCount)
+	case r.decisive > 0 && r.epoch != nil && r.judged != r.inForce:
+		return wire.Untrusted, standing(r.decisive) + ", found under the policy before; the list is being judged again"
+	case r.decisive > 0:
+		return wire.Untrusted, standing(r.decisive)
 	case r.epoch == nil:
 		return wire.Pending, "no evidence was accepted yet"
 	case r.judged != r.inForce:
 		return wire.Pending, "the policy has changed and the list is being judged again"
+	case r.waiting > 0:
+		return wire.Untrusted, "the policy waits for a device to be in the state that it wants"
 	case r.until.Int64 == 0:
 		return wire.Stale, "the last evidence was not accepted; trust waits for the next"
 	case r.until.Int64 > now.UnixMilli()+r.span.Int64:

@@ -22,6 +22,7 @@ import (
 	"io/fs"
 	"time"
 
+	"quicklime/verifier/severity"
 	"quicklime/wire/sqlite"
 )
 
@@ -45,6 +46,8 @@ type Store struct {
 	known   *known
 	cache   cache
 	adding  chan struct{} // holds one for who stores many entries
+
+	severity *severity.Scale // nil: the default
 }
 
 // Open opens or makes the database at path. Run must run while it is used.

@@ -74,6 +74,12 @@ func bySPKI(t testing.TB, s *store.Store, transport *softtpm.AK) store.Enrolment
 // policyOf makes a policy that allows paths with the good digest.
 func policyOf(t testing.TB, name string, paths ...string) (rest.RuntimePolicy, *policy.Policy) {
 	t.Helper()
+	return policyWith(t, name, "", paths...)
+}
+
+// policyWith makes one with more members.
+func policyWith(t testing.TB, name, more string, paths ...string) (rest.RuntimePolicy, *policy.Policy) {
+	t.Helper()
 	digests := map[string][]string{}
 	for _, p := range paths {
 		digests[p] = []string{hex.EncodeToString(good)}
@@ -81,6 +87,9 @@ func policyOf(t testing.TB, name string, paths ...string) (rest.RuntimePolicy, *
 	text, err := json.Marshal(map[string]any{"meta": map[string]any{"version": 1}, "digests": digests})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if more != "" {
+		text = append(bytes.TrimSuffix(text, []byte("}")), ","+more+"}"...)
 	}
 	p, err := policy.Parse(text)
 	if err != nil {
@@ -141,6 +150,7 @@ func attest(t testing.TB, s *store.Store, m *verifiertest.Machine, st store.Stan
 		first = 0
 	}
 	ev, list := m.Evidence(first)
+	st.Standing.Severity = s.Severity()
 	b, err := appraise.Begin(st.Standing, verifiertest.Question(), ev)
 	if err != nil {
 		t.Fatal(err)

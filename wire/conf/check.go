@@ -3,6 +3,8 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -91,8 +93,37 @@ func (c *checker) value(name string, o option, v *unstable.Node, line int) {
 		return
 	}
 	for e := v.Child(); e.Valid(); e = e.Next() {
+		if o.fields != nil {
+			c.element(name, o, e, line)
+			continue
+		}
 		if formOfNode(e.Kind) != o.form {
 			c.fail(line, "%s must be a list of which each is %s, not %s", name, o.form, kindWords(e.Kind))
+		}
+	}
+}
+
+// element checks an element of a list of structs.
+func (c *checker) element(name string, o option, e *unstable.Node, line int) {
+	if e.Kind != unstable.InlineTable {
+		c.fail(line, "%s must be a list of tables {%s}, not of %s", name, strings.Join(slices.Sorted(maps.Keys(o.fields)), ", "), kindWords(e.Kind))
+		return
+	}
+	seen := map[string]bool{}
+	for kv := e.Child(); kv.Valid(); kv = kv.Next() {
+		member, _ := c.key(kv)
+		want, known := o.fields[member]
+		seen[member] = true
+		switch got := kv.Value().Kind; {
+		case !known:
+			c.fail(line, "unknown option %q in %s%s", member, name, nearest(member, o.fields))
+		case formOfNode(got) != want:
+			c.fail(line, "%s in %s must be %s, not %s", member, name, want, kindWords(got))
+		}
+	}
+	for _, member := range slices.Sorted(maps.Keys(o.fields)) {
+		if !seen[member] { // the decoder would leave what an earlier file has at its place
+			c.fail(line, "%s has an element without %s", name, member)
 		}
 	}
 }

@@ -11,9 +11,10 @@
 //
 // An option is a field with a toml tag; a struct in the struct is a table. A
 // field is a string, a bool, an integer, anything that implements
-// encoding.TextUnmarshaler, or a list of these. In the environment the names of
+// encoding.TextUnmarshaler, a list of these, or a list of structs, whose fields are
+// all there in each: [{name = "value", …}, …]. In the environment the names of
 // tables and option are joined by "_" in capitals, and a list is separated by
-// commas. A later list replaces an earlier one.
+// commas; one of structs is written as in a file. A later list replaces an earlier one.
 //
 // An option that the struct does not have, in a file or in the environment, is
 // an error, and so is a value of another type. Files are TOML 1.0; names are

@@ -24,11 +24,17 @@ type settings struct {
 	Hosts   []string   `toml:"hosts"`
 	Banks   []pcr.Bank `toml:"banks"`
 	Sizes   []int      `toml:"sizes"`
+	Rules   []rule     `toml:"rules"`
 	TLS     struct {
 		Dir    string   `toml:"dir"`
 		Expiry Duration `toml:"expiry"`
 	} `toml:"tls"`
 	Ignored func() `toml:"-"`
+}
+
+type rule struct {
+	ID    string `toml:"id"`
+	Level int    `toml:"level"`
 }
 
 func defaults() settings { return settings{Listen: "127.0.0.1:8881", Hosts: []string{"localhost"}} }
@@ -67,6 +73,8 @@ hosts = ["a", 'b',
 ]
 banks = ["sha1", "sha256"]
 sizes = [1, 0x10]
+rules = [{id = "a", level = 1},
+  {level = 2, id = 'b, c'}]
 [tls]
 dir = "/var/lib"
 expiry = "5s"
@@ -81,6 +89,7 @@ expiry = "5s"
 		"QUICKLIME_VERIFIER_HOSTS=a, b,c,",
 		"QUICKLIME_VERIFIER_BANKS=sha1,sha256",
 		"QUICKLIME_VERIFIER_SIZES=1,16",
+		`QUICKLIME_VERIFIER_RULES=[{id = "a", level = 1}, {id = "b, c", level = 2}]`,
 		"QUICKLIME_VERIFIER_TLS_DIR=/var/lib",
 		"QUICKLIME_VERIFIER_TLS_EXPIRY=5s",
 		"QUICKLIME_REGISTRAR_NONSENSE=of another component",
@@ -89,6 +98,7 @@ expiry = "5s"
 	want := settings{
 		Listen: "0.0.0.0:8881", Gap: Duration(90 * time.Second), Workers: -4, Port: 8881, Debug: true,
 		Bank: pcr.SHA384, Hosts: []string{"a", "b", "c"}, Banks: []pcr.Bank{pcr.SHA1, pcr.SHA256}, Sizes: []int{1, 16},
+		Rules: []rule{{"a", 1}, {"b, c", 2}},
 	}
 	want.TLS.Dir, want.TLS.Expiry = "/var/lib", Duration(5*time.Second)
 
@@ -189,14 +199,14 @@ func TestPrecedence(t *testing.T) {
 
 func TestLayersLeaveOtherOptionsAlone(t *testing.T) {
 	dirs := write(t, map[string]string{
-		"usr/verifier.toml":             "workers = 2\nhosts = ['a', 'b', 'c']\n[tls]\ndir = 'd'\nexpiry = '1s'",
-		"etc/verifier.toml.d/site.toml": "hosts = ['z']\ntls.expiry = '2s'",
+		"usr/verifier.toml":             "workers = 2\nhosts = ['a', 'b', 'c']\nrules = [{id = 'a', level = 1}, {id = 'b', level = 2}]\n[tls]\ndir = 'd'\nexpiry = '1s'",
+		"etc/verifier.toml.d/site.toml": "hosts = ['z']\nrules = [{id = 'z', level = 3}]\ntls.expiry = '2s'",
 	})
 	var got settings
 	if err := Load("verifier", dirs, nil, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := settings{Workers: 2, Hosts: []string{"z"}}
+	want := settings{Workers: 2, Hosts: []string{"z"}, Rules: []rule{{"z", 3}}}
 	want.TLS.Dir, want.TLS.Expiry = "d", Duration(2*time.Second)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -229,6 +239,11 @@ func TestFileErrors(t *testing.T) {
 		{"list for a value", "listen = ['a']", ":1: listen must be a string, not a list"},
 		{"wrong value in a list", "hosts = ['a', 5]", ":1: hosts must be a list of which each is a string, not an integer"},
 		{"unknown bank in a list", "banks = ['sha1', 'md5']", `:1: banks: PCR bank "md5"`},
+		{"value in a list of tables", "\nrules = ['a']", ":2: rules must be a list of tables {id, level}, not of a string"},
+		{"unknown member in a list of tables", "rules = [{id = 'a', levl = 1}]", `:1: unknown option "levl" in rules; did you mean "level"?`},
+		{"wrong value in a list of tables", "rules = [{id = 1, level = 1}]", ":1: id in rules must be a string, not an integer"},
+		{"member left out in a list of tables", "rules = [{id = 'a'}]", ":1: rules has an element without level"},
+		{"list of tables as tables", "[[rules]]\nid = 'a'", ":1: rules is written as another kind of table"},
 		{"value for a table", "tls = 5", ":1: tls is a table, not an integer"},
 		{"told twice", "workers = 1\nworkers = 2", ":2: workers: key workers is already defined"},
 		{"no TOML", "workers = 1\nlisten", ":2: "},
@@ -283,6 +298,8 @@ func TestEnvironErrors(t *testing.T) {
 		{"QUICKLIME_VERIFIER_PORT=-1", "want an integer"},
 		{"QUICKLIME_VERIFIER_DEBUG=yes", "want true or false"},
 		{"QUICKLIME_VERIFIER_CHALLENGE_GAP=5", "no length of time"},
+		{"QUICKLIME_VERIFIER_RULES=a", "want a list of tables"},
+		{"QUICKLIME_VERIFIER_RULES=[]\nlisten = 'a'", `unknown option "listen"`},
 		{"QUICKLIME_VERIFIER_BANKS=sha1,md5", `PCR bank "md5"`},
 	}
 	for _, tt := range tests {
@@ -307,6 +324,11 @@ func TestStructErrors(t *testing.T) {
 		}{}, "want a toml tag"},
 		{&struct {
 			M map[string]string `toml:"m"`
+		}{}, "is not supported"},
+		{&struct {
+			L []struct {
+				Of []string `toml:"of"`
+			} `toml:"l"`
 		}{}, "is not supported"},
 		{&struct {
 			W word `toml:"w"`

@@ -23,7 +23,7 @@ func (o options) loadEnviron(component string, environ []string) error {
 			return fmt.Errorf("environment variable %s: unknown option%s", key, nearest(key, names))
 		}
 		if err := o.byName[name].set(value); err != nil {
-			return fmt.Errorf("environment variable %s: want %s: %w", key, o.byName[name].form, err)
+			return fmt.Errorf("environment variable %s: want %s: %w", key, o.byName[name].words(), err)
 		}
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 // tagName is what an option or a table may be called.
@@ -26,6 +28,16 @@ type option struct {
 	value reflect.Value // where it goes
 	form  form          // of one value
 	list  bool          // value is a slice of them
+
+	fields map[string]form // value is a slice of structs with these, and form is empty; nil: it is not
+}
+
+// words says what is wanted of one value.
+func (o option) words() string {
+	if o.fields != nil {
+		return "a list of tables"
+	}
+	return string(o.form)
 }
 
 // options are all settings of a program, by their names with those of their
@@ -64,12 +76,16 @@ func (o options) addTable(prefix string, v reflect.Value) error {
 
 func (o options) addField(name string, v reflect.Value) error {
 	if f, ok := formOf(v.Type()); ok {
-		o.byName[name] = option{v, f, false}
+		o.byName[name] = option{value: v, form: f}
 		return nil
 	}
 	if v.Kind() == reflect.Slice {
 		if f, ok := formOf(v.Type().Elem()); ok {
-			o.byName[name] = option{v, f, true}
+			o.byName[name] = option{value: v, form: f, list: true}
+			return nil
+		}
+		if fields, err := fieldsOf(v.Type().Elem()); err == nil {
+			o.byName[name] = option{value: v, list: true, fields: fields}
 			return nil
 		}
 	}
@@ -78,6 +94,25 @@ func (o options) addField(name string, v reflect.Value) error {
 		return o.addTable(name+".", v)
 	}
 	return fmt.Errorf("option %s: type %s is not supported", name, v.Type())
+}
+
+// fieldsOf says how the fields of a struct are written that is an element of a list.
+func fieldsOf(t reflect.Type) (map[string]form, error) {
+	if t.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("type %s is not supported", t)
+	}
+	element := options{map[string]option{}, map[string]bool{}}
+	if err := element.addTable("", reflect.New(t).Elem()); err != nil {
+		return nil, err
+	}
+	fields := map[string]form{}
+	for name, o := range element.byName {
+		if o.list || strings.Contains(name, ".") {
+			return nil, fmt.Errorf("field %s of %s is not supported", name, t)
+		}
+		fields[name] = o.form
+	}
+	return fields, nil
 }
 
 // formOf says how a value of type t is written, or false if it is no option.
@@ -98,6 +133,9 @@ func formOf(t reflect.Type) (form, bool) {
 
 // set reads s, as the environment has it, into the option.
 func (o option) set(s string) error {
+	if o.fields != nil {
+		return o.setTables(s)
+	}
 	if !o.list {
 		return setText(o.value, s)
 	}
@@ -113,6 +151,24 @@ func (o option) set(s string) error {
 		list = reflect.Append(list, v)
 	}
 	o.value.Set(list)
+	return nil
+}
+
+// setTables reads a list of structs as it is written in a file.
+func (o option) setTables(s string) error {
+	alone := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Value", Type: o.value.Type(), Tag: `toml:"value"`}}))
+	opts, err := optionsOf(alone.Interface())
+	if err != nil {
+		return err
+	}
+	doc := []byte("value = " + s)
+	if err := opts.check("value", doc); err != nil {
+		return err
+	}
+	if err := toml.Unmarshal(doc, alone.Interface()); err != nil {
+		return err
+	}
+	o.value.Set(alone.Elem().Field(0))
 	return nil
 }
 

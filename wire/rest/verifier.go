@@ -57,9 +57,14 @@ type Agent struct {
 	Epoch        *Epoch         `json:"epoch,omitempty"`
 	Last         *Attestation   `json:"last_attestation,omitempty"`
 	Rejected     *Rejection     `json:"last_rejected,omitempty"`
-	Failures     []wire.Failure `json:"failures,omitempty"` // of GetAgent; the oldest wire.MaxKeptFailures
+	Failures     []wire.Failure `json:"failures,omitempty"` // of GetAgent; the gravest wire.MaxKeptFailures, the oldest first
 	FailureCount int            `json:"failure_count"`
 	Cleared      *Cleared       `json:"cleared,omitempty"`
+
+	ToleratedCount int            `json:"tolerated_count,omitempty"`    // of FailureCount: those that do not make untrusted
+	Severity       string         `json:"severity,omitempty"`           // the highest label that stands, of failures and conditions
+	RaisedAt       *time.Time     `json:"severity_raised_at,omitempty"` // when it rose last, while something stands
+	Conditions     []wire.Failure `json:"conditions,omitempty"`         // of GetAgent; what the policy waits for, which is over by itself
 
 	FailuresListed string `json:"failures_listed,omitempty"` // of GetAgent; stands for Failures in a ClearRequest
 }
