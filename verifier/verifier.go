@@ -63,6 +63,7 @@ func Run(ctx context.Context, cfg Config) error {
 type parts struct {
 	store    *store.Store
 	sessions *session.Server
+	signed   api.Signatures
 	agents   *channel.Listener
 	rest     *http.Server
 	listener net.Listener
@@ -71,6 +72,9 @@ type parts struct {
 func open(cfg Config, log *slog.Logger) (d parts, err error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return d, fmt.Errorf("state_dir: %w", err)
+	}
+	if d.signed, err = cfg.signatures(); err != nil {
+		return d, err
 	}
 	ca, err := pki.Open(cfg.PKIDir)
 	if err != nil {
@@ -86,6 +90,9 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 	if d.store, err = store.Open(cfg.database()); err != nil {
 		return d, err
 	}
+	if err := checkStored(context.Background(), d.store, d.signed); err != nil {
+		return d, errors.Join(err, d.store.Close())
+	}
 	d.sessions = session.New(d.store, cfg.timing(), log)
 	if err := d.listen(cfg, ca, cert, log); err != nil {
 		return d, errors.Join(err, d.store.Close())
@@ -99,7 +106,7 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 	if err != nil {
 		return err
 	}
-	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}), rest.CertificateRole(clients.RoleOf), log)
+	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}, d.signed), rest.CertificateRole(clients.RoleOf), log)
 	if err != nil {
 		return err
 	}

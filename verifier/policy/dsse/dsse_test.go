@@ -187,6 +187,9 @@ func TestI12_EveryByteIsSigned(t *testing.T) {
 	if err := json.Unmarshal(envelope, &whole); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := verify(k, envelope, now); err != nil {
+		t.Fatal(err)
+	}
 	for i := range whole.Payload {
 		refused(t, k, change(t, envelope, func(d *doc) { d.Payload[i] ^= 0x20 }), "was changed")
 	}
