@@ -61,6 +61,7 @@ func parse(text []byte) (*Envelope, error) {
 		return nil, errors.New("not UTF-8")
 	}
 	r := reader{json.NewDecoder(bytes.NewReader(text))}
+	r.tokens.UseNumber() // what an unknown member holds is not ours to refuse
 	e := new(Envelope)
 	if err := r.object([]string{"payload", "payloadType", "signatures"}, func(name string) error { return r.member(e, name) }); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 	for name, text := range map[string]string{
 		"plain":                 around(aPayload, aType, aSignatures),
 		"another order":         around(aSignatures, aType, aPayload),
-		"unknown members":       around(aPayload, `"x": [{"a": 1, "b": [[]]}]`, aType, `"signatures": [{"sig": "AAAA", "cert": null}]`),
+		"unknown members":       around(aPayload, `"x": [{"a": 1e400, "b": [[]]}]`, aType, `"signatures": [{"sig": "AAAA", "cert": null}]`),
 		"escapes":               around(`"\u0070ayload": "e\u00330\u003d"`, `"payloadType": "application\/vnd.keylime+json"`, aSignatures),
 		"URL-safe base64":       around(aPayload, aType, `"signatures": [{"sig": "-_-_"}]`),
 		"white space":           "\n" + around(aPayload, aType, aSignatures) + " \r\n",
