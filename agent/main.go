@@ -98,6 +98,9 @@ func (p *program) configured(do func(context.Context, Config) error) func(*cobra
 		if err := conf.Load("agent", dirs, os.Environ(), &cfg); err != nil {
 			return daemon.Failed(err)
 		}
+		if err := daemon.ChooseSHA256(); err != nil {
+			return daemon.Failed(err)
+		}
 		if cfg.Log == nil {
 			cfg.Log = daemon.Logger(p.stderr)
 		}

@@ -41,19 +41,59 @@ func TestI17_AnotherPCRExtendsNothing(t *testing.T) {
 	}
 }
 
-// I17: an entry of the legacy template is 276 bytes that would read as another.
-func TestI17_LegacyTemplateIsRefused(t *testing.T) {
-	e := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/a")
-	e.Template = []byte("ima")
-	if _, _, err := ima.ParseEntry(e.AppendTo(nil)); !errors.Is(err, ima.ErrMalformed) {
-		t.Error(err)
+// I16: a name with a NUL would hash as the shorter one does.
+func TestI16_ALegacyNameHasNoNUL(t *testing.T) {
+	for name, malformed := range map[string]bool{"/bin/a": false, "/bin/a\x00": true, "\x00": true, "": false} {
+		data := append(make([]byte, 20), byte(len(name)), 0, 0, 0)
+		e := ima.Entry{PCR: 10, Digest: make([]byte, 20), Template: []byte("ima"), Data: append(data, name...)}
+		if _, _, err := ima.ParseEntry(e.AppendTo(nil)); errors.Is(err, ima.ErrMalformed) != malformed {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// I17: what is of the legacy template is read as nothing else, nor the other way.
+func TestI17_LegacyTemplateIsReadAlone(t *testing.T) {
+	for _, e := range entriesOf(t, readList(t, "direct-6.1-ima-legacy")) {
+		if ev, err := e.Event(); err != nil || len(ev.Digest) != 20 || ev.Algorithm != pcr.SHA1 {
+			t.Errorf("%+v, %v", ev, err)
+		}
+		e.Template = []byte("ima-ng")
+		if ev, err := e.Event(); err == nil {
+			t.Errorf("legacy data reads as ima-ng: %+v", ev)
+		}
+	}
+	ng, _ := ima.FormatOf([]byte("ima-ng"))
+	legacy, _ := ima.FormatOf([]byte("ima"))
+	e := entriesOf(t, readList(t, "direct-6.1-ima-legacy"))[1]
+	if _, err := ng.Event(e); !errors.Is(err, ima.ErrMalformed) {
+		t.Errorf("as ima-ng: %v", err)
+	}
+	if _, err := legacy.Event(ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/a")); !errors.Is(err, ima.ErrMalformed) {
+		t.Errorf("as legacy: %v", err)
+	}
+}
+
+// I17: a file that was given its contents as its signature is not hidden by it.
+func TestI17_AFileThatLooksLikeABufferIsStillAFile(t *testing.T) {
+	for _, c := range []struct {
+		name, contents string
+		file           bool
+	}{{"/bin/evil", "#!/bin/sh", true}, {".ima", "\x03\x02evil", true}, {".ima", "\x06evil", true}, {".ima", "0\x82key", false}, {"kexec-cmdline", "root=/dev/sda", false}} {
+		e := ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum([]byte(c.contents)), c.name)
+		e.Template = []byte("ima-sig")
+		e.Data = append(e.Data, field([]byte(c.contents))...)
+		ev, err := e.Event()
+		if err != nil || string(ev.Buffer) != c.contents || ev.IsFile() != c.file {
+			t.Errorf("%q with %q: %+v, %v", c.name, c.contents, ev, err)
+		}
 	}
 }
 
 // I17: a third field that is empty is no buffer, though a digest be of nothing.
 func TestI17_AnEmptyFieldIsNoBuffer(t *testing.T) {
 	e := ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum(nil), "/an/empty/file")
-	e.Data = append(e.Data, 0, 0, 0, 0)
+	e.Template, e.Data = []byte("ima-sig"), append(e.Data, 0, 0, 0, 0)
 	if ev, err := e.Event(); err != nil || ev.Buffer != nil {
 		t.Errorf("%+v, %v", ev, err)
 	}

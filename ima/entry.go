@@ -12,13 +12,20 @@ import (
 // banks are.
 const digestColumn = 20
 
+// Legacy is the name of the template that is written and hashed in another way
+// than all others.
+const Legacy = "ima"
+
+// legacyHashed is the length of what an entry of the legacy template hashes.
+const legacyHashed = digestColumn + MaxLegacyName + 1
+
 // Entry is one entry of the list. Its slices are parts of the bytes it was
 // parsed from.
 type Entry struct {
 	PCR      uint32 // not covered by any digest
 	Digest   []byte // 20 bytes; decides nothing but Violation
 	Template []byte // the template's name; not covered by any digest
-	Data     []byte // template data
+	Data     []byte // template data, as it is written
 }
 
 // ParseEntry reads the entry at the start of b and returns its length in bytes.
@@ -29,32 +36,72 @@ func ParseEntry(b []byte) (e Entry, n int, err error) {
 	e.PCR = c.u32()
 	e.Digest = c.bytes(digestColumn)
 	e.Template = c.field(MaxTemplateName)
-	if !c.failed() && string(e.Template) == "ima" {
-		return Entry{}, 0, fmt.Errorf("%w: the legacy template \"ima\" is not supported", ErrMalformed)
+	if c.err == nil && e.Legacy() {
+		e.Data = c.legacy()
+	} else {
+		e.Data = c.field(MaxTemplateData)
 	}
-	e.Data = c.field(MaxTemplateData)
 	if c.err != nil {
 		return Entry{}, 0, c.err
 	}
 	return e, len(b) - len(c.rest), nil
 }
 
+// Legacy reports whether the entry is of the legacy template.
+func (e Entry) Legacy() bool { return string(e.Template) == Legacy }
+
 // AppendTo appends the entry as the kernel writes it.
 func (e Entry) AppendTo(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, e.PCR)
 	b = append(b, e.Digest...)
 	b = appendField(b, e.Template)
+	if e.Legacy() {
+		return append(b, e.Data...)
+	}
 	return appendField(b, e.Data)
+}
+
+// size is the length that AppendTo appends.
+func (e Entry) size() uint64 {
+	n := 4 + digestColumn + 4 + len(e.Template) + len(e.Data)
+	if !e.Legacy() {
+		n += 4
+	}
+	return uint64(n)
 }
 
 // Violation reports whether the entry records a violation: its digest column is
 // all zero. The PCR proves it, for then 0xFF was extended (I16).
 func (e Entry) Violation() bool { return [digestColumn]byte(e.Digest) == [digestColumn]byte{} }
 
-// Extends returns what the entry extends a PCR of bank b with.
+// AppendHashed appends what the template hashes (kernel: security/integrity/ima/
+// ima_crypto.c, ima_calc_field_array_hash_tfm).
+func (e Entry) AppendHashed(b []byte) []byte {
+	if !e.Legacy() {
+		return append(b, e.Data...)
+	}
+	end := len(b) + legacyHashed
+	b = append(b, e.Data[:digestColumn]...)
+	b = append(b, e.Data[digestColumn+4:]...)
+	for len(b) < end {
+		b = append(b, 0)
+	}
+	return b
+}
+
+// hashed is AppendHashed that copies nothing unless it has to.
+func (e Entry) hashed(scratch *[legacyHashed]byte) []byte {
+	if !e.Legacy() {
+		return e.Data
+	}
+	return e.AppendHashed(scratch[:0])
+}
+
+// Extends returns what the entry extends a PCR of bank b with, by a kernel that
+// has the bank's hash.
 func (e Entry) Extends(b pcr.Bank) []byte {
 	if !e.Violation() {
-		return b.Sum(e.Data)
+		return b.Sum(e.hashed(new([legacyHashed]byte)))
 	}
 	return bytes.Clone(violation[:b.Size()])
 }
@@ -78,8 +125,6 @@ type cursor struct {
 	rest []byte
 	err  error
 }
-
-func (c *cursor) failed() bool { return c.err != nil }
 
 func (c *cursor) bytes(n int) []byte {
 	if c.err != nil {
@@ -109,4 +154,20 @@ func (c *cursor) field(limit int) []byte {
 		c.err = fmt.Errorf("%w: a field of %d bytes, limit is %d", ErrMalformed, n, limit)
 	}
 	return c.bytes(int(n))
+}
+
+// legacy reads digest [20]byte | length u32 | name, and returns all of it. A name
+// with a NUL would hash as a shorter one (I16).
+func (c *cursor) legacy() []byte {
+	start := c.rest
+	c.bytes(digestColumn)
+	name := c.field(MaxLegacyName)
+	if c.err == nil && bytes.IndexByte(name, 0) >= 0 {
+		c.err = fmt.Errorf("%w: template %q: a name with a NUL", ErrMalformed, Legacy)
+	}
+	if c.err != nil {
+		return nil
+	}
+	n := len(start) - len(c.rest)
+	return start[:n:n]
 }

@@ -10,35 +10,29 @@
 //
 //	pcr u32 | template digest [20]byte | length u32 | template name | length u32 | template data
 //
-// Template data is a sequence of fields, each of them
+// Template data is a sequence of fields, see [Format], each of them
 //
 //	length u32 | bytes
 //
-// The template digest column is the SHA-1 of the template data, or all zero for
-// a violation. A PCR bank is extended with the bank's own hash of the template
-// data, and for a violation with 0xFF in every byte. Neither the PCR index, nor
-// the digest column, nor the template name is covered by what is extended; only
-// the template data is, and for a violation not even that.
+// The legacy template, "ima", has another layout: no length before the data, which
+// is
 //
-// The legacy template "ima" has no length before its data and another layout; it
-// is refused as malformed. Lists of big-endian kernels are not read.
+//	digest [20]byte | length u32 | name, without a NUL
+//
+// The template digest column is the SHA-1 of what the template hashes, or all zero
+// for a violation. A PCR bank is extended with the bank's own hash of it, and for a
+// violation with 0xFF in every byte. What a template hashes is its data, and for
+// the legacy one digest | name, filled up with NUL to 256 bytes. A kernel that does
+// not have the hash of a bank extends it with the SHA-1, filled up with zeros
+// ([State.Padded]).
+//
+// Neither the PCR index, nor the digest column, nor the template name is covered by
+// what is extended; only the template data is, and for a violation not even that.
+//
+// Lists of big-endian kernels are not read.
 package ima
 
 import "errors"
-
-// Bounds on an entry.
-const (
-	// MaxTemplateName bounds a template's name: the kernel's longest built-in
-	// name, ima-modsig, has 10 bytes (kernel: security/integrity/ima/
-	// ima_template.c, builtin_templates), a custom format string at most 255.
-	MaxTemplateName = 255 // bytes
-
-	// MaxTemplateData bounds an entry's data: a path of PATH_MAX (4096) bytes, a
-	// digest and a signature, or a buffer such as a kexec command line, a key or
-	// a device-mapper table; the largest of these that kernels write is a few
-	// pages.
-	MaxTemplateData = 64 << 10 // bytes
-)
 
 var (
 	// ErrShort says that the bytes end inside an entry.

@@ -1,85 +1,147 @@
 package ima
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
 	"quicklime/wire/pcr"
 )
 
-// Stream replays a list while it arrives in pieces of any size. It is an
-// io.Writer; it keeps the bytes.
-type Stream struct {
-	replayed Replayed
-	part     []byte // the last one
-	parsed   int    // bytes of part that were replayed
+// Batch are entries that follow one another in a list, with their digests. It is
+// only valid during the call that shows it.
+type Batch struct {
+	First   uint64              // index of the first entry in the whole list
+	Entries []Entry             // not more than 64
+	Sums    [][sha256.Size]byte // SHA-256 of what each entry's template hashes
 }
 
-// maxPart bounds a part of a list that comes in smaller pieces: the larger, the
-// more is copied while it grows and left empty at the end; the smaller, the more
-// entries are copied that reach from one into the next.
-const maxPart = 256 << 10 // bytes
+// Visitor is shown the entries of a list while they are replayed, in order, and
+// before anybody knows whether a quote covers them.
+type Visitor interface{ Visit(Batch) }
+
+// Replayed is a part of a list that was parsed and hashed from one point to
+// another. It says what PCR 10 would be; only a quote says whether it is. The
+// zero Replayed is an empty part of no list.
+type Replayed struct {
+	from, to State
+	size     uint64
+}
+
+// From is the point before the first entry.
+func (r Replayed) From() State { return r.from }
+
+// To is the point after the last entry.
+func (r Replayed) To() State { return r.to }
+
+// Size is the length of the part in bytes, as the kernel writes it.
+func (r Replayed) Size() uint64 { return r.size }
+
+// Replay replays a part of a list from a point on. The error is ErrShort if the
+// list ends inside an entry, ErrMalformed if it is none, with the index of the
+// entry.
+func Replay(from State, list []byte, visitors ...Visitor) (Replayed, error) {
+	s := NewStream(from, visitors...)
+	if _, err := s.Write(list); err != nil {
+		return Replayed{}, err
+	}
+	return s.Finish()
+}
+
+// Stream replays a list while it arrives in pieces of any size and shows it to
+// visitors. It is an io.Writer. Of the list it keeps what has not come to a window
+// yet, or the beginning of one entry.
+type Stream struct {
+	replayed Replayed
+	visitors []Visitor
+	rest     []byte // not replayed yet
+	err      error  // final
+
+	n       int // entries of the batch
+	entries [batch]Entry
+	sums    [batch][sha256.Size]byte
+	hashed  [batch][]byte
+	scratch [legacyHashed]byte
+}
 
 // NewStream starts a replay at a point.
-func NewStream(from State) *Stream {
-	return &Stream{replayed: Replayed{from: from, to: from}}
+func NewStream(from State, visitors ...Visitor) *Stream {
+	return &Stream{replayed: Replayed{from: from, to: from}, visitors: visitors}
 }
 
 // Write takes the next bytes of the list. An error is ErrMalformed or ErrOtherPCR
 // and final. Nothing covers an entry for another PCR, so that a list could hold
 // any number of them.
 func (s *Stream) Write(p []byte) (int, error) {
-	s.keep(p)
-	if err := s.replay(); err != nil {
-		return 0, err
+	b := p
+	if len(s.rest) > 0 || len(p) < window {
+		s.rest = append(s.rest, p...)
+		b = s.rest
+	}
+	if len(b) >= window {
+		s.rest = append(s.rest[:0], b[s.replay(b):]...)
+	}
+	if s.err != nil {
+		return 0, s.err
 	}
 	return len(p), nil
 }
 
-// replay goes on to the end of the last whole entry.
-func (s *Stream) replay() error {
-	to := &s.replayed.to
-	for s.parsed < len(s.part) {
-		e, n, err := ParseEntry(s.part[s.parsed:])
+// replay goes on to the end of the last whole entry in b, and returns its offset.
+func (s *Stream) replay(b []byte) (parsed int) {
+	for parsed < len(b) && s.err == nil {
+		e, n, err := ParseEntry(b[parsed:])
 		if errors.Is(err, ErrShort) {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("entry %d: %w", to.entries, err)
+			s.err = fmt.Errorf("entry %d: %w", s.next(), err)
+			break
 		}
-		if e.PCR != pcr.IMA {
-			return fmt.Errorf("entry %d: %w: PCR %d", to.entries, ErrOtherPCR, e.PCR)
-		}
-		to.Extend(e)
-		s.parsed += n
+		s.take(e)
+		parsed += n
 	}
-	return nil
+	s.flush()
+	s.replayed.size += uint64(parsed)
+	return parsed
 }
 
-// keep appends p to the last part, or if there is no room left to another one,
-// which begins with the entry that the last one ends in.
-func (s *Stream) keep(p []byte) {
-	if len(s.part)+len(p) > cap(s.part) {
-		rest := s.part[s.parsed:]
-		size := max(len(rest)+len(p), min(2*cap(s.part), maxPart))
-		s.closePart()
-		s.part, s.parsed = append(make([]byte, 0, size), rest...), 0
-	}
-	s.part = append(s.part, p...)
-}
+// next is the index of the next entry.
+func (s *Stream) next() uint64 { return s.replayed.to.entries + uint64(s.n) }
 
-// closePart adds what was replayed of the last part to the list.
-func (s *Stream) closePart() {
-	if s.parsed > 0 {
-		s.replayed.parts = append(s.replayed.parts, s.part[:s.parsed:s.parsed])
+// take adds an entry to the batch.
+func (s *Stream) take(e Entry) {
+	if e.PCR != pcr.IMA {
+		s.err = fmt.Errorf("entry %d: %w: PCR %d", s.next(), ErrOtherPCR, e.PCR)
+		return
+	}
+	s.entries[s.n] = e
+	if s.n++; s.n == batch {
+		s.flush()
 	}
 }
 
-// Finish ends the list. The error is ErrShort if it ends inside an entry.
+// flush hashes and shows the batch.
+func (s *Stream) flush() {
+	if s.n == 0 {
+		return
+	}
+	b := Batch{First: s.replayed.to.entries, Entries: s.entries[:s.n], Sums: s.sums[:s.n]}
+	s.extend(b)
+	s.n = 0
+	for _, v := range s.visitors {
+		v.Visit(b)
+	}
+}
+
+// Finish ends the list. The error is ErrShort if it ends inside an entry, or what
+// Write may return.
 func (s *Stream) Finish() (Replayed, error) {
-	if s.parsed != len(s.part) {
-		return Replayed{}, fmt.Errorf("entry %d: %w", s.replayed.to.entries, ErrShort)
+	if s.rest = s.rest[s.replay(s.rest):]; s.err == nil && len(s.rest) > 0 {
+		s.err = fmt.Errorf("entry %d: %w", s.next(), ErrShort)
 	}
-	s.closePart()
+	if s.err != nil {
+		return Replayed{}, s.err
+	}
 	return s.replayed, nil
 }

@@ -19,7 +19,7 @@ const (
 	exitDone       = 0
 	exitFailed     = 1
 	exitUsage      = 2
-	exitOtherState = 3 // the agent is known and not in the state hoped for
+	exitOtherState = 3 // the agent is known and not in the state hoped for; policies differ, or entries would fail
 )
 
 // The codes of errors that are not a server's, beside those of package rest.
@@ -29,8 +29,8 @@ const (
 	codeUnreachable rest.Code = "unreachable"
 )
 
-// errOtherState says that the agent is not in the state hoped for. Alone it needs
-// no words: what the command printed says why.
+// errOtherState says that what was looked at is not in the state hoped for. Alone it
+// needs no words: what the command printed says why.
 var errOtherState = errors.New("not in the state hoped for")
 
 // usageError is a mistake in how the program was called.

@@ -23,6 +23,8 @@ type recipe struct {
 	files    []string // to hash
 	accept   string   // what violations mean; empty: what they mean in the base
 	out      string   // empty: standard output
+
+	noKeyrings, noBuffers bool // leave these of the lists out
 }
 
 // created is the JSON of "policy create -o".
@@ -43,6 +45,9 @@ file. Nothing is sent to the verifier; "policy add" and "policy update" do that.
 
   quicklime-tenant policy create --from-list /sys/kernel/security/ima/binary_runtime_measurements \
       --exclude '/tmp/.*' -o web.json
+Of a list, digests of files, keys loaded into keyrings and other buffers are taken;
+what device-mapper devices did is for ima.dm_policy, which people write.
+
   quicklime-tenant policy create --base web.json --add /usr/local/bin/new-tool -o web.json`,
 		Args: exactly(0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error { return p.create(r) },
@@ -52,6 +57,8 @@ file. Nothing is sent to the verifier; "policy add" and "policy update" do that.
 	f.StringArrayVar(&r.excludes, "exclude", nil, "do not judge paths that `RE` matches as a whole; repeatable")
 	f.StringArrayVar(&r.digests, "add-file", nil, "allow `PATH=DIGEST`, PATH as \"agent status\" shows it, the digest as sha256:hex or hex; repeatable")
 	f.StringArrayVar(&r.files, "add", nil, "allow the file at `PATH` as it is on this machine; repeatable")
+	f.BoolVar(&r.noKeyrings, "no-keyrings", false, "leave out the keys that the lists show being loaded into keyrings")
+	f.BoolVar(&r.noBuffers, "no-buffers", false, "leave out other buffers that the lists hold, such as kexec-cmdline")
 	f.StringVar(&r.accept, "violations", "", "`WHAT` a violation in a list means: fail, warn or ignore; fail if nobody says")
 	f.StringVar(&r.base, "base", "", "extend the policy in `FILE`")
 	f.StringVarP(&r.out, "output", "o", "", "write to `FILE`, not to standard output")
@@ -99,7 +106,7 @@ func (p *program) cook(r recipe) (text []byte, violations int, err error) {
 		return nil, 0, err
 	}
 	for _, file := range r.lists {
-		v, report, err := p.fromList(file, r.excludes)
+		v, report, err := p.fromList(file, r)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -131,29 +138,57 @@ func (p *program) base(file string) ([]byte, error) {
 
 // fromList makes values from a measurement list and says what became of its
 // entries.
-func (p *program) fromList(file string, excludes []string) (*refvalues.Values, refvalues.Report, error) {
-	b, err := p.readFile(file, wire.MaxList)
+func (p *program) fromList(file string, r recipe) (*refvalues.Values, refvalues.Report, error) {
+	list, err := p.readList(file)
 	if err != nil {
 		return nil, refvalues.Report{}, err
 	}
-	list, err := gunzip(b, file, wire.MaxList)
+	v, report, err := refvalues.FromList(list, r.excludes)
 	if err != nil {
-		return nil, refvalues.Report{}, err
+		return nil, report, daemon.WithHint(fmt.Errorf("%s: %w", file, err), "--from-list takes "+listHint)
 	}
-	v, report, err := refvalues.FromList(list, excludes)
-	if err != nil {
-		return nil, report, daemon.WithHint(fmt.Errorf("%s: %w", file, err),
-			"--from-list takes the binary list, /sys/kernel/security/ima/binary_runtime_measurements, of a machine of this byte order")
+	p.report(file, v, report, r)
+	if r.noKeyrings {
+		v.OmitKeyrings()
 	}
-	p.report(file, v, report)
+	if r.noBuffers {
+		v.OmitBuffers()
+	}
 	return v, report, nil
 }
 
+// taken says what was found of keys or buffers, by whose names they are listed.
+func taken(n int, one string, names []string, omitted bool) string {
+	switch {
+	case n == 0:
+		return ""
+	case omitted:
+		return ", " + counted(n, one, one+"s") + " left out"
+	}
+	return ", " + counted(n, one, one+"s") + " (" + some(names) + ")"
+}
+
+// listHint says what a measurement list is.
+const listHint = "the binary list, /sys/kernel/security/ima/binary_runtime_measurements, of a little-endian machine, whole and of PCR 10"
+
+// readList reads a measurement list, plain or gzip.
+func (p *program) readList(file string) ([]byte, error) {
+	b, err := p.readFile(file, wire.MaxList)
+	if err != nil {
+		return nil, err
+	}
+	return gunzip(b, file, wire.MaxList)
+}
+
 // report tells what the values do not hold.
-func (p *program) report(file string, v *refvalues.Values, r refvalues.Report) {
-	p.say("%s: %s: %s of %s, %d excluded, %s, %s, %s", file, counted(r.Entries, "entry", "entries"),
+func (p *program) report(file string, v *refvalues.Values, r refvalues.Report, asked recipe) {
+	p.say("%s: %s: %s of %s, %d excluded, %s, %s%s%s", file, counted(r.Entries, "entry", "entries"),
 		counted(r.Files, "file", "files"), counted(v.Paths(), "path", "paths"), r.Excluded, counted(r.Violations, "violation", "violations"),
-		counted(r.BootAggregates, "boot aggregate", "boot aggregates"), counted(r.Buffers, "buffer", "buffers"))
+		counted(r.BootAggregates, "boot aggregate", "boot aggregates"),
+		taken(r.Keys, "key", v.Keyrings(), asked.noKeyrings), taken(r.Buffers, "buffer", v.Buffers(), asked.noBuffers))
+	if r.DeviceEvents > 0 {
+		p.warn("%s: %s not allowed by the policy: write rules for the devices in ima.dm_policy", file, counted(r.DeviceEvents, "device-mapper event is", "device-mapper events are"))
+	}
 	for _, u := range r.Unlisted {
 		p.warn("%s: entry %d is not allowed by the policy: %s %s", file, u.Entry, u.Path, u.Why)
 	}

@@ -2,16 +2,21 @@ package tenant
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"quicklime/verifier/policy/dsse"
+	"quicklime/wire/rest"
 )
 
 func (p *program) policyShow() *cobra.Command {
-	return &cobra.Command{
+	signed := false
+	c := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Print a policy's text, to the byte unless that is a terminal",
 		Args:  exactly(1, "NAME"),
@@ -19,20 +24,64 @@ func (p *program) policyShow() *cobra.Command {
 			if err := checkName(c, args[0]); err != nil {
 				return err
 			}
-			s, err := p.connect()
+			if signed {
+				return p.showSigned(c.Context(), args[0])
+			}
+			r, err := p.stored(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			r, err := s.verifier.Policy(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if sum := sha256.Sum256([]byte(r.Text)); hex.EncodeToString(sum[:]) != r.Digest {
-				return fmt.Errorf("the text that came does not have the digest of policy %s, sha256:%s", args[0], r.Digest)
+			if !p.json {
+				p.saySigners(r)
 			}
 			return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Text)) })
 		},
 	}
+	c.Flags().BoolVar(&signed, "signed", false, "print the signed policy as it came, for \"policy verify\"")
+	return c
+}
+
+// showSigned prints the envelope in which a policy came.
+func (p *program) showSigned(ctx context.Context, policy string) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	r, err := s.verifier.SignedPolicy(ctx, policy)
+	if err != nil {
+		return err
+	}
+	e, err := dsse.Parse([]byte(r.Envelope))
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(e.Unverified()); hex.EncodeToString(sum[:]) != r.Digest {
+		return fmt.Errorf("the signed policy that came does not have the digest of policy %s, sha256:%s", policy, r.Digest)
+	}
+	return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Envelope)) })
+}
+
+// saySigners tells who signed a policy, and when the verifier found so.
+func (p *program) saySigners(r rest.RuntimePolicy) {
+	for _, s := range r.SignedBy {
+		p.say("signed by %s; verified %s", signer(s), p.moment(r.UpdatedAt))
+	}
+}
+
+// stored returns a policy of the verifier's, with its text.
+func (p *program) stored(ctx context.Context, policy string) (rest.RuntimePolicy, error) {
+	s, err := p.connect()
+	if err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	r, err := s.verifier.Policy(ctx, policy)
+	if err != nil {
+		return rest.RuntimePolicy{}, err
+	}
+	if sum := sha256.Sum256([]byte(r.Text)); hex.EncodeToString(sum[:]) != r.Digest {
+		return rest.RuntimePolicy{}, fmt.Errorf("the text that came does not have the digest of policy %s, sha256:%s", policy, r.Digest)
+	}
+	return r, nil
 }
 
 // writeText writes a policy's text with a line break at its end.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -86,8 +87,8 @@ func TestPolicyCreate(t *testing.T) {
 		t.Errorf("%+v, %v", rest, err)
 	}
 	for _, words := range []string{
-		plain + ": 3 entries: 1 file of 1 path, 1 excluded, 0 violations, 1 boot aggregate, 0 buffers\n",
-		packed + ": 2 entries: 1 file of 1 path, 0 excluded, 0 violations, 1 boot aggregate, 0 buffers\n",
+		plain + ": 3 entries: 1 file of 1 path, 1 excluded, 0 violations, 1 boot aggregate\n",
+		packed + ": 2 entries: 1 file of 1 path, 0 excluded, 0 violations, 1 boot aggregate\n",
 		"policy: 5 paths, 2 exclusions\n",
 	} {
 		if !strings.Contains(o.stderr, words) {
@@ -212,8 +213,8 @@ func TestPolicyCreateRefuses(t *testing.T) {
 		{[]string{"--add-file", `"bin/a"=` + hexSum("a")}, 2, `--add-file "bin/a": the path does not begin with "/"`, "absolute path"},
 		{[]string{"--add-file", `"/a\q"=` + hexSum("a")}, 2, "is not quoted as Go does it", "single quotes"},
 		{[]string{"--add-file", `"/a=` + hexSum("a")}, 2, "is not quoted as Go does it", "single quotes"},
-		{[]string{"--add-file", `"/a\xff"=` + hexSum("a")}, 1, `--add-file "/a\xff": no policy can list this file`, "--exclude"},
-		{[]string{"--add", f.write(t, "b\xff", "x")}, 1, `/b\xff": no policy can list this file`, "--exclude"},
+		{[]string{"--add-file", `"/a\xff"=` + hexSum("a")}, 1, `--add-file "/a\xff": no policy can list this`, "--exclude"},
+		{[]string{"--add", f.write(t, "b\xff", "x")}, 1, `/b\xff": no policy can list this`, "--exclude"},
 		{[]string{"--add", f.file("none")}, 1, "no such file", ""},
 		{[]string{"--base", bad, "--exclude", "/tmp"}, 1, bad + " is not a policy", "correct it"},
 		{[]string{"--base", bad}, 2, "nothing to make a policy of", ""},
@@ -257,7 +258,7 @@ func TestPolicyIsCheckedBeforeItIsSent(t *testing.T) {
 	file := f.write(t, "bad.json", `{"meta":{"version":1},"digests":{"/a":["xx"]},"excludes":["("]}`)
 	for _, verb := range []string{"add", "update"} {
 		o := f.run(t, "policy", verb, "web", file)
-		if o.code != 1 || !strings.Contains(o.stderr, `digests["/a"][0]`) || !strings.Contains(o.stderr, "excludes[0]") || len(f.policies) != 0 {
+		if o.code != 1 || !strings.Contains(o.stderr, `line 1: digests["/a"][0]`) || !strings.Contains(o.stderr, "excludes[0]") || len(f.policies) != 0 {
 			t.Errorf("%s: %+v", verb, o)
 		}
 	}
@@ -285,6 +286,40 @@ func TestFilesAreBounded(t *testing.T) {
 		}
 		if _, err := gunzip(z.Bytes(), "x", max); (err == nil) != want {
 			t.Errorf("gunzip of 1000 bytes, limit %d: %v", max, err)
+		}
+	}
+}
+
+// Keys and buffers of a list are taken unless the operator does not want them, and
+// he hears of both, and of what no policy is made of.
+func TestPolicyCreateTakesKeysAndBuffers(t *testing.T) {
+	f := start(t)
+	b := listOf("boot_aggregate", "/usr/bin/a")
+	for _, buffer := range [][2]string{{".ima", string(captured(t, "ca/x509_ima.der"))}, {"kexec-cmdline", "quiet"}, {"dm_table_load", "dm_version=4.47.0;"}} {
+		e := ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum([]byte(buffer[1])), buffer[0])
+		e.Template = []byte("ima-buf")
+		e.Data = append(binary.LittleEndian.AppendUint32(e.Data, uint32(len(buffer[1]))), buffer[1]...)
+		b = e.AppendTo(b)
+	}
+	list := f.write(t, "list", string(b))
+	const devices = ": 1 device-mapper event is not allowed by the policy: write rules for the devices in ima.dm_policy\n"
+	for _, c := range []struct {
+		options  []string
+		words    string
+		keyrings int
+		buffers  int
+	}{
+		{nil, "1 boot aggregate, 1 key (.ima), 1 buffer (kexec-cmdline)\n", 1, 1},
+		{[]string{"--no-keyrings"}, "1 boot aggregate, 1 key left out, 1 buffer (kexec-cmdline)\n", 0, 1},
+		{[]string{"--no-buffers"}, "1 boot aggregate, 1 key (.ima), 1 buffer left out\n", 1, 0},
+	} {
+		o := f.run(t, append([]string{"policy", "create", "--from-list", list}, c.options...)...)
+		p, err := policy.Parse([]byte(o.stdout))
+		if err != nil || len(p.Contents().Keyrings) != c.keyrings || len(p.Contents().Buffers) != c.buffers {
+			t.Errorf("%v: %v, %+v", c.options, err, o)
+		}
+		if !strings.Contains(o.stderr, c.words) || !strings.Contains(o.stderr, devices) {
+			t.Errorf("%v: %s", c.options, o.stderr)
 		}
 	}
 }

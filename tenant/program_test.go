@@ -26,6 +26,9 @@ var commandLines = map[string]string{
 	"agent rebind":      "%id --yes",
 	"agent clear":       "%id --yes",
 	"policy create":     "--exclude /tmp/.*",
+	"policy validate":   "%file",
+	"policy diff":       "%file %file",
+	"policy test":       "%judging %list",
 	"policy add":        "db %file",
 	"policy list":       "",
 	"policy show":       "web",
@@ -63,7 +66,9 @@ func TestJSONOfEveryCommand(t *testing.T) {
 			fresh := f.register(machine(t, "new"))
 			f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("{}"), Text: "{}"}
 			file := f.write(t, "p.json", `{"meta":{"version":1}}`)
-			line := strings.NewReplacer("%id", m.ID, "%new", fresh.ID, "%file", file).Replace(line)
+			list := f.write(t, "list", string(listOf("boot_aggregate", "/tmp/x")))
+			judging := f.write(t, "judging.json", `{"meta":{"version":1},"excludes":["/tmp/.*"]}`)
+			line := strings.NewReplacer("%id", m.ID, "%new", fresh.ID, "%file", file, "%list", list, "%judging", judging).Replace(line)
 			args := append(strings.Fields(command), strings.Fields(line)...)
 			o := f.run(t, append(args, "--json")...)
 			if o.code != 0 || !isOneDocument(o.stdout) || strings.Contains(o.stdout, "\u009b") {
@@ -135,7 +140,8 @@ func TestUsageErrors(t *testing.T) {
 		{"agent", "status", id, "--watch", "--wait", "trusted"}, {"agent", "status", id, "--watch", "--json"},
 		{"agent", "add", id, "--wait", "good"},
 		{"agent", "update", id}, {"agent", "update", id, "--policy", "web", "--no-policy"},
-		{"agent", "delete", id}, {"policy", "create"}, {"policy", "add", "web"}, {"policy", "add", "../web", "f"},
+		{"agent", "delete", id}, {"policy", "create"}, {"policy", "validate"}, {"policy", "diff", "web"}, {"policy", "diff", "-", "-"},
+		{"policy", "diff", "@../web", "-"}, {"policy", "test", "web"}, {"policy", "test", "-", "-"}, {"policy", "add", "web"}, {"policy", "add", "../web", "f"},
 		{"policy", "update", ".", "f"}, {"policy", "show", ".."}, {"policy", "delete", "a/b"},
 		{"join-token", "delete"}, {"join-token", "delete", "0123"}, {"join-token", "delete", "../../agents/0123"},
 		{"policy", "create", "--violations", "maybe"}, {"--help", "nothing"}, {"agent", "lits", "--help"}, {"policy", "-h", "lits"},

@@ -8,7 +8,7 @@
 // that come from machines never reach a terminal with control characters in
 // them.
 //
-// Exit codes: 0 done, 1 failed, 2 usage, 3 an agent is not in the state hoped for.
+// Exit codes: 0 done, 1 failed, 2 usage, 3 what was asked about is not as hoped for.
 // "agent list" fails when one of the two servers did not answer. "agent status"
 // exits
 //
@@ -18,7 +18,8 @@
 //	3  the agent is known and not trusted; with --wait, not in that state in time
 //
 // and "agent add --wait" exits 3 when the agent is enrolled and does not come into
-// the state waited for in time.
+// the state waited for in time. "policy diff" exits 3 when the policies differ, and
+// "policy test" when an entry of the list would fail.
 package tenant
 
 import (
@@ -83,7 +84,8 @@ func (p *program) root() *cobra.Command {
 		Long: `quicklime-tenant enrols machines, shows whether they can be trusted and why not,
 and keeps the policies they are judged under.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 an agent is not in the state hoped for.`,
+Exit codes: 0 done, 1 failed, 2 usage, 3 what was asked about is not as hoped for: an
+agent is not trusted, policies differ, entries of a list would fail.`,
 		Version: daemon.Version,
 	}, p.agent(), p.policy(), p.joinToken())
 	root.SilenceErrors = true

@@ -19,7 +19,7 @@ type Config struct {
 	// ServerNames are the names and addresses under which clients and agents
 	// reach the verifier: they go into its certificate.
 	ServerNames []string `toml:"server_names"`
-	// StateDir holds the database.
+	// StateDir holds the database, and policies as they are compiled.
 	StateDir string `toml:"state_dir"`
 	// PKIDir holds the installation's CA; the registrar shares it.
 	PKIDir string `toml:"pki_dir"`
@@ -73,6 +73,8 @@ func (c Config) logger() *slog.Logger {
 }
 
 func (c Config) database() string { return filepath.Join(c.StateDir, "verifier.db") }
+
+func (c Config) policies() string { return filepath.Join(c.StateDir, "policies") }
 
 func (c Config) timing() session.Timing {
 	return session.Timing{

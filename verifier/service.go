@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"quicklime/verifier/policy"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/wire/rest"
@@ -13,6 +15,7 @@ import (
 // that have to hear of a change.
 type service struct {
 	store    *store.Store
+	policies *policycache.Cache
 	sessions *session.Server
 }
 
@@ -145,7 +148,9 @@ func (v service) GetSignedPolicy(ctx context.Context, name string) (rest.Runtime
 }
 
 // AddPolicy implements api.Verifier.
-func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error) {
+	v.policies.Add(compiled)
+	defer v.prune(context.WithoutCancel(ctx))
 	if err := v.store.AddPolicy(ctx, p); err != nil {
 		return p, refusal(err, "policy "+p.Name)
 	}
@@ -153,7 +158,9 @@ func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.Runt
 }
 
 // UpdatePolicy implements api.Verifier.
-func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error) {
+	v.policies.Add(compiled)
+	defer v.prune(context.WithoutCancel(ctx))
 	if err := v.store.UpdatePolicy(ctx, p); err != nil {
 		return p, refusal(err, "policy "+p.Name)
 	}
@@ -163,14 +170,24 @@ func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.R
 
 // DeletePolicy implements api.Verifier.
 func (v service) DeletePolicy(ctx context.Context, name string) error {
+	defer v.prune(context.WithoutCancel(ctx))
 	return refusal(v.store.DeletePolicy(ctx, name), "policy "+name)
+}
+
+// prune forgets compiled policies that nobody has any more.
+func (v service) prune(ctx context.Context) error {
+	digests, err := v.store.PolicyDigests(ctx)
+	if err != nil {
+		return err
+	}
+	return v.policies.Keep(digests)
 }
 
 // stored is a policy that was added or replaced, as it is now, without its text
 // and with what there is to say of it.
 func (v service) stored(ctx context.Context, in rest.RuntimePolicy) (rest.RuntimePolicy, error) {
 	p, err := v.store.PolicySummary(ctx, in.Name)
-	p.NotEvaluated, p.Warnings = in.NotEvaluated, in.Warnings
+	p.Warnings = in.Warnings
 	return p, refusal(err, "policy "+in.Name)
 }
 

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quicklime/verifier/api"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/wire"
@@ -62,6 +63,7 @@ func Run(ctx context.Context, cfg Config) error {
 // parts is everything that Run runs.
 type parts struct {
 	store    *store.Store
+	policies *policycache.Cache
 	sessions *session.Server
 	signed   api.Signatures
 	agents   *channel.Listener
@@ -93,11 +95,26 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 	if err := checkStored(context.Background(), d.store, d.signed); err != nil {
 		return d, errors.Join(err, d.store.Close())
 	}
-	d.sessions = session.New(d.store, cfg.timing(), log)
-	if err := d.listen(cfg, ca, cert, log); err != nil {
+	if err := d.serve(cfg, ca, cert, log); err != nil {
 		return d, errors.Join(err, d.store.Close())
 	}
 	return d, nil
+}
+
+// serve makes what stands on the store.
+func (d *parts) serve(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog.Logger) (err error) {
+	if d.policies, err = policycache.Open(cfg.policies(), log); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	d.sessions = session.New(d.store, d.policies, cfg.timing(), log)
+	if err := d.service().prune(context.Background()); err != nil {
+		return err
+	}
+	return d.listen(cfg, ca, cert, log)
+}
+
+func (d *parts) service() service {
+	return service{d.store, d.policies, d.sessions}
 }
 
 // listen opens the TCP and the UDP socket of the same address.
@@ -106,7 +123,7 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 	if err != nil {
 		return err
 	}
-	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(service{d.store, d.sessions}, d.signed), rest.CertificateRole(clients.RoleOf), log)
+	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(d.service(), d.signed), rest.CertificateRole(clients.RoleOf), log)
 	if err != nil {
 		return err
 	}

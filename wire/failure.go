@@ -11,6 +11,14 @@ const (
 	IMANotInPolicy FailureID = "ima.validation.ima-ng.not_in_allowlist"
 	// IMAWrongDigest: the policy has other digests for the path.
 	IMAWrongDigest FailureID = "ima.validation.ima-ng.runtime_policy_hash"
+	// IMADenied: the policy denies the path or the digest.
+	IMADenied FailureID = "ima.denied"
+	// IMAInvalidSignature: the policy does not list the file, and no key that is
+	// trusted has signed it.
+	IMAInvalidSignature FailureID = "ima.validator.ima-sig.invalid_signature"
+	// IMAInvalidKey: what was loaded into a keyring cannot be read as a key, or is
+	// one too many.
+	IMAInvalidKey FailureID = "ima.invalid_key"
 	// IMAViolation: a violation entry (time of measurement, time of use; open
 	// writers). What it says of a file is not covered by any digest (I18).
 	IMAViolation FailureID = "ima.validation.tomtou"
@@ -24,6 +32,8 @@ const (
 	IMATooLong FailureID = "ima.too_long"
 	// IMAMismatch: the list does not replay to the quoted PCR.
 	IMAMismatch FailureID = "ima.pcr_mismatch"
+	// IMAWeakDigest: the kernel extends the quoted bank with padded SHA-1 (I16).
+	IMAWeakDigest FailureID = "ima.weak_digest"
 	// IMANotMeasuring: IMA is off, or its list has no certified boot_aggregate
 	// (I26).
 	IMANotMeasuring FailureID = "ima.not_measuring"

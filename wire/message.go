@@ -73,6 +73,10 @@ type Span struct {
 	First uint64 `cbor:"1,keyasint"` // index of the first entry
 	Count uint64 `cbor:"2,keyasint"`
 	Bytes uint64 `cbor:"3,keyasint"` // length of all of them
+
+	// Padded says that the kernel extends the bank with padded SHA-1, which the PCR
+	// then proves. Of a list that goes on from an earlier point it says nothing new.
+	Padded bool `cbor:"4,keyasint"`
 }
 
 // Evidence carries a quote in its envelope and announces the raw bytes that

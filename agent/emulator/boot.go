@@ -100,12 +100,15 @@ func (b *boot) parse() (err error) {
 			return err
 		}
 	}
-	replayed, err := ima.Replay(ima.NewState(pcr.SHA256), b.captured.List)
-	if err != nil {
-		return err
-	}
-	for _, e := range replayed.All() {
-		b.entries = append(b.entries, e)
+	for rest := b.captured.List; len(rest) > 0; {
+		e, n, err := ima.ParseEntry(rest)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", len(b.entries), err)
+		}
+		if e.PCR != pcr.IMA {
+			return fmt.Errorf("entry %d: %w: PCR %d", len(b.entries), ima.ErrOtherPCR, e.PCR)
+		}
+		b.entries, rest = append(b.entries, e), rest[n:]
 	}
 	return nil
 }

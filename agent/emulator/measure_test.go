@@ -108,11 +108,13 @@ func TestMeasure(t *testing.T) {
 	if n := inStep(t, p, root); n != 5 {
 		t.Errorf("%d entries", n)
 	}
-	r, err := ima.Replay(ima.NewState(pcr.SHA256), content(t, root, "binary_runtime_measurements"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, e := range r.All() {
+	list := content(t, root, "binary_runtime_measurements")
+	for i := 0; len(list) > 0; i++ {
+		e, n, err := ima.ParseEntry(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = list[n:]
 		ev, err := e.Event()
 		if err != nil || i == 4 && string(ev.Name) != "/odd\x01name" || string(e.Template) != "ima-ng" {
 			t.Errorf("entry %d: %q %+v %v", i, e.Template, ev, err)

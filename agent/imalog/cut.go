@@ -10,9 +10,10 @@ import (
 
 // Prefix is a run of entries that starts at the acknowledged point.
 type Prefix struct {
-	First uint64 // index of the first entry
-	Count uint64
-	Bytes []byte // of all of them; valid until the Log is used again
+	First  uint64 // index of the first entry
+	Count  uint64
+	Bytes  []byte // of all of them; valid until the Log is used again
+	Padded bool   // the replay is with padded SHA-1, see ima.State
 }
 
 // Rewind makes entry n the acknowledged point, and bank the one in which the
@@ -37,6 +38,19 @@ func (l *Log) Rewind(bank pcr.Bank, n uint64) error {
 	case l.state.Bank() != bank || n < l.state.Entries():
 		l.Reset()
 		l.state = ima.NewState(bank)
+	}
+	return l.forward(n)
+}
+
+// Pad has the list replayed with padded SHA-1, or no more so, up to the
+// acknowledged point and beyond. Which of the two a kernel does can only be tried.
+func (l *Log) Pad(padded bool) error {
+	n, from := l.state.Entries(), ima.NewState(l.state.Bank())
+	if n > 0 {
+		l.Reset()
+	}
+	if l.state = from; padded {
+		l.state = from.Pad()
 	}
 	return l.forward(n)
 }
@@ -106,7 +120,7 @@ func (l *Log) All() Prefix {
 
 func (l *Log) prefix(to uint64, size int) Prefix {
 	first := l.state.Entries()
-	return Prefix{First: first, Count: to - first, Bytes: l.pending[:size:size]}
+	return Prefix{First: first, Count: to - first, Bytes: l.pending[:size:size], Padded: l.state.Padded()}
 }
 
 // step replays the entry at the start of b, which was parsed before, and returns

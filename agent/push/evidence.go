@@ -66,7 +66,7 @@ func (s *session) send(p proof, t times) error {
 	e := p.entries
 	err := s.conn.Send(wire.Evidence{
 		Envelope: p.envelope, PCRs: p.pcrs,
-		IMA:  wire.Span{First: e.First, Count: e.Count, Bytes: uint64(len(e.Bytes))},
+		IMA:  wire.Span{First: e.First, Count: e.Count, Bytes: uint64(len(e.Bytes)), Padded: e.Padded},
 		Boot: uint64(len(boot)),
 	}, e.Bytes, boot)
 	if err != nil {

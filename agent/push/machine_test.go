@@ -28,6 +28,7 @@ type machine struct {
 	list string
 	boot string
 
+	padded bool // the kernel does not have SHA-256
 	mu         sync.Mutex
 	pcrs       map[pcr.Bank]*[pcr.Count][]byte
 	quotes     int
@@ -77,7 +78,11 @@ func (m *machine) extend(i int, e ima.Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for b, values := range m.pcrs {
-		values[i] = b.Extend(values[i], e.Extends(b))
+		digest := e.Extends(b)
+		if m.padded {
+			digest = append(e.Extends(pcr.SHA1), make([]byte, b.Size()-pcr.SHA1.Size())...)
+		}
+		values[i] = b.Extend(values[i], digest)
 	}
 }
 
@@ -86,6 +91,15 @@ func (m *machine) measure(paths ...string) {
 	for _, p := range paths {
 		m.extend(pcr.IMA, m.append(p))
 	}
+}
+
+// pad is a boot with a kernel that does not have SHA-256.
+func (m *machine) pad() {
+	m.padded = true
+	for b, values := range m.pcrs {
+		values[pcr.IMA] = make([]byte, b.Size())
+	}
+	m.extend(pcr.IMA, ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum([]byte(ima.BootAggregate)), ima.BootAggregate))
 }
 
 // foreign extends a PCR with what is in no list.

@@ -114,6 +114,7 @@ type got struct {
 	First    uint64
 	Count    uint64
 	Boot     string
+	Padded   bool
 	Replays  bool // the entries sent are on the way to the PCR that is quoted
 	bytes    []byte
 	pcr10    []byte
@@ -150,7 +151,7 @@ func (p *peer) evidence(before ima.State) got {
 	pcr10, _ := values.Get(pcr.SHA256, pcr.IMA)
 	g := got{
 		Trigger: o.Payload().Trigger, Nonce: o.Payload().Nonce, First: e.IMA.First, Count: e.IMA.Count,
-		Boot: string(boot), bytes: list, pcr10: pcr10, attested: o.Attest(),
+		Boot: string(boot), Padded: e.IMA.Padded, bytes: list, pcr10: pcr10, attested: o.Attest(),
 	}
 	if r, err := ima.Replay(before, list); err == nil {
 		to := r.To()
@@ -167,6 +168,9 @@ func (m *machine) after(n uint64) ima.State {
 		m.t.Fatal(err)
 	}
 	s := ima.NewState(pcr.SHA256)
+	if m.padded {
+		s = s.Pad()
+	}
 	for s.Entries() < n {
 		e, size, err := ima.ParseEntry(list)
 		if err != nil {

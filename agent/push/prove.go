@@ -28,6 +28,7 @@ type prover struct {
 	slot      int      // where in selection the IMA PCR of the replayed bank is
 	maxList   uint64   // bytes
 	pcrs      [][]byte // what was read last, in the order of selection
+	met       bool     // the list has met a quote: how the kernel extends the bank is known
 }
 
 // proof is a quote in its envelope and what belongs to it.
@@ -134,6 +135,9 @@ func (p *prover) match(digest []byte) (proof, bool, error) {
 	if pr, ok := p.cut(digest); ok {
 		return pr, true, nil
 	}
+	if pr, ok, err := p.cutPadded(digest); ok || err != nil {
+		return pr, ok, err
+	}
 	all := proof{pcrs: p.pcrs, entries: p.list.All()}
 	return all, bytes.Equal(p.digest(p.pcrs), digest), nil
 }
@@ -146,7 +150,23 @@ func (p *prover) cut(digest []byte) (proof, bool) {
 		values[p.slot] = ima
 		return bytes.Equal(p.digest(values), digest)
 	})
+	p.met = p.met || ok
 	return proof{pcrs: values, entries: entries}, ok
+}
+
+// cutPadded is cut for a kernel that does not have the hash of the bank, which shows
+// nowhere but in the PCR.
+func (p *prover) cutPadded(digest []byte) (proof, bool, error) {
+	if p.met {
+		return proof{}, false, nil
+	}
+	if err := p.list.Pad(true); err != nil {
+		return proof{}, false, err
+	}
+	if pr, ok := p.cut(digest); ok {
+		return pr, true, nil
+	}
+	return proof{}, false, p.list.Pad(false)
 }
 
 // digest is the pcrDigest of values: their hash with the AK's scheme's (TPM 2.0

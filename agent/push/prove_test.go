@@ -118,3 +118,20 @@ func TestAnInactiveBankIsRefused(t *testing.T) {
 	}
 	f.accept() // the TPM has no fault: another session
 }
+
+// I16: that a kernel extends the bank with padded SHA-1 shows in the PCR alone, so
+// the agent says it, from wherever the list goes on.
+func TestI16_PaddedBanksAreFoundOut(t *testing.T) {
+	for _, resume := range []uint64{0, 2} {
+		f := run(t, func(m *machine) {
+			m.pad()
+			m.measure("/a", "/b")
+		})
+		p := f.accept()
+		nonce := p.welcome(resume, false)
+		f.expect(p, got{Trigger: wire.TriggerStart, Nonce: nonce, First: resume, Count: 3 - resume, Padded: true, Replays: true})
+		nonce = p.accepted(3)
+		f.machine.measure("/c")
+		f.expect(p, got{Trigger: wire.TriggerGrowth, Nonce: nonce, First: 3, Count: 1, Padded: true, Replays: true})
+	}
+}

@@ -18,7 +18,7 @@ import (
 const (
 	// MaxAnswer bounds one answer: a list of 100,000 agents at some 600 bytes
 	// each, or one runtime policy.
-	MaxAnswer = 64 << 20 // bytes
+	MaxAnswer = 288 << 20 // bytes
 
 	// CallTimeout bounds one call whose context has no nearer deadline: a long
 	// poll of 25 s and a busy server.

@@ -281,7 +281,7 @@ func (c *converter) placed(err error) error {
 		return err
 	}
 	for i, p := range e.Problems {
-		e.Problems[i].Place = c.place(p.Place)
+		e.Problems[i] = policy.Problem{Place: c.place(p.Place), Text: p.Text} // its line is of the outcome
 	}
 	return e
 }

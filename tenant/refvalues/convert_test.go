@@ -190,9 +190,9 @@ func TestConvertRefuses(t *testing.T) {
 		{"no digest", "# a comment\nxyz /x\n$2z /y", "", []string{`in:1: "#" is no digest`, `in:2: "xyz" is no digest`, "in:3: "}},
 		{"an md5 digest", "d41d8cd98f00b204e9800998ecf8427e /x", "", []string{"in:1: ", "is no digest of sha1"}},
 		{"the output of sha256sum for a strange name", `\$2  /a\nb`, "", []string{"in:1: ", "is no digest"}},
-		{"a path that is not UTF-8", "$2 /x\xff", "", []string{`in:1: "/x\xff": no policy can list this file`}},
+		{"a path that is not UTF-8", "$2 /x\xff", "", []string{`in:1: "/x\xff": no policy can list this`}},
 		{"a path with NUL", "$2 /x\x00y", "", []string{"in:1: ", "has a NUL"}},
-		{"a keyring without a name", "$2 %keyring:", "", []string{"in:1: a keyring without a name"}},
+		{"a keyring without a name", "$2 %keyring:", "", []string{`in:1: "": no policy can list this: its path or name is empty`}},
 		{"a signed policy", `{"payload": "", "payloadType": "", "signatures": []}`, "", []string{"in: it is a signed policy"}},
 		{"no JSON", "{\n \"hashes\": {},\n}", "", []string{"in:3: not JSON"}},
 		{"half of it", `{"hashes": {"/x": [`, "", []string{"in:1: not JSON: the text ends inside a value"}},
@@ -214,7 +214,7 @@ func TestConvertRefuses(t *testing.T) {
 		{"an exclusion that is not UTF-8", "$2 /x", "/\xff\n", []string{`ex:1: "/\xff" is not UTF-8`}},
 		{"what only RE2 has", "$2 /x", `/\Qa`, []string{`ex:1: "/\\Qa": character 2: Python has no \Q`}},
 		{"too many exclusions", "$2 /x", strings.Repeat("/x\n", policy.MaxExcludes+1), []string{"ex:10001: more than 10000"}},
-		{"too many keys", strings.Repeat("$2 %keyring:.x\n", 1) + keys(policy.MaxDigests), "", []string{"more than 1000 digests of one keyring"}},
+		{"too many keys", keys(policy.MaxDigests + 2), "", []string{`in:1002: ".x" has more than 1000 digests`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Convert(source("in", test.in), source("ex", test.excludes), at)

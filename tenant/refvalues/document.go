@@ -75,18 +75,25 @@ func Merge(base []byte, v *Values, at time.Time) ([]byte, error) {
 
 // add adds values to a document that policy.Parse accepts.
 func (d document) add(v *Values) {
-	if len(v.digests) > 0 && d["digests"] == nil {
-		d["digests"] = make(map[string]any, len(v.digests))
-	}
-	digests, _ := d["digests"].(map[string]any)
-	for path, sums := range v.digests {
-		digests[path] = union(digests[path], sums)
-	}
+	d.list("digests", v.digests)
+	d.list("keyrings", v.keyrings)
+	d.list("ima-buf", v.buffers)
 	if len(v.excludes) > 0 {
 		d["excludes"] = union(d["excludes"], v.excludes)
 	}
 	if v.violations != "" {
 		d.ima()["violations"] = string(v.violations)
+	}
+}
+
+// list adds digests to a member that has them by name.
+func (d document) list(member string, l listed) {
+	if len(l) > 0 && d[member] == nil {
+		d[member] = make(map[string]any, len(l))
+	}
+	digests, _ := d[member].(map[string]any)
+	for name, sums := range l {
+		digests[name] = union(digests[name], sums)
 	}
 }
 

@@ -16,27 +16,25 @@ const keyringPrefix = "%keyring:"
 
 // flat makes a policy of a flat allowlist.
 func (c *converter) flat() {
-	f := flat{converter: c, keyrings: make(map[string]any)}
+	f := flat{converter: c}
 	for line := range bytes.Lines(c.in.Text) {
 		f.n++
 		if s := strings.TrimSpace(string(line)); s != "" {
 			f.line(s)
 		}
 	}
-	if f.values.Paths()+len(f.keyrings) == 0 && len(c.problems.Problems) == 0 {
+	if f.values.Paths()+len(f.values.keyrings) == 0 && len(c.problems.Problems) == 0 {
 		c.problem(c.in.Name, "it lists nothing")
 	}
 	c.doc = newDocument(GeneratorLegacy)
 	c.doc.add(&f.values)
-	c.doc["keyrings"] = f.keyrings
 }
 
 // flat reads the lines of one flat allowlist.
 type flat struct {
 	*converter
-	n        int // of the line, from 1
-	values   Values
-	keyrings map[string]any
+	n      int // of the line, from 1
+	values Values
 }
 
 func (f *flat) place() string { return fmt.Sprintf("%s:%d", f.in.Name, f.n) }
@@ -54,11 +52,8 @@ func (f *flat) line(s string) {
 	switch name, ring := strings.CutPrefix(path, keyringPrefix); {
 	case err != nil || bank == 0:
 		f.problem(f.place(), "%s is no digest of sha1, sha256, sha384 or sha512 in hexadecimal", quote(digest))
-	case ring && name == "":
-		f.problem(f.place(), "a keyring without a name")
-	case ring && f.full(f.keyrings[name]):
 	case ring:
-		f.keyrings[name] = union(f.keyrings[name], []string{hex.EncodeToString(sum)})
+		f.add(&f.values.keyrings, name, bank, sum)
 	case path == policy.BootAggregate:
 		f.change(f.place(), "boot_aggregate is left out: it is of one machine")
 	default:
@@ -69,23 +64,22 @@ func (f *flat) line(s string) {
 	}
 }
 
-// full reports a list of digests that has no room for more.
-func (f *flat) full(list any) bool {
-	l, _ := list.([]any)
-	if len(l) < policy.MaxDigests {
-		return false
+func (f *flat) file(path string, bank pcr.Bank, sum []byte) {
+	written := strings.ReplaceAll(path, " ", "_")
+	f.add(&f.values.digests, written, bank, sum)
+	if written != path {
+		f.change(f.place(), "the path is written %s, as the kernel writes it", quote(written))
 	}
-	f.problem(f.place(), "more than %d digests of one keyring", policy.MaxDigests)
-	return true
 }
 
-func (f *flat) file(path string, bank pcr.Bank, sum []byte) {
-	if err := f.values.Allow(path, bank, sum); err != nil {
-		f.problem(f.place(), "%s: %v", quote(path), err)
+// add adds a digest for a path or a keyring.
+func (f *flat) add(to *listed, name string, bank pcr.Bank, sum []byte) {
+	if len((*to)[name]) > policy.MaxDigests {
+		f.problem(f.place(), "%s has more than %d digests", quote(name), policy.MaxDigests)
 		return
 	}
-	if written := strings.ReplaceAll(path, " ", "_"); written != path {
-		f.change(f.place(), "the path is written %s, as the kernel writes it", quote(written))
+	if err := to.add(name, bank, sum); err != nil {
+		f.problem(f.place(), "%s: %v", quote(name), err)
 	}
 }
 

@@ -2,11 +2,14 @@ package refvalues
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"quicklime/ima"
+	"quicklime/ima/digsig"
 	"quicklime/verifier/policy"
+	"quicklime/verifier/policy/dm"
 )
 
 // MaxUnlisted bounds the files that a Report names: a person looks into the
@@ -15,12 +18,14 @@ const MaxUnlisted = 100
 
 // Report says what became of the entries of a measurement list.
 type Report struct {
-	Entries        int // in the list; the sum of the next six
+	Entries        int // in the list; the sum of the next eight
 	Files          int // whose digest is among the values
 	Excluded       int // files that an exclusion matches
 	Violations     int // entries of which nothing can be believed (I18)
 	BootAggregates int // which differ between machines and are compared with the PCRs
-	Buffers        int // events that are about no file
+	Keys           int // loaded into keyrings, whose digest is among the values
+	Buffers        int // that are neither files nor keys, whose digest is among the values
+	DeviceEvents   int // of device-mapper devices, which ima.dm_policy is to judge
 	UnlistedCount  int
 
 	Unlisted []Unlisted // the first MaxUnlisted of UnlistedCount
@@ -35,8 +40,9 @@ type Unlisted struct {
 }
 
 // FromList collects the digests of all files of a measurement list, in the
-// kernel's binary form, but of those that an exclusion matches. The exclusions
-// become part of the values. The error says which entry is malformed, or which
+// kernel's binary form, but of those that an exclusion matches, of the keys that were
+// loaded, by keyring, and of other buffers. The exclusions become part of the values.
+// What device-mapper devices did is counted and not collected. The error says which entry is malformed, or which
 // exclusion RE2 does not have.
 func FromList(list []byte, excludes []string) (*Values, Report, error) {
 	excluded, err := compile(excludes)
@@ -85,7 +91,7 @@ func (c *collector) entry(e ima.Entry) {
 	case err != nil:
 		c.unlisted("", err)
 	case ev.Buffer != nil:
-		c.report.Buffers++
+		c.buffer(ev)
 	case string(ev.Name) == ima.BootAggregate:
 		c.report.BootAggregates++
 	case c.excluded.JudgeFile(ev.Name, 0, nil).Verdict == policy.Excluded:
@@ -95,8 +101,33 @@ func (c *collector) entry(e ima.Entry) {
 	}
 }
 
+// buffer collects a buffer, unless it can be a file that was made to look like one
+// (I17).
+func (c *collector) buffer(ev ima.Event) {
+	if ev.IsFile() {
+		c.unlisted(strconv.Quote(string(ev.Name)), errDisguised)
+		return
+	}
+	_, err := digsig.ParseCertificate(ev.Buffer)
+	all, count := &c.values.buffers, &c.report.Buffers
+	switch {
+	case err == nil || errors.Is(err, digsig.ErrUnsupported):
+		all, count = &c.values.keyrings, &c.report.Keys
+	case dm.IsEvent(ev.Name):
+		c.report.DeviceEvents++
+		return
+	}
+	if err := all.add(string(ev.Name), ev.Algorithm, ev.Digest); err != nil {
+		c.unlisted(strconv.Quote(string(ev.Name)), err)
+		return
+	}
+	*count++
+}
+
+var errDisguised = fmt.Errorf("%w: it can be a buffer or a file that was made to look like one", ErrUnlistable)
+
 func (c *collector) file(ev ima.Event) {
-	if err := c.values.add(string(ev.Name), ev.Algorithm, ev.Digest); err != nil {
+	if err := c.values.digests.add(string(ev.Name), ev.Algorithm, ev.Digest); err != nil {
 		c.unlisted(strconv.Quote(string(ev.Name)), err)
 		return
 	}

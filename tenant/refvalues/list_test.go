@@ -3,6 +3,7 @@ package refvalues
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -14,7 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quicklime/ima"
+	"quicklime/verifier/appraise"
 	"quicklime/verifier/policy"
+	"quicklime/wire"
 	"quicklime/wire/pcr"
 )
 
@@ -131,7 +134,7 @@ func checkAllowed(t *testing.T, p *policy.Policy, list []ima.Entry) (files int) 
 // checkReport wants every entry of a list to be in the report, once.
 func checkReport(t *testing.T, r Report, list []ima.Entry) {
 	t.Helper()
-	sum := r.Files + r.Excluded + r.Violations + r.BootAggregates + r.Buffers + r.UnlistedCount
+	sum := r.Files + r.Excluded + r.Violations + r.BootAggregates + r.Keys + r.Buffers + r.DeviceEvents + r.UnlistedCount
 	if r.Entries != len(list) || sum != r.Entries || len(r.Unlisted) != min(r.UnlistedCount, MaxUnlisted) {
 		t.Errorf("the list has %d entries, the report is %+v", len(list), r)
 	}
@@ -196,8 +199,6 @@ func strangeList() []byte {
 	alien.Data = append([]byte{11, 0, 0, 0}, append([]byte("sm3-256:\x00ab"), 8, 0, 0, 0, '/', 'a', 'l', 'i', 'e', 'n', '1', 0)...)
 	unread := file(pcr.SHA256, 9, "/unread")
 	unread.Data = []byte("?")
-	buffer := file(pcr.SHA256, 0, "kexec-cmdline")
-	buffer.Data = bufferData("kexec-cmdline", "quiet")
 	return join(
 		file(pcr.SHA256, 1, "boot_aggregate"),
 		file(pcr.SHA256, 2, "/bin/a"),
@@ -210,17 +211,90 @@ func strangeList() []byte {
 		file(pcr.SHA256, 5, "/bin/\xff"),
 		file(pcr.SHA256, 6, "/bin/has space"),
 		file(pcr.SHA256, 7, "no-slash"),
-		violation, alien, unread, buffer,
+		violation, alien, unread, buffer("kexec-cmdline", "quiet"),
 	)
 }
 
-func bufferData(name, content string) (data []byte) {
-	digest := append([]byte("sha256:\x00"), pcr.SHA256.Sum([]byte(content))...)
-	for _, field := range []string{string(digest), name + "\x00", content} {
-		data = append(data, byte(len(field)), 0, 0, 0)
-		data = append(data, field...)
+// buffer makes the entry of a buffer.
+func buffer(name, content string) ima.Entry {
+	e := file(pcr.SHA256, 0, name)
+	e.Template, e.Data = []byte("ima-buf"), nil
+	for _, field := range []string{"sha256:\x00" + string(pcr.SHA256.Sum([]byte(content))), name + "\x00", content} {
+		e.Data = binary.LittleEndian.AppendUint32(e.Data, uint32(len(field)))
+		e.Data = append(e.Data, field...)
 	}
-	return data
+	return e
+}
+
+// The policy made of a list has nothing against that list, whatever its template.
+func TestFromListPassesItsOwnTest(t *testing.T) {
+	lists := captures(t)
+	lists["with buffers"] = bufferList(t)
+	for name, list := range lists {
+		v, report, err := FromList(list, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.SetViolations(policy.ViolationsWarn)
+		text, err := v.Policy(Meta{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := policy.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed []wire.Failure
+		counts, err := appraise.Survey(list, p, func(f wire.Failure) { failed = append(failed, f) })
+		if err != nil || len(failed) != report.DeviceEvents || counts.Listed != uint64(report.Files) {
+			t.Errorf("%s: %v, %+v, %+v, report %+v", name, err, failed, counts, report)
+		}
+	}
+}
+
+// bufferList has two keys for a keyring, two other buffers and a device's.
+func bufferList(t *testing.T) []byte {
+	t.Helper()
+	list := join(file(pcr.SHA256, 1, "boot_aggregate"))
+	for _, name := range []string{"x509_ima.der", "x509_ima_ec.der"} {
+		der, err := os.ReadFile("../../testdata/captures/ca/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = buffer(".ima", string(der)).AppendTo(list)
+	}
+	return append(list, join(buffer("kexec-cmdline", "quiet"), buffer("kexec-cmdline", "debug"), buffer("kexec-cmdline", "quiet"), buffer("dm_table_load", "dm_version=4.47.0;"))...)
+}
+
+func TestI17_FromListTakesKeysAndBuffers(t *testing.T) {
+	list := append(bufferList(t), join(buffer("/bin/evil", "quiet"), buffer("x", "\x03\x02"), buffer("\xff", "quiet"))...)
+	v, report, err := FromList(list, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range report.Unlisted {
+		t.Log(u)
+	}
+	report.Unlisted = nil
+	if d := cmp.Diff(Report{Entries: 10, BootAggregates: 1, Keys: 2, Buffers: 3, DeviceEvents: 1, UnlistedCount: 3}, report); d != "" {
+		t.Error(d)
+	}
+	if len(v.keyrings[".ima"]) != 2 || len(v.buffers["kexec-cmdline"]) != 2 || len(v.Keyrings()) != 1 || len(v.Buffers()) != 1 || v.Paths() != 0 {
+		t.Errorf("%+v", v)
+	}
+	text, err := Merge([]byte(`{"meta": {"version": 1}, "keyrings": {".ima": ["`+strings.Repeat("01", 32)+`"]}}`), v, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Parse(text)
+	if err != nil || len(p.Contents().Keyrings[".ima"]) != 3 || len(p.Contents().Buffers["kexec-cmdline"]) != 2 {
+		t.Errorf("%s\n%v", text, err)
+	}
+	v.OmitKeyrings()
+	v.OmitBuffers()
+	if len(v.Keyrings())+len(v.Buffers()) != 0 {
+		t.Errorf("%+v", v)
+	}
 }
 
 func TestFromListReports(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -21,12 +22,15 @@ import (
 	"quicklime/wire/pcr"
 )
 
-// ErrUnlistable says that a policy has no way to name a file.
-var ErrUnlistable = errors.New("no policy can list this file")
+// ErrUnlistable says that a policy has no way to name a file, or a buffer.
+var ErrUnlistable = errors.New("no policy can list this")
 
-// Values are digests by path, exclusions, and what violations mean. The zero Values holds none.
+// Values are digests by path, by keyring and by buffer, exclusions, and what violations
+// mean. The zero Values holds none.
 type Values struct {
-	digests    map[string][]string // sorted lower-case hex, each once
+	digests    listed
+	keyrings   listed
+	buffers    listed
 	excludes   []string
 	violations policy.Violations // empty: not said
 }
@@ -36,7 +40,7 @@ type Values struct {
 // has a NUL or is longer than any in Linux, and for a digest that is not one of
 // bank.
 func (v *Values) Allow(path string, bank pcr.Bank, digest []byte) error {
-	return v.add(strings.ReplaceAll(path, " ", "_"), bank, digest)
+	return v.digests.add(strings.ReplaceAll(path, " ", "_"), bank, digest)
 }
 
 // Exclude adds exclusions, behind those that are there. Whether RE2 has them is
@@ -52,29 +56,43 @@ func (v *Values) SetViolations(mean policy.Violations) { v.violations = mean }
 // Paths returns the number of paths that have digests.
 func (v *Values) Paths() int { return len(v.digests) }
 
-// add is Allow for a path as the kernel wrote it.
-func (v *Values) add(path string, bank pcr.Bank, digest []byte) error {
+// OmitKeyrings forgets the keys of keyrings.
+func (v *Values) OmitKeyrings() { v.keyrings = nil }
+
+// OmitBuffers forgets the buffers that are no keys.
+func (v *Values) OmitBuffers() { v.buffers = nil }
+
+// Keyrings returns the names of the keyrings that have keys, sorted.
+func (v *Values) Keyrings() []string { return slices.Sorted(maps.Keys(v.keyrings)) }
+
+// Buffers returns the names of the buffers that have digests, sorted.
+func (v *Values) Buffers() []string { return slices.Sorted(maps.Keys(v.buffers)) }
+
+// listed is digests by name: sorted lower-case hex, each once.
+type listed map[string][]string
+
+// add adds a digest for a name as the kernel wrote it.
+func (l *listed) add(name string, bank pcr.Bank, digest []byte) error {
 	switch {
-	case !utf8.ValidString(path):
-		return fmt.Errorf("%w: JSON cannot hold its path, which is not UTF-8", ErrUnlistable)
-	case path == "" || strings.ContainsRune(path, 0):
-		return fmt.Errorf("%w: its path is empty or has a NUL", ErrUnlistable)
-	case len(path) > policy.MaxPath:
-		return fmt.Errorf("%w: its path has %d bytes, the limit is %d", ErrUnlistable, len(path), policy.MaxPath)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: JSON cannot hold its path or name, which is not UTF-8", ErrUnlistable)
+	case name == "" || strings.ContainsRune(name, 0):
+		return fmt.Errorf("%w: its path or name is empty or has a NUL", ErrUnlistable)
+	case len(name) > policy.MaxPath:
+		return fmt.Errorf("%w: its path or name has %d bytes, the limit is %d", ErrUnlistable, len(name), policy.MaxPath)
 	case !bank.Known():
 		return fmt.Errorf("%w: its digest is none of sha1, sha256, sha384, sha512", ErrUnlistable)
 	case len(digest) != bank.Size():
 		return fmt.Errorf("%w: a %v digest of %d bytes", ErrUnlistable, bank, len(digest))
 	}
 	text := hex.EncodeToString(digest)
-	listed := v.digests[path]
-	at, found := slices.BinarySearch(listed, text)
+	at, found := slices.BinarySearch((*l)[name], text)
 	if found {
 		return nil
 	}
-	if v.digests == nil {
-		v.digests = make(map[string][]string)
+	if *l == nil {
+		*l = make(listed)
 	}
-	v.digests[path] = slices.Insert(listed, at, text)
+	(*l)[name] = slices.Insert((*l)[name], at, text)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"context"
 	"time"
 
+	"quicklime/verifier/policy"
 	"quicklime/wire/rest"
 )
 
@@ -89,13 +90,13 @@ type Policies interface {
 
 	// AddPolicy stores p, of which Name, Digest, Text, Paths, Excludes, Unknown
 	// and, if it is signed, Envelope and SignedBy are set and checked, and returns
-	// it without the text.
+	// it without the text. compiled is what p's text says.
 	// CodeConflict: the name is taken.
-	AddPolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error)
+	AddPolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error)
 
 	// UpdatePolicy replaces the policy of p's name as AddPolicy stores one;
 	// every agent under it is judged again. CodeNotFound.
-	UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error)
+	UpdatePolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error)
 
 	// DeletePolicy deletes a policy. CodeNotFound; CodeConflict: an agent is
 	// judged under it.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"quicklime/verifier/policy"
 	"quicklime/wire"
 	"quicklime/wire/rest"
 )
@@ -162,7 +163,7 @@ func (m *memory) GetSignedPolicy(_ context.Context, name string) (rest.RuntimePo
 	return p, m.needPolicy(name)
 }
 
-func (m *memory) AddPolicy(_ context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+func (m *memory) AddPolicy(_ context.Context, p rest.RuntimePolicy, _ *policy.Policy) (rest.RuntimePolicy, error) {
 	if _, ok := m.policies[p.Name]; ok {
 		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeConflict, "there is a policy %s", p.Name)
 	}
@@ -171,7 +172,7 @@ func (m *memory) AddPolicy(_ context.Context, p rest.RuntimePolicy) (rest.Runtim
 	return p, nil
 }
 
-func (m *memory) UpdatePolicy(_ context.Context, p rest.RuntimePolicy) (rest.RuntimePolicy, error) {
+func (m *memory) UpdatePolicy(_ context.Context, p rest.RuntimePolicy, _ *policy.Policy) (rest.RuntimePolicy, error) {
 	if err := m.needPolicy(p.Name); err != nil {
 		return rest.RuntimePolicy{}, err
 	}

@@ -19,14 +19,14 @@ func (p policies) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p policies) add(w http.ResponseWriter, r *http.Request) error {
-	in, err := p.read(r)
+	in, compiled, err := p.read(r)
 	if err != nil {
 		return err
 	}
 	if err := checkName(in.Name); err != nil {
 		return err
 	}
-	out, err := p.v.AddPolicy(r.Context(), in)
+	out, err := p.v.AddPolicy(r.Context(), in, compiled)
 	return answer(w, http.StatusCreated, out, err)
 }
 
@@ -35,7 +35,7 @@ func (p policies) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, err := p.read(r)
+	in, compiled, err := p.read(r)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (p policies) update(w http.ResponseWriter, r *http.Request) error {
 		return rest.Errorf(rest.CodeBadRequest, "the body names policy %q, the path %q", in.Name, name)
 	}
 	in.Name = name
-	out, err := p.v.UpdatePolicy(r.Context(), in)
+	out, err := p.v.UpdatePolicy(r.Context(), in, compiled)
 	return answer(w, http.StatusOK, out, err)
 }
 
@@ -73,26 +73,36 @@ func (p policies) delete(w http.ResponseWriter, r *http.Request) error {
 	return answerNothing(w, p.v.DeletePolicy(r.Context(), name))
 }
 
+// uploads bounds the policies that are read at one time, each of which may take
+// some times rest.MaxBody of memory; others wait.
+var uploads = make(chan struct{}, 2)
+
 // read reads a policy that is signed as it must be, and compiles. Only name and text
 // of the body count; the other members are there so that an answer of GetPolicy can
 // be sent back, and are derived from the text anew.
-func (p policies) read(r *http.Request) (rest.RuntimePolicy, error) {
+func (p policies) read(r *http.Request) (rest.RuntimePolicy, *policy.Policy, error) {
+	select {
+	case uploads <- struct{}{}:
+		defer func() { <-uploads }()
+	case <-r.Context().Done():
+		return rest.RuntimePolicy{}, nil, r.Context().Err()
+	}
 	var in rest.PolicyRequest
 	if err := rest.ReadJSON(r, rest.MaxBody, &in); err != nil {
-		return rest.RuntimePolicy{}, err
+		return rest.RuntimePolicy{}, nil, err
 	}
 	if len(in.Text) == 0 {
-		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeBadRequest, "the body has no text")
+		return rest.RuntimePolicy{}, nil, rest.Errorf(rest.CodeBadRequest, "the body has no text")
 	}
 	out, err := p.signatures.open(in.Text)
 	if err != nil {
-		return rest.RuntimePolicy{}, err
+		return rest.RuntimePolicy{}, nil, err
 	}
 	compiled, err := policy.Parse([]byte(out.Text))
 	if err != nil {
-		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "%v", err)
+		return rest.RuntimePolicy{}, nil, rest.Errorf(rest.CodeInvalid, "%v", err)
 	}
 	out.Name, out.Digest, out.Paths, out.Excludes = in.Name, compiled.Digest(), compiled.Paths(), compiled.Excludes()
-	out.Unknown, out.NotEvaluated, out.Warnings = compiled.Unknown(), compiled.NotEvaluated(), compiled.Warnings()
-	return out, nil
+	out.Unknown, out.Empty, out.Warnings = compiled.Unknown(), compiled.Empty(), compiled.Warnings()
+	return out, compiled, nil
 }

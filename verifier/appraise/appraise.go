@@ -2,9 +2,10 @@
 // attestation result out (RFC 9334, section 8). Deciding is pure: no file, clock,
 // socket or lock, so that what was judged once can be judged again.
 //
-// Evidence is appraised in two steps, because a long list should be replayed
-// while it arrives: Begin checks the quote and says from which point the list must
-// go on; Finish takes the replayed list and gives the outcome.
+// Evidence is appraised in two steps, because a long list should be replayed and
+// judged while it arrives, and not be kept: Begin checks the quote and says from
+// which point the list must go on; an Appraisal takes the list, and what it thinks
+// of the entries counts once the quote certifies all of them.
 //
 //	Rejection  the evidence proves nothing: wrong key, nonce, PCRs. It decides nothing
 //	Resync     the quote counts, but the list must be sent from another point
@@ -18,8 +19,6 @@ import (
 
 	"quicklime/ima"
 	"quicklime/verifier/epoch"
-	"quicklime/verifier/imalist"
-	"quicklime/verifier/policy"
 	"quicklime/verifier/quote"
 	"quicklime/wire"
 	"quicklime/wire/envelope"
@@ -37,6 +36,7 @@ type Standing struct {
 	Resume    ima.State    // the point after the last certified entry of Epoch
 	Bytes     uint64       // length of the list up to there
 	Clock     uint64       // TPM clock of the last accepted quote of Epoch
+	Learned   Learned      // from the entries up to Resume
 
 	// Cleared is what an operator has cleared of the epoch that is judged again.
 	// New evidence has none: its entries were not there to be cleared.
@@ -86,7 +86,7 @@ type Begun struct {
 	step     epoch.Step
 	from     ima.State
 	bytes    uint64 // length of the list before from
-	first    uint64
+	span     wire.Span
 }
 
 // Begin checks an evidence frame: envelope, quote, epoch. An error is a
@@ -110,7 +110,7 @@ func Begin(s Standing, q Question, ev wire.Evidence) (Begun, error) {
 	if !ok {
 		return Begun{}, &Rejection{wire.QuotePCRs, fmt.Errorf("the quote does not cover PCRs 0 to 9 of bank %v", q.Bank)}
 	}
-	b := Begun{standing: s, nonce: nonce, trigger: opened.Payload().Trigger, quote: verified, epoch: e, first: ev.IMA.First}
+	b := Begun{standing: s, nonce: nonce, trigger: opened.Payload().Trigger, quote: verified, epoch: e, span: ev.IMA}
 	b.place(q.Bank)
 	return b, nil
 }
@@ -118,6 +118,9 @@ func Begin(s Standing, q Question, ev wire.Evidence) (Begun, error) {
 // place decides how the epoch follows on the last one, and where its list begins.
 func (b *Begun) place(bank pcr.Bank) {
 	b.step, b.from = epoch.Reset, ima.NewState(bank)
+	if b.span.Padded {
+		b.from = b.from.Pad()
+	}
 	if b.standing.Epoch == nil {
 		return
 	}
@@ -162,50 +165,4 @@ func (b Begun) Bytes() uint64 { return b.bytes }
 
 // Resync reports whether the evidence announces its list from another point than
 // From, so that it must be sent again.
-func (b Begun) Resync() bool { return b.step != epoch.Rollback && b.first != b.from.Entries() }
-
-// Outcome is the verdict on one evidence.
-type Outcome struct {
-	Accepted  bool              // the list is certified: the state moves to it
-	Certified imalist.Certified // of an accepted evidence
-	Result    wire.Result
-}
-
-// Finish judges the replayed list, or the error that its replay ended with, by
-// the policy; nil is no policy. An evidence-wide failure (rollback, malformed
-// list, mismatch) leaves the state where it was, and no entry is judged.
-func (b Begun) Finish(r ima.Replayed, replayErr error, p *policy.Policy) Outcome {
-	if b.step == epoch.Rollback {
-		return b.failed(wire.EpochRollback, "after a restored snapshot or a copy that ran, enrol the machine anew; if neither was, treat it as compromised",
-			"the TPM's counters or clock went back, or the same boot shows other boot PCRs: last %v at clock %d, now %v at clock %d",
-			b.standing.Epoch, b.standing.Clock, b.epoch, b.quote.Clock())
-	}
-	if errors.Is(replayErr, ima.ErrOtherPCR) {
-		return b.failed(wire.IMAForeignPCR, "an IMA policy with pcr= is not supported", "%v, which is not quoted", replayErr)
-	}
-	if replayErr != nil {
-		return b.failed(wire.IMAMalformed, "", "%v", replayErr)
-	}
-	c, err := imalist.Certify(b.from, r, b.quote)
-	if err != nil {
-		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
-	}
-	if n := b.bytes + r.Size(); n > wire.MaxEpochList {
-		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
-			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
-	}
-	return Outcome{Accepted: true, Certified: c, Result: List(c, p, b.standing.Cleared)}
-}
-
-// Elsewhere judges evidence that keeps its list from another point than From
-// though it was told: the machine does not have what it once proved.
-func (b Begun) Elsewhere() Outcome {
-	return b.failed(wire.IMAMismatch, "the list was replaced or lost entries: reboot the machine",
-		"the list was sent from entry %d on, though %d entries were certified in this boot", b.first, b.from.Entries())
-}
-
-func (b Begun) failed(id wire.FailureID, hint, format string, args ...any) Outcome {
-	var o Outcome
-	o.Result.Fail(wire.Failure{ID: id, Message: fmt.Sprintf(format, args...), Hint: hint})
-	return o
-}
+func (b Begun) Resync() bool { return b.step != epoch.Rollback && b.span.First != b.from.Entries() }

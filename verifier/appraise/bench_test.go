@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"quicklime/ima"
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/verifiertest"
 )
@@ -52,8 +51,7 @@ func evidenceOfTen(b *testing.B) func() {
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := ima.Replay(begun.From(), list)
-		if o := begun.Finish(r, err, p); !o.Accepted || len(o.Result.Failures) > 0 || o.Result.Runtime != p.Digest() {
+		if o := outcome(begun, list, p); !o.Accepted || len(o.Result.Failures) > 0 || o.Result.Runtime != p.Digest() {
 			b.Fatal(o)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 var (
 	replay   = refuser{does: "`verifier/imalist.Certify`: the list must replay to the quoted PCR 10", says: "the list does not replay to the quoted PCR 10"}
 	parsing  = refuser{does: "`ima.ParseEntry`: bytes that are no entry"}
-	judging  = refuser{does: "`verifier/appraise.List`: only what the PCR covers is judged"}
-	tying    = refuser{does: "`verifier/appraise.List`: entry 0 ties the list to the quoted boot PCRs"}
+	judging  = refuser{does: "`verifier/appraise.Appraisal`: only what the PCR covers is judged"}
+	tying    = refuser{does: "`verifier/appraise.Appraisal`: entry 0 ties the list to the quoted boot PCRs"}
 	counting = refuser{does: "`verifier/session`: the entries that were announced must come", says: "entries were announced"}
 )
 
@@ -138,7 +138,7 @@ var hiddenLists = []attack{
 		es[1].Template = []byte("ima-buf")
 		return encode(es)
 	})},
-	{"an entry relabelled as another file template", judging, sight{failure: wire.IMANotInPolicy}, ran(func(es []ima.Entry) []byte {
+	{"an entry relabelled as another file template", judging, sight{failure: wire.IMANoValidator}, ran(func(es []ima.Entry) []byte {
 		es[1].Template = []byte("ima-sig")
 		return encode(es)
 	})},
@@ -155,16 +155,30 @@ var hiddenLists = []attack{
 		legacy = slices.Concat(legacy, fields([]byte("ima")), es[1].Data)
 		return slices.Concat(encode(es[:1]), legacy, encode(es[2:]))
 	})},
-	{"a buffer renamed as a file", refuser{does: "`ima.Entry.Event`: a third field that the digest is of is a buffer", says: "a buffer event"}, sight{failure: wire.IMANoValidator},
+	{"a buffer renamed as a file", refuser{does: "`ima.Entry.Event`: a third field that the digest is of is a buffer, and a file, too, if its name is a path", says: "none that the policy lists for it"}, sight{failure: wire.IMAWrongDigest},
 		hiding(three("ima-buf", []byte("kexec"), []byte("kexec"), "/usr/bin/tool"), func(es []ima.Entry) []byte {
 			es[1].Template = []byte("ima-sig")
 			return encode(es)
 		})},
-	{"a file renamed as a buffer", judging, sight{failure: wire.IMANoValidator},
+	{"a file renamed as a buffer", judging, sight{failure: wire.IMANotInPolicy},
 		hiding(three("ima-sig", []byte("miner"), []byte("signature"), "/usr/bin/miner"), func(es []ima.Entry) []byte {
 			es[1].Template = []byte("ima-buf")
 			return encode(es)
 		})},
+	{"a file with its contents for a signature, renamed as a buffer", judging, sight{failure: wire.IMANotInPolicy},
+		hiding(three("ima-sig", []byte("miner"), []byte("miner"), "/usr/bin/miner"), func(es []ima.Entry) []byte {
+			es[1].Template = []byte("ima-buf")
+			return encode(es)
+		})},
+	{"a bank that is said to be extended with padded SHA-1", replay, sight{failure: wire.IMAMismatch}, func(k *session) {
+		k.switchOff()
+		k.switchOn()
+		k.measure(tool, miner)
+		s := k.machine.dial()
+		t := s.testify(s.nonce)
+		t.padded = true
+		s.tell(t)
+	}},
 	{"a violation with an invented name", judging, sight{failure: wire.IMAViolation}, func(k *session) {
 		hiding(violation, func(es []ima.Entry) []byte {
 			es[1].Data, es[1].Template = tool.Data, tool.Template
@@ -206,7 +220,7 @@ func (k *session) attest() {
 
 // untiedLists replay to the PCR and are not tied to the boot (I19, I26).
 var untiedLists = []attack{
-	{"IMA switched off", refuser{does: "`verifier/appraise.List`: under a policy an empty list is not a success", says: "the measurement list is empty"}, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) {})},
+	{"IMA switched off", refuser{does: "`verifier/appraise.Appraisal`: under a policy an empty list is not a success", says: "the measurement list is empty"}, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) {})},
 	{"no boot_aggregate", tying, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) { m.measure(bash) })},
 	{"a boot_aggregate that is not the first entry", tying, sight{failure: wire.IMANotMeasuring}, booted(func(m *machine) { m.measure(bash, m.aggregate()) })},
 	{"a second boot_aggregate of another value", tying, sight{failure: wire.IMABootAggregate}, booted(func(m *machine) {

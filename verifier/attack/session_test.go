@@ -131,6 +131,7 @@ type testimony struct {
 	first    uint64
 	count    uint64
 	list     []byte
+	padded   bool
 }
 
 // testify makes the evidence that the agent would send now.
@@ -175,7 +176,7 @@ func encode(entries []ima.Entry) (b []byte) {
 }
 
 func (t testimony) message() wire.Evidence {
-	return wire.Evidence{Envelope: t.envelope, PCRs: t.pcrs, IMA: wire.Span{First: t.first, Count: t.count, Bytes: uint64(len(t.list))}}
+	return wire.Evidence{Envelope: t.envelope, PCRs: t.pcrs, IMA: wire.Span{First: t.first, Count: t.count, Bytes: uint64(len(t.list)), Padded: t.padded}}
 }
 
 func (k *session) send(t testimony) {

@@ -11,6 +11,7 @@ import (
 type Problem struct {
 	Place string // such as digests["/usr/bin/x"][0]; empty: the policy as a whole
 	Text  string // one line of printable text
+	Line  int    // of the policy's text, from 1; 0: not known
 }
 
 // String returns the problem as "place: text".
@@ -44,7 +45,7 @@ func (e *Error) add(place, text string) {
 		e.More++
 		return
 	}
-	e.Problems = append(e.Problems, Problem{place, text})
+	e.Problems = append(e.Problems, Problem{Place: place, Text: text})
 }
 
 // A place is where in a JSON text something is: the names of members and the

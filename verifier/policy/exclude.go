@@ -9,14 +9,17 @@ import (
 )
 
 // exclusions reads the member excludes.
-func (p *parser) exclusions() {
+func (p *parser) exclusions() { p.excludes = p.expressions("exclusions") }
+
+// expressions reads an array of expressions that match whole paths.
+func (p *parser) expressions(what string) (all []*regexp.Regexp) {
 	p.array(func(i int) {
 		text, ok := p.str()
 		if !ok {
 			return
 		}
 		if i == MaxExcludes {
-			p.fatal("more than %d exclusions", MaxExcludes)
+			p.fatal("more than %d %s: join some with |", MaxExcludes, what)
 			return
 		}
 		tree, err := parseExpression(text)
@@ -25,7 +28,7 @@ func (p *parser) exclusions() {
 			return
 		}
 		if p.program += programSize(tree); p.program > MaxProgram {
-			p.fatal("the exclusions up to this one compile to more than %d instructions: use fewer, or smaller repetitions and classes", MaxProgram)
+			p.fatal("the expressions up to this one compile to more than %d instructions: use fewer, or smaller repetitions and classes", MaxProgram)
 			return
 		}
 		x, err := compile(text, tree)
@@ -33,17 +36,18 @@ func (p *parser) exclusions() {
 			p.problem("%v", err)
 			return
 		}
-		p.excludes = append(p.excludes, x)
+		all = append(all, x)
 		for _, w := range doubts(text, tree) {
 			p.warnings = note(p.warnings, p.at.String()+": "+w)
 		}
 	})
+	return all
 }
 
 // parseExpression parses an exclusion as its author wrote it.
 func parseExpression(text string) (*syntax.Regexp, error) {
 	if len(text) > MaxExpression {
-		return nil, fmt.Errorf("an expression of %d bytes, the limit is %d", len(text), MaxExpression)
+		return nil, fmt.Errorf("an expression of %d bytes, the limit is %d: make several of it", len(text), MaxExpression)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl|syntax.DotNL)
 	if err != nil {
@@ -61,7 +65,7 @@ func compile(text string, tree *syntax.Regexp) (*regexp.Regexp, error) {
 		return nil, explain(text, err)
 	}
 	if matchesAll(x) {
-		return nil, fmt.Errorf("%s: it matches every path, so that no file would be judged; a machine whose files nobody is to judge has no runtime policy", quote(text))
+		return nil, fmt.Errorf("%s: it matches every path, so that nothing would be left to judge; a machine whose files nobody is to judge has no runtime policy", quote(text))
 	}
 	return x, nil
 }
@@ -73,14 +77,33 @@ func explain(text string, err error) error {
 		return fmt.Errorf("%s: %w", quote(text), err)
 	}
 	why := e.Code.String()
-	if e.Code == syntax.ErrInvalidPerlOp || e.Code == syntax.ErrInvalidEscape {
-		why += " (RE2 has no look-around and no references to groups)"
+	if instead, ok := remedies[e.Code]; ok {
+		why += " (" + instead + ")"
 	}
 	if e.Expr == text {
 		return fmt.Errorf("%s: %s", quote(text), why)
 	}
 	at := strings.Index(text, e.Expr)
 	return fmt.Errorf("%s: character %d, %s: %s", quote(text), 1+len([]rune(text[:max(at, 0)])), quote(e.Expr), why)
+}
+
+const noLookAround = "RE2 has no look-around and no references to groups: name what is to match instead, in several expressions if need be"
+
+// remedies say what to write instead of what RE2 does not have.
+var remedies = map[syntax.ErrorCode]string{
+	syntax.ErrInvalidPerlOp:         noLookAround,
+	syntax.ErrInvalidEscape:         noLookAround + `; a backslash is written \\`,
+	syntax.ErrMissingParen:          `a parenthesis of the path itself is written \(`,
+	syntax.ErrUnexpectedParen:       `a parenthesis of the path itself is written \)`,
+	syntax.ErrMissingBracket:        `a bracket of the path itself is written \[`,
+	syntax.ErrMissingRepeatArgument: `a character of the path itself is written \*, \+ or \?; any text is .*`,
+	syntax.ErrInvalidRepeatOp:       `write one of *, + and ?; RE2 has no possessive repetition`,
+	syntax.ErrInvalidRepeatSize:     "a thing is repeated at most 1000 times: write * or +",
+	syntax.ErrInvalidCharRange:      "the first character of a range comes before the last",
+	syntax.ErrInvalidCharClass:      "write the characters in brackets, as in [a-z]",
+	syntax.ErrTrailingBackslash:     `a backslash of the path itself is written \\`,
+	syntax.ErrNestingDepth:          "use fewer parentheses",
+	syntax.ErrLarge:                 "use smaller repetitions",
 }
 
 // programSize estimates from above what re compiles to before anything is

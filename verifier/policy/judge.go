@@ -1,6 +1,10 @@
 package policy
 
-import "quicklime/wire/pcr"
+import (
+	"runtime"
+
+	"quicklime/wire/pcr"
+)
 
 // Verdict is a policy's opinion of one file.
 type Verdict uint8
@@ -48,6 +52,7 @@ type Decision struct {
 // For boot_aggregate, NotInPolicy means that the policy adds nothing to the
 // comparison with the PCRs.
 func (p *Policy) JudgeFile(name []byte, algorithm pcr.Bank, digest []byte) Decision {
+	defer runtime.KeepAlive(p)
 	sums, listed := p.files.find(name)
 	switch {
 	case listed && sums.has(algorithm, digest):

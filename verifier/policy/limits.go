@@ -2,15 +2,15 @@ package policy
 
 // Every bound on a policy, and why it is what it is.
 const (
-	// MaxPolicy bounds a policy's text: 400,000 paths of usual length with one
-	// SHA-256 digest each, several times what a distribution installs on one
-	// machine.
-	MaxPolicy = 64 << 20 // bytes
+	// MaxPolicy bounds a policy's text: two million paths of usual length with one
+	// SHA-256 digest each, every version of every package that a fleet has had in
+	// years.
+	MaxPolicy = 256 << 20 // bytes
 
 	// MaxMembers bounds the members of all objects of a JSON text together, most
-	// of which are paths: MaxPolicy holds fewer paths that have a digest, and each
-	// member costs some hundred bytes of memory while a policy is read.
-	MaxMembers = 1 << 20
+	// of which are paths: as many as MaxPolicy holds. Each costs some hundred bytes
+	// of memory while a policy that has mistakes is read.
+	MaxMembers = 1 << 21
 
 	// MaxDepth bounds nesting: the deepest member of the format, a target of a
 	// device-mapper rule, is ten deep.
@@ -35,6 +35,9 @@ const (
 	// ranges of character classes. Matching one path against all of them takes at
 	// most so many steps for each of its bytes, and 10 MB hold them.
 	MaxProgram = 1 << 18
+
+	// MaxTemplates bounds the custom template formats: a fleet has one or two.
+	MaxTemplates = 16
 
 	// MaxProblems bounds the problems that an Error lists: a person mends the
 	// first and tries again.

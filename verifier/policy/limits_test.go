@@ -48,7 +48,7 @@ func TestI04_PolicyTextIsBounded(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := Parse(make([]byte, MaxPolicy+1))
-	if err == nil || !strings.Contains(err.Error(), "67108865 bytes, the limit is 67108864") {
+	if err == nil || !strings.Contains(err.Error(), "268435457 bytes, the limit is 268435456") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -3,11 +3,13 @@ package policy
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -17,23 +19,34 @@ func Parse(text []byte) (*Policy, error) {
 	if err := checkText(text); err != nil {
 		return nil, err
 	}
-	problems := &Error{}
-	p := parser{reader: newReader(text, nil, problems), files: make(map[string]sums)}
+	return parse(text, sha256.Sum256(text))
+}
+
+// parse reads what checkText has seen. Half of the digest keys the hash of the
+// paths: whoever writes a policy cannot choose it.
+func parse(text []byte, digest [sha256.Size]byte) (*Policy, error) {
+	p := parser{reader: newReader(text, nil, &Error{}), files: table{seed: binary.LittleEndian.Uint64(digest[:])}}
+	return p.policy(digest)
+}
+
+// policy reads the text and makes a policy of it.
+func (p *parser) policy(digest [sha256.Size]byte) (*Policy, error) {
 	p.document()
 	p.end()
-	if len(problems.Problems) > 0 {
-		return nil, problems
+	if len(p.err.Problems) > 0 {
+		return nil, p.err
 	}
-	sum := sha256.Sum256(text)
+	p.join()
 	return &Policy{
-		digest:       hex.EncodeToString(sum[:]),
-		files:        newTable(p.files),
-		excludes:     p.excludes,
-		paths:        p.paths,
-		violations:   p.violations,
-		notEvaluated: slices.Sorted(slices.Values(p.notEvaluated)),
-		unknown:      slices.Sorted(slices.Values(p.unknown)),
-		warnings:     p.warnings,
+		digest:     hex.EncodeToString(digest[:]),
+		files:      p.files,
+		others:     p.others(),
+		excludes:   p.excludes,
+		paths:      p.paths,
+		violations: p.violations,
+		unknown:    slices.Sorted(slices.Values(p.unknown)),
+		warnings:   p.warnings,
+		rules:      p.rules,
 	}, nil
 }
 
@@ -66,15 +79,18 @@ func invalidUTF8(text []byte) int {
 // parser collects what a policy's text says.
 type parser struct {
 	*reader
-	version      bool // meta.version was there
-	files        map[string]sums
-	excludes     []*regexp.Regexp
-	program      int // size of excludes, see MaxProgram
-	paths        int
-	violations   Violations
-	notEvaluated []string
-	unknown      []string
-	warnings     []string
+	strict     bool // digests are read with the reader, whatever they look like
+	version    bool // meta.version was there
+	files      table
+	joined     map[string]sums // of names that were added more than once
+	value      [2]int          // where in the text the value of digests is, from behind its name
+	excludes   []*regexp.Regexp
+	program    int // size of excludes, see MaxProgram
+	paths      int
+	violations Violations
+	unknown    []string
+	warnings   []string
+	rules
 }
 
 func (p *parser) document() {
@@ -90,8 +106,12 @@ func (p *parser) document() {
 			p.exclusions()
 		case "ima":
 			p.ima()
-		case "keyrings", "ima-buf":
-			p.digestLists()
+		case "keyrings":
+			p.keyrings = p.digestLists("keyring")
+		case "ima-buf":
+			p.buffers = p.digestLists("buffer")
+		case "deny":
+			p.denials()
 		case "verification-keys":
 			p.verificationKeys()
 		default:
@@ -122,33 +142,89 @@ func (p *parser) meta() {
 }
 
 func (p *parser) digests() {
+	p.value[0] = p.offset()
+	if p.strict || !p.scanDigests() {
+		p.readDigests()
+	}
+	p.value[1] = p.offset()
+}
+
+// readDigests reads digests with the reader, which tells what is wrong with them.
+func (p *parser) readDigests() {
 	p.object(func(path string) {
 		p.paths++
-		switch {
-		case len(path) > MaxPath:
-			p.problem("a path of %d bytes, Linux has none of more than %d", len(path), MaxPath)
-		case strings.ContainsRune(path, 0):
-			p.problem("a path has no NUL byte")
+		if err := checkPath([]byte(path)); err != nil {
+			p.problem("%v", err)
 		}
-		p.list(path, p.digestList())
+		p.list([]byte(path), p.digestList())
 	})
 }
 
+func checkPath(path []byte) error {
+	switch {
+	case len(path) > MaxPath:
+		return fmt.Errorf("a path of %d bytes, Linux has none of more than %d: take it out", len(path), MaxPath)
+	case bytes.IndexByte(path, 0) >= 0:
+		return errors.New("a path has no NUL byte: take it out")
+	}
+	return nil
+}
+
 // list adds digests for a path, and for the path that a kernel makes of it.
-func (p *parser) list(path string, s sums) {
+func (p *parser) list(path []byte, s sums) {
 	p.add(path, s)
-	if written := strings.ReplaceAll(path, " ", "_"); written != path {
+	if written := asWritten(path); !bytes.Equal(written, path) {
 		p.add(written, s)
 	}
 }
 
-func (p *parser) add(name string, s sums) {
-	all := append(p.files[name], s...)
-	if all.len() > MaxDigests {
-		p.problem("%d digests are listed for %s, the limit is %d", all.len(), quote(name), MaxDigests)
-		return
+// asWritten is the path that a kernel makes of path.
+func asWritten(path []byte) []byte {
+	if bytes.IndexByte(path, ' ') < 0 {
+		return path
 	}
-	p.files[name] = all
+	return bytes.ReplaceAll(path, []byte(" "), []byte("_"))
+}
+
+func (p *parser) add(name []byte, s sums) {
+	if len(name) > MaxPath {
+		return // a problem already
+	}
+	all, joined := p.joined[string(name)]
+	listed := joined
+	if !joined {
+		all, listed = p.files.find(name)
+	}
+	n := s.len()
+	if listed {
+		n += all.len()
+	}
+	switch {
+	case n > MaxDigests:
+		p.problem("%d digests are listed for %s, the limit is %d: leave out those that no machine has any more", n, quote(string(name)), MaxDigests)
+	case !listed:
+		p.files.put(name, s)
+	case len(s) > 0:
+		if p.joined == nil {
+			p.joined = make(map[string]sums)
+		}
+		p.joined[string(name)] = append(all[:len(all):len(all)], s...)
+	}
+}
+
+// join puts the names that were added more than once into the table.
+func (p *parser) join() {
+	for _, name := range slices.Sorted(maps.Keys(p.joined)) {
+		p.files.put([]byte(name), p.joined[name])
+	}
+}
+
+// others returns the text with an empty object for the value of digests.
+func (p *parser) others() []byte {
+	if p.value[1] == 0 {
+		return bytes.Clone(p.text)
+	}
+	return slices.Concat(p.text[:p.value[0]], []byte(":{}"), p.text[p.value[1]:])
 }
 
 // digestList reads an array of digests.
@@ -159,7 +235,7 @@ func (p *parser) digestList() (all sums) {
 			return
 		}
 		var err error
-		if all, err = all.appendHex(text); err != nil {
+		if all, err = appendHex(all, text); err != nil {
 			p.problem("%v", err)
 		}
 	})

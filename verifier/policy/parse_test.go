@@ -21,9 +21,12 @@ var (
 	hex128 = strings.Repeat("d4", 64)
 )
 
+// spki is a P-256 key, base64 of its DER SubjectPublicKeyInfo.
+const spki = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7MHbDb7CHpnzUtcfvKnRmmNOTMLQSMf9YiMRSDFmb7FnC3eUmnQ9x61Lqg0xIos2nx8tdrhRO/Hh5MbQmfbdDQ=="
+
 // whole has every member of the format, each with contents, and two members that
 // are none.
-var whole = strings.NewReplacer("$40", hex40, "$64", hex64, "$96", hex96, "$128", hex128).Replace(`{
+var whole = strings.NewReplacer("$KEY", spki, "$40", hex40, "$64", hex64, "$96", hex96, "$128", hex128).Replace(`{
   "meta": {"version": 1, "generator": 2, "timestamp": "2026-11-23 17:02:11.5", "author": "me"},
   "release": 0,
   "digests": {
@@ -38,10 +41,13 @@ var whole = strings.NewReplacer("$40", hex40, "$64", hex64, "$96", hex96, "$128"
     "ignored_keyrings": ["*"],
     "log_hash_alg": "sha1",
     "dm_policy": {"version": 1, "match_on": "name", "rules": {}},
-    "violations": "warn"
+    "violations": "warn",
+    "weak_digest": "accept",
+    "templates": ["d-ng|n-ng|iuid"]
   },
+  "deny": {"digests": ["$64"], "paths": [".*/nc"]},
   "ima-buf": {"kexec-cmdline": ["$64"]},
-  "verification-keys": "{\"meta\": {\"version\": 1}, \"keyids\": [1, -2], \"pubkeys\": [\"AAEC\", \"\"], \"x\": [1]}",
+  "verification-keys": "{\"meta\": {\"version\": 1}, \"keyids\": [1, 4294967295], \"pubkeys\": [\"$KEY\", \"$KEY\"], \"x\": [1]}",
   "later": {"deep": [[{"x": 1e400}]]}
 }`)
 
@@ -63,35 +69,41 @@ func TestParse(t *testing.T) {
 	if p.Empty() || p.Paths() != 4 || p.Excludes() != 2 || p.Violations() != ViolationsWarn {
 		t.Errorf("empty %v, %d paths, %d exclusions, violations %q", p.Empty(), p.Paths(), p.Excludes(), p.Violations())
 	}
-	got := [][]string{p.BootAggregates(), p.NotEvaluated(), p.Unknown(), p.Warnings()}
+	got := [][]string{p.BootAggregates(), p.Unknown(), p.Warnings(), p.Keyrings()}
 	want := [][]string{
 		{"sha256:" + hex64},
-		{"ima-buf", "ima.dm_policy", "ima.ignored_keyrings", "keyrings", "verification-keys"},
 		{"later", "meta.author", "verification-keys.x"},
 		nil,
+		{".ima"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 }
 
-// A policy as Keylime's generator writes an empty one has nothing that is not
-// evaluated.
+// A policy as Keylime's generator writes an empty one says nothing.
 func TestParseEmptyMembers(t *testing.T) {
 	p := mustParse(t, `{"meta": {"version": 1}, "release": 0, "digests": {}, "excludes": [], "keyrings": {},
 		"ima": {"ignored_keyrings": [], "log_hash_alg": "sha1", "dm_policy": null}, "ima-buf": {}, "verification-keys": ""}`)
-	if p.NotEvaluated() != nil || p.Unknown() != nil || p.Violations() != ViolationsFail {
-		t.Errorf("not evaluated %v, unknown %v, violations %q", p.NotEvaluated(), p.Unknown(), p.Violations())
+	if !p.Empty() || p.Unknown() != nil || p.Violations() != ViolationsFail || p.AcceptsWeakDigest() {
+		t.Errorf("empty %v, unknown %v, violations %q, weak digest %v", p.Empty(), p.Unknown(), p.Violations(), p.AcceptsWeakDigest())
 	}
 }
 
 func TestI21_EmptyPolicyIsNotEvaluated(t *testing.T) {
 	for text, empty := range map[string]bool{
-		`{"meta": {"version": 1}}`:                                          true,
-		`{"meta": {"version": 1}, "digests": {}, "excludes": []}`:           true,
-		`{"meta": {"version": 1}, "keyrings": {".ima": ["` + hex64 + `"]}}`: true,
-		`{"meta": {"version": 1}, "digests": {"/x": []}}`:                   false,
-		`{"meta": {"version": 1}, "excludes": ["/x"]}`:                      false,
+		`{"meta": {"version": 1}}`:                                                          true,
+		`{"meta": {"version": 1}, "digests": {}, "excludes": []}`:                           true,
+		`{"meta": {"version": 1}, "ima": {"violations": "warn"}}`:                           true,
+		`{"meta": {"version": 1}, "deny": {"digests": [], "paths": []}}`:                    true,
+		`{"meta": {"version": 1}, "keyrings": {".ima": ["` + hex64 + `"]}}`:                 false,
+		`{"meta": {"version": 1}, "ima-buf": {"x": ["` + hex64 + `"]}}`:                     false,
+		`{"meta": {"version": 1}, "deny": {"paths": ["/x"]}}`:                               false,
+		`{"meta": {"version": 1}, "deny": {"digests": ["` + hex64 + `"]}}`:                  false,
+		`{"meta": {"version": 1}, "ima": {"dm_policy": ` + anyDevice + `}}`:                 false,
+		around(`"verification-keys": "{\"keyids\": [1], \"pubkeys\": [\"` + spki + `\"]}"`): false,
+		`{"meta": {"version": 1}, "digests": {"/x": []}}`:                                   false,
+		`{"meta": {"version": 1}, "excludes": ["/x"]}`:                                      false,
 	} {
 		if got := mustParse(t, text).Empty(); got != empty {
 			t.Errorf("%s: empty is %v", text, got)
@@ -101,6 +113,8 @@ func TestI21_EmptyPolicyIsNotEvaluated(t *testing.T) {
 		t.Error("the zero Policy allows a file")
 	}
 }
+
+const anyDevice = `{"version": 1, "match_on": "name", "rules": {}}`
 
 // around makes a policy with one more member than it needs.
 func around(member string) string { return `{"meta": {"version": 1}, ` + member + `}` }
@@ -150,6 +164,15 @@ func TestI24_ParseRefuses(t *testing.T) {
 		{"an exclusion of another type", around(`"excludes": [{"a": 1}]`), `excludes[0]: an object, want a string`},
 		{"violations", around(`"ima": {"violations": "Warn"}`), `ima.violations: "Warn", want one of fail, warn, ignore`},
 		{"log_hash_alg", around(`"ima": {"log_hash_alg": "md5"}`), `ima.log_hash_alg: "md5", want one of sha1`},
+		{"weak_digest", around(`"ima": {"weak_digest": true}`), `ima.weak_digest: true or false, want a string`},
+		{"a template that is none", around(`"ima": {"templates": ["d-ng|n-ng", "d-ng|name"]}`), `ima.templates[1]: "d-ng|name": "name" is no field`},
+		{"a template without a name", around(`"ima": {"templates": ["d-ng"]}`), `ima.templates[0]: "d-ng": a template must have one digest`},
+		{"many templates", around(`"ima": {"templates": [` + strings.Repeat(`"d-ng|n-ng",`, MaxTemplates) + `"d|n"]}`), `ima.templates[16]: more than 16 templates`},
+		{"denied digests", around(`"deny": {"digests": ["sha1:` + hex40 + `"]}`), `deny.digests[0]: "sha1:`},
+		{"denied paths", around(`"deny": {"paths": ["/a", "("]}`), `deny.paths[1]: "(": missing closing )`},
+		{"every path denied", around(`"deny": {"paths": [".*"]}`), `deny.paths[0]: ".*": it matches every path`},
+		{"an empty keyring name", around(`"keyrings": {"": []}`), `keyrings[""]: the name of a keyring has 1 to 4096 bytes`},
+		{"dm_policy rules", around(`"ima": {"dm_policy": {"match_on": "label"}}`), `ima.dm_policy.match_on: `},
 		{"dm_policy", around(`"ima": {"dm_policy": []}`), `ima.dm_policy: an array, want an object or null`},
 		{"ignored_keyrings", around(`"ima": {"ignored_keyrings": "*"}`), `ima.ignored_keyrings: a string, want an array`},
 		{"a keyring that is no name", around(`"ima": {"ignored_keyrings": ["*", 1]}`), `ima.ignored_keyrings[1]: a number, want a string`},
@@ -159,7 +182,10 @@ func TestI24_ParseRefuses(t *testing.T) {
 		{"keys that are no JSON", around(`"verification-keys": "-----BEGIN"`), `verification-keys: not JSON`},
 		{"keys with more behind", around(`"verification-keys": "{} {}"`), `verification-keys: something follows`},
 		{"a key that is not base64", around(`"verification-keys": "{\"pubkeys\": [\"!\"]}"`), `verification-keys.pubkeys[0]: "!" is not base64`},
-		{"a key id that is no integer", around(`"verification-keys": "{\"keyids\": [1.5]}"`), `verification-keys.keyids[0]: "1.5" is not an integer`},
+		{"a key id that is no integer", around(`"verification-keys": "{\"keyids\": [1.5]}"`), `verification-keys.keyids[0]: "1.5" is not the id of a key`},
+		{"a key id that is too large", around(`"verification-keys": "{\"keyids\": [4294967296]}"`), `verification-keys.keyids[0]: "4294967296" is not the id of a key`},
+		{"a key without its id", around(`"verification-keys": "{\"keyids\": [], \"pubkeys\": [\"` + spki + `\"]}"`), `verification-keys: 0 keyids for 1 pubkeys`},
+		{"a key that is none", around(`"verification-keys": "{\"keyids\": [1], \"pubkeys\": [\"AAEC\"]}"`), `verification-keys.pubkeys[0]: not a public key`},
 		{"keys twice", around(`"verification-keys": "{\"keyids\": [], \"keyids\": []}"`), `verification-keys.keyids: the name is there twice`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -175,6 +201,23 @@ func TestI24_ParseRefuses(t *testing.T) {
 				t.Errorf("error %q says more than where the text is no JSON", err)
 			}
 		})
+	}
+}
+
+// A problem has its line, but for one in a string within the text.
+func TestProblemsHaveTheirLine(t *testing.T) {
+	_, err := Parse([]byte("{\"meta\": {\"version\": 1},\n\"digests\": {\n\"/a\": [\n\"x\"]},\n \"verification-keys\":\"{\\\"pubkeys\\\": 1}\", \"excludes\": [\"(\"]}"))
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	want := []int{4, 0, 5}
+	var got []int
+	for _, p := range e.Problems {
+		got = append(got, p.Line)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s\n%v", d, err)
 	}
 }
 
@@ -223,6 +266,12 @@ func FuzzParse(f *testing.F) {
 		}
 		if len(d.Digests) != p.Paths() {
 			t.Fatalf("%d paths, encoding/json finds %d", p.Paths(), len(d.Digests))
+		}
+		if changes := Compare(p, p, 1); len(changes) > 0 {
+			t.Fatalf("it differs from itself: %+v", changes)
+		}
+		if n := len(p.Contents().Excludes); n != p.Excludes() {
+			t.Fatalf("%d exclusions, %d in the contents", p.Excludes(), n)
 		}
 		for path, sums := range d.Digests {
 			checkListed(t, p, path, sums)

@@ -10,17 +10,19 @@
 //	release            a number; unused
 //	digests            {path: [lower-case hex, …]}
 //	excludes           [regular expression, …]
-//	keyrings           {keyring: [lower-case hex, …]}                                   not evaluated
-//	ima                {ignored_keyrings: [string, …],                                  not evaluated
-//	                    log_hash_alg: sha1 | sha256 | sha384 | sha512,                  unused
-//	                    dm_policy: object or null,                                      not evaluated
-//	                    violations: fail | warn | ignore}                               an extension; fail
-//	ima-buf            {buffer: [lower-case hex, …]}                                    not evaluated
-//	verification-keys  JSON in a string: {meta, keyids: [int, …], pubkeys: [base64, …]}  not evaluated
+//	keyrings           {keyring: [lower-case hex, …]}, of the certificates that may be loaded
+//	ima                {ignored_keyrings: [string, …], "*" for all: not judged, not learned
+//	                    log_hash_alg: sha1 | sha256 | sha384 | sha512: unused
+//	                    dm_policy: object or null, see package dm
+//	                    violations: fail | warn | ignore: an extension; fail
+//	                    weak_digest: fail | accept: an extension; fail
+//	                    templates: [custom template format, …]: an extension}
+//	ima-buf            {buffer: [lower-case hex, …]}
+//	verification-keys  JSON in a string: {meta, keyids: [int, …], pubkeys: [base64, …]}
+//	deny               {digests: [lower-case hex, …], paths: [regular expression, …]}: an extension
 //
-// What is not evaluated is checked for its shape, and NotEvaluated tells which
-// of it has contents. log_hash_alg names the hash of a column of the list that
-// decides nothing here (I16). Unknown members are allowed; Unknown lists them. A
+// log_hash_alg names the hash of a column of the list that decides nothing here
+// (I16). Unknown members are allowed; Unknown lists them. A
 // member that an object has twice, anything after the object, and an escape that
 // stands for half a character are errors: readers that take the first, the last
 // or a guess would each enforce another policy.
@@ -57,10 +59,20 @@
 // name, not evaluated (I21). The empty expression is allowed; it matches no
 // path.
 //
+// # Denials
+//
+// What deny names is forbidden whatever allows it: a listed digest, an exclusion, or
+// a good signature, so that an old signed version of a file can be taken out of use.
+// Its paths are expressions like those of exclusions, but match any name.
+//
 // The package is pure. A Policy is immutable and may be shared.
 package policy
 
-import "regexp"
+import (
+	"regexp"
+	"runtime"
+	"sync/atomic"
+)
 
 // BootAggregate is the path under which a policy may list digests of the
 // boot_aggregate entry.
@@ -79,22 +91,25 @@ const (
 // Policy is a compiled runtime policy. The zero Policy is empty and allows no
 // file.
 type Policy struct {
-	digest       string
-	files        table
-	excludes     []*regexp.Regexp
-	paths        int
-	violations   Violations
-	notEvaluated []string
-	unknown      []string
-	warnings     []string
+	digest     string
+	files      table
+	sets       [shapes]atomic.Pointer[set] // of template digests; nil: not made yet
+	memo       memo
+	others     []byte // the text without digests, see Compiled
+	excludes   []*regexp.Regexp
+	paths      int
+	violations Violations
+	unknown    []string
+	warnings   []string
+	rules
 }
 
 // Digest returns the lower-case hex SHA-256 of the policy's text.
 func (p *Policy) Digest() string { return p.digest }
 
-// Empty reports whether the policy lists no path and excludes none: whoever is
-// assigned it is not evaluated, which is not a pass (I21).
-func (p *Policy) Empty() bool { return p.paths == 0 && len(p.excludes) == 0 }
+// Empty reports whether the policy says nothing of any entry: whoever is assigned
+// it is not evaluated, which is not a pass (I21).
+func (p *Policy) Empty() bool { return p.paths == 0 && len(p.excludes) == 0 && p.rules.empty() }
 
 // Paths returns the number of paths that the policy's text lists, the path
 // boot_aggregate included.
@@ -116,12 +131,9 @@ func (p *Policy) Violations() Violations {
 func (p *Policy) BootAggregates() []string {
 	sums, _ := p.files.find([]byte(BootAggregate))
 	shown, _ := sums.show(MaxDigests)
+	runtime.KeepAlive(p)
 	return shown
 }
-
-// NotEvaluated returns the places of members that have contents which this
-// version reads but does not evaluate, sorted.
-func (p *Policy) NotEvaluated() []string { return p.notEvaluated }
 
 // Unknown returns the places of members that are no part of the format, sorted,
 // the first MaxReported of them.

@@ -21,6 +21,7 @@ import (
 type reader struct {
 	text    []byte
 	tokens  *json.Decoder
+	shift   int   // from an offset of tokens to one in text
 	base    place // of the text as a whole
 	at      place // of what is being read
 	members int
@@ -34,9 +35,32 @@ func newReader(text []byte, base place, err *Error) *reader {
 	return &reader{text: text, tokens: d, base: base, at: slices.Clone(base), err: err}
 }
 
+// offset is where in the text the last token ended.
+func (r *reader) offset() int { return r.shift + int(r.tokens.InputOffset()) }
+
+// resume goes on at an offset of the text, behind the value of a member of the
+// outermost object.
+func (r *reader) resume(at int) {
+	const before = `{"":{}` // what brings a decoder there
+	r.tokens = json.NewDecoder(io.MultiReader(strings.NewReader(before), bytes.NewReader(r.text[at:])))
+	r.tokens.UseNumber()
+	for range 4 {
+		r.tokens.Token()
+	}
+	r.shift = at - len(before)
+}
+
 // problem reports a problem at the current place.
 func (r *reader) problem(format string, args ...any) {
 	r.err.add(r.at.String(), fmt.Sprintf(format, args...))
+	if r.base == nil && r.tokens != nil && r.err.More == 0 {
+		r.err.Problems[len(r.err.Problems)-1].Line = r.line()
+	}
+}
+
+// line is the line of the text that the last token ended in.
+func (r *reader) line() int {
+	return 1 + bytes.Count(r.text[:min(r.offset(), len(r.text))], []byte("\n"))
 }
 
 // fatal reports a problem that ends the reader.
@@ -50,13 +74,13 @@ func (r *reader) next() (json.Token, bool) {
 	if r.dead {
 		return nil, false
 	}
-	start := r.tokens.InputOffset()
+	start := r.offset()
 	t, err := r.tokens.Token()
 	if err != nil {
 		r.malformed(err)
 		return nil, false
 	}
-	if s, ok := t.(string); ok && halved(s, r.text[start:r.tokens.InputOffset()]) {
+	if s, ok := t.(string); ok && halved(s, r.text[start:r.offset()]) {
 		r.problem("an escape \\ud800 to \\udfff stands for half a character: write the character itself")
 	}
 	return t, true
@@ -66,10 +90,10 @@ func (r *reader) next() (json.Token, bool) {
 func (r *reader) malformed(err error) {
 	r.dead = true
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		r.err.add(r.base.String(), "not JSON: the text ends inside a value")
+		r.err.add(r.base.String(), "not JSON: the text ends inside a value: it is cut, or a bracket or quote is missing")
 		return
 	}
-	before := r.text[:r.tokens.InputOffset()]
+	before := r.text[:r.offset()]
 	line := 1 + bytes.Count(before, []byte("\n"))
 	column := len(before) - bytes.LastIndexByte(before, '\n')
 	r.err.add(r.base.String(), fmt.Sprintf("not JSON: line %d, column %d: %v", line, column, err))
@@ -122,13 +146,13 @@ func (r *reader) eachMember(member func(name string)) {
 			return
 		}
 		if r.members++; r.members > MaxMembers {
-			r.fatal("a policy has at most %d members in all its objects together", MaxMembers)
+			r.fatal("a policy has at most %d members in all its objects together: give groups of machines policies of their own", MaxMembers)
 			return
 		}
 		name := t.(string) // the decoder lets nothing else be a name
 		r.at[len(r.at)-1] = step{name, -1}
 		if seen[name] {
-			r.problem("the name is there twice: two readers may take two different values")
+			r.problem("the name is there twice: two readers may take two different values; leave one of them")
 		}
 		seen[name] = true
 		member(name)
@@ -138,7 +162,7 @@ func (r *reader) eachMember(member func(name string)) {
 // each reads an object or array from behind its opening delimiter to its end.
 func (r *reader) each(one func(i int)) {
 	if len(r.at) == MaxDepth {
-		r.fatal("more than %d levels deep", MaxDepth)
+		r.fatal("more than %d levels deep, and the format has ten: take out what is deeper", MaxDepth)
 		return
 	}
 	r.at = append(r.at, step{})
@@ -199,13 +223,24 @@ func (r *reader) skipFrom(t json.Token) {
 	}
 }
 
+// raw reads any value and returns its text and the token that begins it.
+func (r *reader) raw() (text []byte, first json.Token, ok bool) {
+	from := r.offset()
+	t, ok := r.next()
+	if !ok {
+		return nil, nil, false
+	}
+	r.skipFrom(t)
+	return bytes.TrimLeft(r.text[from:r.offset()], " \t\r\n:,"), t, !r.dead
+}
+
 // end reports anything that follows the value.
 func (r *reader) end() {
 	if r.dead {
 		return
 	}
 	if _, err := r.tokens.Token(); !errors.Is(err, io.EOF) {
-		r.err.add(r.base.String(), "something follows the closing brace")
+		r.err.add(r.base.String(), "something follows the closing brace: take it out")
 	}
 }
 

@@ -7,12 +7,9 @@ import (
 	"io"
 	"time"
 
-	"quicklime/ima"
 	"quicklime/verifier/appraise"
-	"quicklime/verifier/policy"
 	"quicklime/verifier/store"
 	"quicklime/wire"
-	"quicklime/wire/channel"
 )
 
 // evidence takes one evidence with the raw bytes behind it, has it judged,
@@ -33,7 +30,7 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 		return err
 	}
 	defer leave()
-	r, err := receive(s.conn, ev, begun)
+	r, err := s.receive(ctx, ev, begun)
 	if err != nil {
 		return err
 	}
@@ -85,64 +82,58 @@ func (s *session) begin(ctx context.Context, ev wire.Evidence) (appraise.Begun, 
 	return appraise.Begin(s.standing.Standing, s.question(), ev)
 }
 
-// received are the raw bytes of one evidence.
+// received is what was made of the raw bytes of one evidence.
 type received struct {
-	list     ima.Replayed
-	err      error // of the replay: what the list is, not how it came
-	boot     []byte
-	replayed time.Duration
+	appraisal *appraise.Appraisal // nil: the list was only read past
+	list      *store.Collection
+	entries   store.Sequence // of list, once it is stored
+	boot      []byte
+	elapsed   time.Duration // of the replay, with the judging
 }
 
-// receive replays the list while it arrives.
-func receive(c *channel.Conn, ev wire.Evidence, b appraise.Begun) (received, error) {
-	var r received
-	raw := c.Raw(ev.IMA.Bytes+ev.Boot, 0)
+// receive replays and judges the list while it arrives, by the policy that is in
+// force when it begins to.
+func (s *session) receive(ctx context.Context, ev wire.Evidence, b appraise.Begun) (*received, error) {
+	r := &received{}
+	raw := s.conn.Raw(ev.IMA.Bytes+ev.Boot, 0)
 	if b.Resync() {
 		_, err := io.Copy(io.Discard, raw)
 		return r, err
 	}
-	stream := &timedStream{stream: ima.NewStream(b.From())}
-	if _, err := io.Copy(stream, io.LimitReader(raw, int64(ev.IMA.Bytes))); err != nil {
-		return r, err
+	p, err := s.server.policy(ctx, s.standing.InForce)
+	if errors.Is(err, store.ErrConflict) {
+		p, err = nil, nil // what it is in its place, settle finds
 	}
-	boot, err := io.ReadAll(raw)
 	if err != nil {
 		return r, err
 	}
+	r.list = s.server.store.Collect()
+	r.appraisal = b.Appraise(p, r.list)
+	if _, err := io.Copy(timed{r.appraisal, &r.elapsed}, io.LimitReader(raw, int64(ev.IMA.Bytes))); err != nil {
+		return r, err
+	}
+	boot, err := io.ReadAll(raw)
 	if ev.Boot > 0 {
 		r.boot = boot
 	}
-	r.replayed = stream.elapsed
-	if r.err = stream.err; r.err == nil {
-		r.list, r.err = stream.stream.Finish()
-	}
-	from, to := r.list.From(), r.list.To()
-	if n := to.Entries() - from.Entries(); r.err == nil && n != ev.IMA.Count {
-		r.err = fmt.Errorf("%w: %d entries were announced, %d came", ima.ErrMalformed, ev.IMA.Count, n)
-	}
-	return r, nil
+	return r, err
 }
 
-// timedStream replays what is written to it and takes the time. Once the list is
-// malformed it swallows the rest, which has to be read all the same.
-type timedStream struct {
-	stream  *ima.Stream
-	err     error
-	elapsed time.Duration
+// timed takes the time that a writer takes.
+type timed struct {
+	w       io.Writer
+	elapsed *time.Duration
 }
 
-func (t *timedStream) Write(p []byte) (int, error) {
-	if t.err == nil {
-		began := time.Now()
-		_, t.err = t.stream.Write(p)
-		t.elapsed += time.Since(began)
-	}
-	return len(p), nil
+func (t timed) Write(p []byte) (int, error) {
+	began := time.Now()
+	defer func() { *t.elapsed += time.Since(began) }()
+	return t.w.Write(p)
 }
 
 // settle judges the evidence and commits the outcome, again if the state moves
 // meanwhile. It reports whether the evidence was accepted.
-func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun, r received) (bool, error) {
+func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun, r *received) (bool, error) {
 	for range maxTries {
 		if s.overtaken(b) {
 			s.log.Info("evidence was overtaken by newer", "epoch", b.Epoch(), "clock", b.Quote().Clock(), "newer", s.standing.Clock)
@@ -178,29 +169,27 @@ func (s *session) overtaken(b appraise.Begun) bool {
 	return true
 }
 
-func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun, r received) (bool, error) {
-	p, err := s.server.policy(ctx, s.standing.InForce)
+func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun, r *received) (bool, error) {
+	began := time.Now()
+	o, err := s.judge(ctx, b, r)
 	if err != nil {
 		return false, err
 	}
-	began := time.Now()
-	o := judge(b, r, p)
 	s.judged = time.Now()
 	if !o.Accepted {
 		s.standing, err = s.server.store.Fail(ctx, s.enrolment, s.standing, o.Result)
 		return false, err
 	}
-	numbers, err := s.server.store.AddEntries(ctx, o.Certified)
-	if err != nil {
+	if err := s.keep(ctx, r); err != nil {
 		return false, err
 	}
 	used := s.used(b)
 	question := s.question()
 	question.Nonces = [][]byte{used.value[:]}
 	s.standing, err = s.server.store.Commit(ctx, s.enrolment, s.standing, store.Accepted{
-		Begun: b, Outcome: o, Entries: numbers, Boot: r.boot,
+		Begun: b, Outcome: o, Entries: r.entries, Boot: r.boot,
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
-		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.replayed + s.judged.Sub(began),
+		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.elapsed + s.judged.Sub(began),
 	})
 	if err == nil {
 		s.late, s.accepted = 0, s.standing.AttestedAt
@@ -208,13 +197,41 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun
 	return err == nil, err
 }
 
-// judge gives the verdict on evidence whose list begins where it should, or
-// elsewhere although the agent was told.
-func judge(b appraise.Begun, r received, p *policy.Policy) appraise.Outcome {
-	if b.Resync() {
-		return b.Elsewhere()
+// keep stores the entries of a certified list, once.
+func (s *session) keep(ctx context.Context, r *received) (err error) {
+	if r.list == nil {
+		return nil
 	}
-	return b.Finish(r.list, r.err, p)
+	if r.entries, err = s.server.store.AddEntries(ctx, r.list); err == nil {
+		r.list = nil
+	}
+	return err
+}
+
+// judge gives the verdict on evidence whose list begins where it should, or
+// elsewhere although the agent was told. If another policy came into force while
+// the list arrived, it judges the entries again.
+func (s *session) judge(ctx context.Context, b appraise.Begun, r *received) (appraise.Outcome, error) {
+	if b.Resync() {
+		return b.Elsewhere(), nil
+	}
+	o := r.appraisal.Outcome(b)
+	if !o.Accepted || o.Result.Runtime == s.standing.InForce {
+		return o, nil
+	}
+	p, err := s.server.policy(ctx, s.standing.InForce)
+	if err != nil {
+		return o, err
+	}
+	if err := s.keep(ctx, r); err != nil {
+		return o, err
+	}
+	from := b.From()
+	r.appraisal = b.Appraise(p)
+	if err := s.server.store.VisitSequence(ctx, r.entries, from.Entries(), r.appraisal); err != nil {
+		return o, err
+	}
+	return r.appraisal.Outcome(b), nil
 }
 
 // used returns the nonce that the evidence answers.

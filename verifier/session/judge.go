@@ -114,27 +114,28 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 	if err != nil {
 		return r, err
 	}
-	list, err := s.store.List(ctx, st)
-	if err != nil {
-		return r, err
-	}
 	cleared, err := s.store.ClearedFindings(ctx, st)
 	if err != nil {
 		return r, err
 	}
 	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared}
-	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
+	span := wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}
+	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: span})
 	if err != nil {
 		return r, fmt.Errorf("stored evidence: %w", err)
 	}
-	o := begun.Finish(list, nil, p)
+	a := begun.Appraise(p)
+	if err := s.store.Visit(ctx, st, a); err != nil {
+		return r, err
+	}
+	o := a.Outcome(begun)
 	if !o.Accepted {
 		if now, err := s.store.Standing(ctx, e); err != nil || now.Revision != st.Revision {
 			return r, errors.Join(err, store.ErrConflict) // evidence and list were read at two revisions
 		}
 		return r, fmt.Errorf("the stored list does not fit the stored evidence: %v", o.Result.Failures)
 	}
-	r.Result, r.List = o.Result, o.Certified
+	r.Result, r.Learned, r.Failed = o.Result, o.Learned, o.Failed
 	past, err := s.store.PastFailures(ctx, st)
 	for _, f := range past {
 		if appraise.Again(f.Failure, f.Entry, p) {
@@ -150,27 +151,14 @@ func (s *Server) policy(ctx context.Context, digest string) (*policy.Policy, err
 	if digest == wire.NotEvaluated {
 		return nil, nil
 	}
-	s.mu.Lock()
-	p := s.compiled[digest]
-	s.mu.Unlock()
-	if p != nil {
-		return p, nil
-	}
-	text, err := s.store.PolicyText(ctx, digest)
+	p, err := s.policies.Policy(digest, func() ([]byte, error) {
+		return s.store.PolicyText(context.WithoutCancel(ctx), digest) // others may wait for it too
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, store.ErrConflict
 	}
 	if err != nil {
-		return nil, err
-	}
-	if p, err = policy.Parse(text); err != nil {
 		return nil, fmt.Errorf("policy %s: %w", digest[:12], err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.compiled) >= maxPolicies {
-		clear(s.compiled)
-	}
-	s.compiled[digest] = p
 	return p, nil
 }

@@ -44,9 +44,6 @@ const (
 	// moved, and how often in a row newer evidence may overtake that of a session:
 	// policy changes, clearing and a second session are rare beside it.
 	maxTries = 8
-
-	// maxPolicies bounds the compiled policies in memory.
-	maxPolicies = 64
 )
 
 // Timing is what bounds how long a machine can look better than it is.

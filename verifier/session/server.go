@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"quicklime/verifier/policy"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/store"
 	"quicklime/wire/channel"
 	"quicklime/wire/throttle"
@@ -27,26 +27,26 @@ import (
 
 // Server serves agents.
 type Server struct {
-	store  *store.Store
-	timing Timing
-	log    *slog.Logger
-	waits  *slog.Logger // of agents that find no entrance, as often as they knock
-	pace   pace
+	store    *store.Store
+	policies *policycache.Cache
+	timing   Timing
+	log      *slog.Logger
+	waits    *slog.Logger // of agents that find no entrance, as often as they knock
+	pace     pace
 
 	room  *room               // for lists under judgement
 	again *semaphore.Weighted // epochs that are judged again at one time
 
-	mu       sync.Mutex
-	live     map[string]live           // by agent id
-	compiled map[string]*policy.Policy // by digest
-	wake     chan struct{}             // a policy has changed; holds one signal
+	mu   sync.Mutex
+	live map[string]live // by agent id
+	wake chan struct{}   // a policy has changed; holds one signal
 }
 
 // New makes a server. RunJudge must run while it is used.
-func New(s *store.Store, t Timing, log *slog.Logger) *Server {
+func New(s *store.Store, policies *policycache.Cache, t Timing, log *slog.Logger) *Server {
 	return &Server{
-		store: s, timing: t, log: log, waits: throttle.New(log, waitsShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
-		live: map[string]live{}, compiled: map[string]*policy.Policy{}, wake: make(chan struct{}, 1),
+		store: s, policies: policies, timing: t, log: log, waits: throttle.New(log, waitsShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		live: map[string]live{}, wake: make(chan struct{}, 1),
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"quicklime/ima"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/verifier/verifiertest"
@@ -52,6 +53,10 @@ func newVerifier(t *testing.T, timing session.Timing) *verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
+	policies, err := policycache.Open(filepath.Join(dir, "policies"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	ca, err := pki.Open(filepath.Join(dir, "pki"))
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +65,7 @@ func newVerifier(t *testing.T, timing session.Timing) *verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &verifier{t: t, store: s, server: session.New(s, timing, slog.New(slog.DiscardHandler)), pin: ca.Pin()}
+	v := &verifier{t: t, store: s, server: session.New(s, policies, timing, slog.New(slog.DiscardHandler)), pin: ca.Pin()}
 	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
 		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit, MaxStrangers: session.MaxStrangers})
 	if err != nil {

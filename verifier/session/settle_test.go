@@ -7,11 +7,12 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
-	"quicklime/ima"
 	"quicklime/verifier/appraise"
+	"quicklime/verifier/policycache"
 	"quicklime/verifier/store"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
@@ -43,8 +44,12 @@ func newFixture(t *testing.T, allowed string) *fixture {
 			t.Error(err)
 		}
 	})
+	policies, err := policycache.Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := &fixture{t: t, machine: verifiertest.New(t), session: &session{
-		server: New(db, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
+		server: New(db, policies, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
 		log: slog.New(slog.DiscardHandler), selection: verifiertest.Selection, bank: pcr.SHA256,
 		own: nonce{value: [32]byte(verifiertest.Nonce)},
 	}}
@@ -76,7 +81,7 @@ func allow(path string) rest.RuntimePolicy {
 }
 
 // began is evidence that was begun, with its list, as if that were still to come.
-func (f *fixture) began() (wire.Evidence, appraise.Begun, received) {
+func (f *fixture) began() (wire.Evidence, appraise.Begun, *received) {
 	f.t.Helper()
 	st, err := f.server.store.Standing(f.t.Context(), f.enrolment)
 	if err != nil {
@@ -87,11 +92,19 @@ func (f *fixture) began() (wire.Evidence, appraise.Begun, received) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r, err := ima.Replay(b.From(), list)
+	return ev, b, f.arrived(b, list)
+}
+
+// arrived has the list arrive.
+func (s *session) arrived(b appraise.Begun, list []byte) *received {
+	p, err := s.server.policy(context.Background(), s.standing.InForce)
 	if err != nil {
-		f.t.Fatal(err)
+		panic(err)
 	}
-	return ev, b, received{list: r}
+	r := &received{list: s.server.store.Collect()}
+	r.appraisal = b.Appraise(p, r.list)
+	r.appraisal.Write(list)
+	return r
 }
 
 func (f *fixture) trust() rest.Agent {
@@ -143,11 +156,7 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			r, err := ima.Replay(b.From(), list)
-			if err != nil {
-				return err
-			}
-			_, err = other.settle(f.t.Context(), ev, b, received{list: r})
+			_, err = other.settle(f.t.Context(), ev, b, other.arrived(b, list))
 			return err
 		}, false, nil, wire.Trusted},
 	} {
@@ -188,7 +197,7 @@ func TestI14_I22_OvertakenEvidenceIsNoRollback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if accepted, err := f.settle(t.Context(), older, b, received{}); accepted || err != nil {
+		if accepted, err := f.settle(t.Context(), older, b, f.arrived(b, nil)); accepted || err != nil {
 			t.Fatal(accepted, err)
 		}
 		want := 0
@@ -231,7 +240,7 @@ func TestI14_OnlyWhatIsLateIsOvertaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.settle(t.Context(), lied, again, received{}); err != nil {
+		if _, err := f.settle(t.Context(), lied, again, f.arrived(again, nil)); err != nil {
 			t.Fatal(err)
 		}
 		if got := f.trust(); got.FailureCount != 1 {
@@ -295,11 +304,7 @@ func TestI14_PastFailuresStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := ima.Replay(b.From(), list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if accepted, err := f.settle(t.Context(), ev, b, received{list: l}); !accepted || err != nil {
+	if accepted, err := f.settle(t.Context(), ev, b, f.arrived(b, list)); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
 	want("after a reboot", 1)
@@ -417,5 +422,30 @@ func TestI13_TalkingPutsNothingOff(t *testing.T) {
 	f.session.trust, f.challenge, f.due = wire.Trusted, &nonce{}, time.Now().Add(-time.Millisecond)
 	if err := f.step(t.Context()); !errors.Is(err, errSilent) {
 		t.Errorf("an answer is overdue: %v", err)
+	}
+}
+
+// I16: a list in a padded bank is judged again like any other, and whether that is
+// accepted is the policy's.
+func TestI16_PaddedListsAreJudgedAgain(t *testing.T) {
+	f := newFixture(t, "/bin/a")
+	f.machine.Pad()
+	f.own.issued = mustNow(f)
+	ev, b, r := f.began()
+	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	failures, _, err := f.server.store.Failures(t.Context(), verifiertest.AgentID)
+	if err != nil || len(failures) != 1 || failures[0].ID != wire.IMAWeakDigest || f.trust().Trust != wire.Untrusted {
+		t.Fatalf("%s: %+v, %v", f.trust().Trust, failures, err)
+	}
+	accepting := allow("/bin/a")
+	accepting.Text = strings.TrimSuffix(accepting.Text, "}") + `,"ima":{"weak_digest":"accept"}}`
+	accepting.Digest = hex.EncodeToString(pcr.SHA256.Sum([]byte(accepting.Text)))
+	if err := f.server.store.UpdatePolicy(t.Context(), accepting); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.server.judgeAll(t.Context()); n != 0 || f.trust().Trust != wire.Trusted {
+		t.Errorf("%d failed, %s", n, f.trust().Trust)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"quicklime/verifier/appraise"
-	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 )
@@ -19,8 +18,8 @@ import (
 type Accepted struct {
 	Begun        appraise.Begun
 	Outcome      appraise.Outcome
-	Entries      []int64 // numbers of the new entries, from AddEntries
-	Boot         []byte  // boot log; nil: none came
+	Entries      Sequence // numbers of the new entries, from AddEntries
+	Boot         []byte   // boot log; nil: none came
 	Evidence     Evidence
 	NonceIssued  time.Time
 	TrustedUntil time.Time // from the nonce; never lowers what was
@@ -62,7 +61,7 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := appendEntries(tx, e, a, id[:]); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, id[:], a.Outcome.Result, a.Outcome.Certified, now); err != nil {
+		if err := addFailures(tx, e, id[:], a.Outcome.Result, a.Outcome.Failed, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -98,7 +97,7 @@ func (s *Store) fail(ctx context.Context, e Enrolment, st Standing, epoch []byte
 		if err := one(tx, `UPDATE state SET trusted_until = 0 WHERE enrolment = ?`, e.ID); err != nil {
 			return err
 		}
-		if err := addFailures(tx, e, epoch, r, imalist.Certified{}, now); err != nil {
+		if err := addFailures(tx, e, epoch, r, nil, now); err != nil {
 			return err
 		}
 		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
@@ -165,6 +164,10 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 	ep, q, r := a.Begun.Epoch(), a.Begun.Quote(), a.Outcome.Certified.Replayed()
 	from, to := r.From(), r.To()
 	until := trustedUntil(st, a, now)
+	learned, err := a.Outcome.Learned.MarshalBinary()
+	if err != nil {
+		return err
+	}
 	if a.Begun.New() {
 		if err := newEpoch(tx, e, now); err != nil {
 			return err
@@ -175,10 +178,10 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 			return err
 		}
 	}
-	return one(tx, `UPDATE state SET judged = ?, epoch = ?, reset_count = ?, restart_count = ?, boot = ?, bank = ?, entries = ?, pcr = ?,
+	return one(tx, `UPDATE state SET judged = ?, epoch = ?, reset_count = ?, restart_count = ?, boot = ?, bank = ?, padded = ?, entries = ?, pcr = ?, learned = ?,
 			clock = ?, list_bytes = ?, evidence = ?, trusted_until = ?, trusted_for = ?, attested_at = ?, nonce_at = ?, trigger = ?, first_entry = ?, new_entries = ?,
 			replay_nanos = ?, firmware = ? WHERE enrolment = ?`,
-		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), int64(to.Entries()), to.PCR(),
+		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), to.Padded(), int64(to.Entries()), to.PCR(), learned,
 		int64(q.Clock()), int64(a.Begun.Bytes()+r.Size()), proof, millis(until), a.trustedFor().Milliseconds(), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), len(a.Entries),
 		a.Replay.Nanoseconds(), firmware(q.Firmware()), e.ID)
 }

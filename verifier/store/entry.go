@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"quicklime/verifier/imalist"
+	"quicklime/ima"
 )
 
 const (
@@ -52,14 +52,28 @@ type content struct {
 	number int64 // 0: not known yet
 }
 
-// AddEntries stores the entries of a certified list that are not stored yet, and
+// Collection is a list on its way to the store: a visitor that keeps the entries.
+type Collection struct{ all []content }
+
+// Collect returns an empty collection.
+func (s *Store) Collect() *Collection { return &Collection{} }
+
+// Visit keeps the entries.
+func (c *Collection) Visit(b ima.Batch) {
+	for _, e := range b.Entries {
+		raw := e.AppendTo(nil)
+		c.all = append(c.all, content{digest: sha256.Sum256(raw), bytes: raw})
+	}
+}
+
+// Sequence is the numbers of entries, in the order of a list.
+type Sequence []int64
+
+// AddEntries stores the entries of a collection that are not stored yet, and
 // returns the numbers of all of them in order. That an entry is stored says
 // nothing about any machine.
-func (s *Store) AddEntries(ctx context.Context, c imalist.Certified) ([]int64, error) {
-	var all []content
-	for _, b := range c.Replayed().Raw() {
-		all = append(all, content{digest: sha256.Sum256(b), bytes: b})
-	}
+func (s *Store) AddEntries(ctx context.Context, c *Collection) (Sequence, error) {
+	all := c.all
 	missing, err := s.lookUp(ctx, all)
 	if err != nil {
 		return nil, err
@@ -74,7 +88,7 @@ func (s *Store) AddEntries(ctx context.Context, c imalist.Certified) ([]int64, e
 		}
 		missing = missing[n:]
 	}
-	numbers := make([]int64, len(all))
+	numbers := make(Sequence, len(all))
 	for i, c := range all {
 		numbers[i] = c.number
 	}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"time"
 
-	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/rest"
 	"quicklime/wire/sqlite"
@@ -27,10 +26,10 @@ func entryOf(f wire.Failure) int64 {
 }
 
 // addFailures records the failures of a result, those of entries with the entry's
-// bytes from list. The same one again is counted; one that is not about an entry
+// bytes from raw. The same one again is counted; one that is not about an entry
 // then stands again, if it was cleared, because it happened again. Failures of
 // entries are kept up to a limit and counted beyond it.
-func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imalist.Certified, now time.Time) error {
+func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, raw map[uint64][]byte, now time.Time) error {
 	if len(r.Failures) == 0 {
 		return nil
 	}
@@ -48,7 +47,6 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 		return err
 	}
 	defer insert.Close()
-	raw := entriesOf(r.Failures, list)
 	more := r.More
 	for _, f := range r.Failures {
 		entry := entryOf(f)
@@ -63,7 +61,7 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 		if err != nil {
 			return err
 		}
-		if _, err := insert.Exec(e.ID, epoch, entry, f.ID, body, raw[entry], millis(now)); err != nil {
+		if _, err := insert.Exec(e.ID, epoch, entry, f.ID, body, raw[uint64(entry)], millis(now)); err != nil {
 			return err
 		}
 	}
@@ -71,20 +69,6 @@ func addFailures(tx *sql.Tx, e Enrolment, epoch []byte, r wire.Result, list imal
 		return nil
 	}
 	return one(tx, `UPDATE state SET failures_unkept = failures_unkept + ? WHERE enrolment = ?`, more, e.ID)
-}
-
-// entriesOf returns the bytes of the entries that failed, by index.
-func entriesOf(failures []wire.Failure, list imalist.Certified) map[int64][]byte {
-	raw := make(map[int64][]byte, len(failures))
-	for _, f := range failures {
-		raw[entryOf(f)] = nil
-	}
-	for i, b := range list.Replayed().Raw() {
-		if _, failed := raw[int64(i)]; failed {
-			raw[int64(i)] = b
-		}
-	}
-	return raw
 }
 
 // Failures returns the oldest failures that stand, at most wire.MaxKeptFailures, and

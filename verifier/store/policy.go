@@ -56,17 +56,34 @@ func (s *Store) PolicyText(ctx context.Context, digest string) (text []byte, err
 	return text, notFound(err)
 }
 
+// PolicyDigests returns the digests of all policies.
+func (s *Store) PolicyDigests(ctx context.Context) (all []string, err error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT DISTINCT digest FROM policy`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d string
+		if err := rows.Scan(&d); err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, rows.Err()
+}
+
 // none stands for a column of text that is not wanted: texts are large.
 const none = `x''`
 
 // selectPolicy wants the columns of text and envelope, or none in their place.
-const selectPolicy = `SELECT name, digest, %s, %s, signers, paths, excludes, unknown, updated_at,
+const selectPolicy = `SELECT name, digest, %s, %s, signers, paths, excludes, empty, unknown, updated_at,
 	(SELECT count(*) FROM state WHERE policy = name) FROM policy`
 
 func scanPolicy(row interface{ Scan(...any) error }) (p rest.RuntimePolicy, err error) {
 	var text, envelope, signers, unknown []byte
 	var updated int64
-	if err := row.Scan(&p.Name, &p.Digest, &text, &envelope, &signers, &p.Paths, &p.Excludes, &unknown, &updated, &p.Agents); err != nil {
+	if err := row.Scan(&p.Name, &p.Digest, &text, &envelope, &signers, &p.Paths, &p.Excludes, &p.Empty, &unknown, &updated, &p.Agents); err != nil {
 		return p, err
 	}
 	p.Text, p.Envelope, p.UpdatedAt = string(text), string(envelope), fromMillis(updated)
@@ -77,7 +94,7 @@ func scanPolicy(row interface{ Scan(...any) error }) (p rest.RuntimePolicy, err 
 }
 
 // columnsOf returns what is stored of a policy, but for its name and the time, in
-// the order digest, text, envelope, signers, paths, excludes, unknown.
+// the order digest, text, envelope, signers, paths, excludes, empty, unknown.
 func columnsOf(p rest.RuntimePolicy) ([]any, error) {
 	unknown, err := json.Marshal(p.Unknown)
 	if err != nil {
@@ -91,7 +108,7 @@ func columnsOf(p rest.RuntimePolicy) ([]any, error) {
 	if p.Envelope != "" {
 		envelope = []byte(p.Envelope)
 	}
-	return []any{p.Digest, []byte(p.Text), envelope, string(signers), p.Paths, p.Excludes, string(unknown)}, nil
+	return []any{p.Digest, []byte(p.Text), envelope, string(signers), p.Paths, p.Excludes, p.Empty, string(unknown)}, nil
 }
 
 // AddPolicy stores a policy, or returns ErrConflict if the name is taken.
@@ -105,8 +122,8 @@ func (s *Store) AddPolicy(ctx context.Context, p rest.RuntimePolicy) error {
 		if err != nil {
 			return err
 		}
-		return one(tx, `INSERT INTO policy (digest, text, envelope, signers, paths, excludes, unknown, updated_at, name)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(c, millis(now), p.Name)...)
+		return one(tx, `INSERT INTO policy (digest, text, envelope, signers, paths, excludes, empty, unknown, updated_at, name)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(c, millis(now), p.Name)...)
 	})
 }
 
@@ -123,7 +140,7 @@ func (s *Store) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) error {
 		if err != nil {
 			return err
 		}
-		err = one(tx, `UPDATE policy SET digest = ?, text = ?, envelope = ?, signers = ?, paths = ?, excludes = ?, unknown = ?, updated_at = ?
+		err = one(tx, `UPDATE policy SET digest = ?, text = ?, envelope = ?, signers = ?, paths = ?, excludes = ?, empty = ?, unknown = ?, updated_at = ?
 			WHERE name = ?`, append(c, millis(now), p.Name)...)
 		if err == ErrConflict {
 			return ErrNotFound

@@ -11,7 +11,6 @@ import (
 
 	"quicklime/ima"
 	"quicklime/verifier/appraise"
-	"quicklime/verifier/imalist"
 	"quicklime/wire"
 	"quicklime/wire/sqlite"
 	"quicklime/wire/tpm"
@@ -110,9 +109,10 @@ func (s *Store) ClearedFindings(ctx context.Context, st Standing) (map[appraise.
 
 // Rejudged is what judging an epoch again by the policy in force came to.
 type Rejudged struct {
-	Result wire.Result
-	List   imalist.Certified // what was judged
-	Past   []int64           // Seq of failures of earlier epochs that the policy does not have any more
+	Result  wire.Result
+	Learned appraise.Learned // as in appraise.Outcome, and so is
+	Failed  map[uint64][]byte
+	Past    []int64 // Seq of failures of earlier epochs that the policy does not have any more
 }
 
 // Rejudge replaces the failures of the epoch's entries. Failures that are not
@@ -145,12 +145,19 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 // replaceFailures leaves the failures as they are if nobody evaluated anything:
 // that judges none of them away.
 func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.Time) error {
+	learned, err := r.Learned.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	if err := one(tx, `UPDATE state SET learned = ? WHERE enrolment = ?`, learned, e.ID); err != nil {
+		return err
+	}
 	if r.Result.Runtime == wire.NotEvaluated && st.Judged == "" { // after a clearing: what is beyond the limit without a policy, too
 		if err := one(tx, `UPDATE state SET judged = ?, failures_lost = failures_lost + failures_unkept, failures_unkept = 0 WHERE enrolment = ?`,
 			wire.NotEvaluated, e.ID); err != nil {
 			return err
 		}
-		return addFailures(tx, e, st.EpochID, r.Result, r.List, now)
+		return addFailures(tx, e, st.EpochID, r.Result, r.Failed, now)
 	}
 	if r.Result.Runtime == wire.NotEvaluated {
 		return one(tx, `UPDATE state SET judged = ? WHERE enrolment = ?`, wire.NotEvaluated, e.ID)
@@ -166,5 +173,5 @@ func replaceFailures(tx *sql.Tx, e Enrolment, st Standing, r Rejudged, now time.
 			return err
 		}
 	}
-	return addFailures(tx, e, st.EpochID, r.Result, r.List, now)
+	return addFailures(tx, e, st.EpochID, r.Result, r.Failed, now)
 }

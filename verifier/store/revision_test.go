@@ -128,8 +128,7 @@ func TestI22_EveryWriteRaisesTheRevision(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		r, err := ima.Replay(b.From(), list)
-		_, err = s.Fail(t.Context(), e, st, b.Finish(r, err, p).Result)
+		_, err = s.Fail(t.Context(), e, st, outcome(b, list, p).Result)
 		return err
 	}
 	for _, write := range []struct {

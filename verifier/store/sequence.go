@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -35,29 +36,40 @@ func decodeSequence(b []byte) (numbers []int64, err error) {
 	return numbers, nil
 }
 
-// List returns the certified measurement list of an enrolment's epoch, replayed
-// from its beginning.
-func (s *Store) List(ctx context.Context, st Standing) (ima.Replayed, error) {
+// Visit shows the certified measurement list of an enrolment's epoch from its
+// beginning.
+func (s *Store) Visit(ctx context.Context, st Standing, v ima.Visitor) error {
 	numbers, err := s.sequence(ctx, st)
 	if err != nil {
-		return ima.Replayed{}, err
+		return err
 	}
-	stream := ima.NewStream(ima.NewState(st.Resume.Bank()))
+	return s.VisitSequence(ctx, numbers, 0, v)
+}
+
+// VisitSequence shows the entries of a sequence; first is the index of the first
+// one in its list.
+func (s *Store) VisitSequence(ctx context.Context, numbers Sequence, first uint64, v ima.Visitor) error {
 	for batch := range slices.Chunk(numbers, entryBatch) {
 		entries, err := s.entries(ctx, batch)
 		if err != nil {
-			return ima.Replayed{}, err
+			return err
 		}
+		b := ima.Batch{First: first}
 		for _, n := range batch {
-			if _, err := stream.Write(entries[n]); err != nil {
-				return ima.Replayed{}, err
+			e, _, err := ima.ParseEntry(entries[n])
+			if err != nil {
+				return fmt.Errorf("entry number %d: %w", n, err)
 			}
+			b.Entries = append(b.Entries, e)
+			b.Sums = append(b.Sums, sha256.Sum256(e.AppendHashed(nil)))
 		}
+		v.Visit(b)
+		first += uint64(len(batch))
 	}
-	return stream.Finish()
+	return nil
 }
 
-func (s *Store) sequence(ctx context.Context, st Standing) (numbers []int64, err error) {
+func (s *Store) sequence(ctx context.Context, st Standing) (numbers Sequence, err error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT entries FROM segment WHERE enrolment = ? AND epoch = ? AND first < ? ORDER BY first`,
 		st.Enrolment, st.EpochID, int64(st.Resume.Entries()))
 	if err != nil {

@@ -34,11 +34,11 @@ func (s Standing) JudgedInForce() bool { return s.Epoch == nil || s.Judged == s.
 
 // inForce is the digest of the policy in force for a row of state joined with
 // policy: none and an empty one evaluate nothing (I21).
-const inForce = `CASE WHEN policy.name IS NULL OR policy.paths = 0 AND policy.excludes = 0
+const inForce = `CASE WHEN policy.name IS NULL OR policy.empty
 	THEN '` + wire.NotEvaluated + `' ELSE policy.digest END`
 
 const selectStanding = `SELECT rev, ` + inForce + `, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock,
-	coalesce(trusted_until, 0), coalesce(attested_at, 0), list_bytes, session, session_peer,
+	coalesce(trusted_until, 0), coalesce(attested_at, 0), list_bytes, session, session_peer, padded, learned,
 	EXISTS (SELECT 1 FROM boot_log WHERE boot_log.enrolment = state.enrolment AND boot_log.epoch = state.epoch),
 	failures_unkept + failures_lost + (SELECT count(*) FROM failure WHERE failure.enrolment = state.enrolment AND cleared_at IS NULL)
 	FROM state LEFT JOIN policy ON policy.name = state.policy WHERE state.enrolment = ?`
@@ -51,10 +51,11 @@ func (s *Store) Standing(ctx context.Context, e Enrolment) (Standing, error) {
 func scanStanding(row *sql.Row, e Enrolment) (Standing, error) {
 	st := Standing{Standing: appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK}}
 	var reset, restart, bank, entries, clock sql.NullInt64
-	var boot, value []byte
+	var boot, value, learned []byte
+	var padded bool
 	var until, attested int64
 	err := row.Scan(&st.Revision, &st.InForce, &st.Judged, &st.EpochID, &reset, &restart, &boot, &bank, &entries, &value, &clock,
-		&until, &attested, &st.Bytes, &st.Session, &st.SessionPeer, &st.HaveBoot, &st.Failures)
+		&until, &attested, &st.Bytes, &st.Session, &st.SessionPeer, &padded, &learned, &st.HaveBoot, &st.Failures)
 	if err != nil {
 		return st, notFound(err)
 	}
@@ -72,6 +73,12 @@ func scanStanding(row *sql.Row, e Enrolment) (Standing, error) {
 	}
 	st.Clock = uint64(clock.Int64)
 	if st.Resume, err = ima.ResumeState(pcr.Bank(bank.Int64), uint64(entries.Int64), value); err != nil {
+		return st, fmt.Errorf("state of %s: %w", e.Agent, err)
+	}
+	if padded {
+		st.Resume = st.Resume.Pad()
+	}
+	if st.Learned, err = appraise.ParseLearned(learned); err != nil {
 		return st, fmt.Errorf("state of %s: %w", e.Agent, err)
 	}
 	return st, nil

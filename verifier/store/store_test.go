@@ -87,7 +87,7 @@ func policyOf(t testing.TB, name string, paths ...string) (rest.RuntimePolicy, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rest.RuntimePolicy{Name: name, Digest: p.Digest(), Text: string(text), Paths: p.Paths()}, p
+	return rest.RuntimePolicy{Name: name, Digest: p.Digest(), Text: string(text), Paths: p.Paths(), Empty: p.Empty()}, p
 }
 
 func addPolicy(t testing.TB, s *store.Store, name string, paths ...string) *policy.Policy {
@@ -97,6 +97,40 @@ func addPolicy(t testing.TB, s *store.Store, name string, paths ...string) *poli
 		t.Fatal(err)
 	}
 	return p
+}
+
+// outcome has the list arrive.
+func outcome(b appraise.Begun, list []byte, p *policy.Policy, visitors ...ima.Visitor) appraise.Outcome {
+	a := b.Appraise(p, visitors...)
+	a.Write(list)
+	return a.Outcome(b)
+}
+
+// replay replays the stored list of a state.
+func replay(t testing.TB, s *store.Store, st store.Standing) (ima.Replayed, error) {
+	stream := ima.NewStream(ima.NewState(st.Resume.Bank()))
+	if err := s.Visit(t.Context(), st, stream); err != nil {
+		return ima.Replayed{}, err
+	}
+	return stream.Finish()
+}
+
+// again judges the stored list of a state by a policy.
+func again(t testing.TB, s *store.Store, e store.Enrolment, st store.Standing, fresh appraise.Standing, p *policy.Policy) appraise.Outcome {
+	t.Helper()
+	proof, err := s.Proof(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := b.Appraise(p)
+	if err := s.Visit(t.Context(), st, a); err != nil {
+		t.Fatal(err)
+	}
+	return a.Outcome(b)
 }
 
 // attest takes the machine's list from where it was left and returns what is to
@@ -112,12 +146,12 @@ func attest(t testing.TB, s *store.Store, m *verifiertest.Machine, st store.Stan
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ima.Replay(b.From(), list)
-	o := b.Finish(r, err, p)
+	c := s.Collect()
+	o := outcome(b, list, p, c)
 	if !o.Accepted {
 		t.Fatalf("%+v", o.Result.Failures)
 	}
-	numbers, err := s.AddEntries(t.Context(), o.Certified)
+	numbers, err := s.AddEntries(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,14 +435,14 @@ func TestListIsKept(t *testing.T) {
 	commit(t, s, m, e, nil)
 	m.File("/bin/3", good) // an entry that is there already
 	st := commit(t, s, m, e, nil)
-	r, err := s.List(t.Context(), st)
+	r, err := replay(t, s, st)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.To() != m.PCR {
 		t.Errorf("the stored list of %d entries replays to another PCR", len(m.List))
 	}
-	if _, err := s.List(t.Context(), standing(t, s, e)); err != nil {
+	if _, err := replay(t, s, standing(t, s, e)); err != nil {
 		t.Errorf("after reading the state anew: %v", err)
 	}
 }
@@ -443,29 +477,17 @@ func TestI22_Rejudge(t *testing.T) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	st := standing(t, s, e)
-	list, err := s.List(t.Context(), st)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proof, err := s.Proof(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := appraise.Begin(m.Standing(), proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := b.Finish(list, nil, next)
+	o := again(t, s, e, st, m.Standing(), next)
 	if !o.Accepted || len(o.Result.Failures) != 0 {
 		t.Fatalf("%+v", o)
 	}
-	if next, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, List: o.Certified}); err != nil || next.Revision <= st.Revision {
+	if next, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, Failed: o.Failed}); err != nil || next.Revision <= st.Revision {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Trust != wire.Trusted {
 		t.Errorf("%+v", a)
 	}
-	if _, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, List: o.Certified}); !errors.Is(err, store.ErrConflict) {
+	if _, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, Failed: o.Failed}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("from an old state: %v", err)
 	}
 }
@@ -695,7 +717,7 @@ func BenchmarkAddEntries(b *testing.B) {
 	s := newStore(b)
 	m := verifiertest.New(b)
 	var round int
-	list := func() appraise.Outcome {
+	list := func() *store.Collection {
 		m.Reboot()
 		for i := range entries {
 			m.File(fmt.Sprintf("/bin/%d/%d", round, i), good)
@@ -705,8 +727,9 @@ func BenchmarkAddEntries(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := ima.Replay(begun.From(), list)
-		return begun.Finish(r, err, nil)
+		c := s.Collect()
+		outcome(begun, list, nil, c)
+		return c
 	}
 	for _, c := range []struct {
 		name  string
@@ -721,7 +744,7 @@ func BenchmarkAddEntries(b *testing.B) {
 					o = list()
 					b.StartTimer()
 				}
-				if _, err := s.AddEntries(b.Context(), o.Certified); err != nil {
+				if _, err := s.AddEntries(b.Context(), o); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -746,24 +769,13 @@ func TestI14_FailuresBeyondTheLimit(t *testing.T) {
 	rejudge := func() {
 		t.Helper()
 		st := standing(t, s, e)
-		list, err := s.List(t.Context(), st)
-		if err != nil {
-			t.Fatal(err)
-		}
-		proof, err := s.Proof(t.Context(), e)
-		if err != nil {
-			t.Fatal(err)
-		}
 		fresh := m.Standing()
+		var err error
 		if fresh.Cleared, err = s.ClearedFindings(t.Context(), st); err != nil {
 			t.Fatal(err)
 		}
-		b, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs})
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := b.Finish(list, nil, p)
-		if _, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, List: o.Certified}); err != nil {
+		o := again(t, s, e, st, fresh, p)
+		if _, err := s.Rejudge(t.Context(), e, st, store.Rejudged{Result: o.Result, Failed: o.Failed}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -816,7 +828,7 @@ func TestRollbackIsOneFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := b.Finish(ima.Replayed{}, nil, p)
+		o := outcome(b, nil, p)
 		if _, err := s.Fail(t.Context(), e, st, o.Result); err != nil {
 			t.Fatal(err)
 		}
@@ -878,8 +890,7 @@ func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ima.Replay(b.From(), list)
-	if _, err := s.Fail(t.Context(), e, st, b.Finish(r, err, p).Result); err != nil {
+	if _, err := s.Fail(t.Context(), e, st, outcome(b, list, p).Result); err != nil {
 		t.Fatal(err)
 	}
 	if err := clearSeen(t, s, 1); err != nil {
@@ -912,7 +923,7 @@ func TestI10_ManyReadersAtOnce(t *testing.T) {
 			if err != nil || len(past) != 50 {
 				t.Errorf("%d failures, %v", len(past), err)
 			}
-			if _, err := s.List(ctx, st); err != nil {
+			if err := s.Visit(ctx, st, ima.NewStream(ima.NewState(pcr.SHA256))); err != nil {
 				t.Error(err)
 			}
 		})

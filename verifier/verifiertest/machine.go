@@ -76,6 +76,13 @@ func (m *Machine) Reboot() {
 	m.Measure(m.Aggregate())
 }
 
+// Pad begins the list anew, with a kernel that does not have the bank's hash.
+func (m *Machine) Pad() {
+	list := m.List
+	m.List, m.PCR = nil, ima.NewState(pcr.SHA256).Pad()
+	m.Measure(list...)
+}
+
 // Standing is what a verifier knows of the machine before any evidence.
 func (m *Machine) Standing() appraise.Standing {
 	return appraise.Standing{Enrolment: 1, AgentID: AgentID, AK: m.AK.Public, Resume: ima.NewState(pcr.SHA256)}
@@ -104,5 +111,5 @@ func (m *Machine) Evidence(first int) (wire.Evidence, []byte) {
 	for _, e := range m.List[first:] {
 		list = e.AppendTo(list)
 	}
-	return wire.Evidence{Envelope: b, PCRs: digests, IMA: wire.Span{First: uint64(first), Count: uint64(len(m.List) - first), Bytes: uint64(len(list))}}, list
+	return wire.Evidence{Envelope: b, PCRs: digests, IMA: wire.Span{First: uint64(first), Count: uint64(len(m.List) - first), Bytes: uint64(len(list)), Padded: m.PCR.Padded()}}, list
 }

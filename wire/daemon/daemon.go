@@ -126,6 +126,9 @@ func (s Server[C]) run(ctx context.Context, dirs conf.Dirs, stderr io.Writer) er
 	if err := conf.Load(s.Component, dirs, os.Environ(), &s.Config); err != nil {
 		return err
 	}
+	if err := ChooseSHA256(); err != nil {
+		return err
+	}
 	log := Logger(stderr)
 	log.Info("quicklime-"+s.Component, "version", Version)
 	return s.Run(ctx, s.Config, log)

@@ -115,18 +115,18 @@ type AgentList struct {
 // RuntimePolicy is a named runtime policy. Text is Keylime's JSON: a string in
 // the JSON around it, so that it keeps every byte, and Digest is that of the file.
 type RuntimePolicy struct {
-	Name         string    `json:"name"`
-	Digest       string    `json:"digest,omitempty"`    // SHA-256 of Text
-	Text         string    `json:"text,omitempty"`      // not in lists
-	Envelope     string    `json:"envelope,omitempty"`  // DSSE around Text; in the answer to GetSignedPolicy alone
-	SignedBy     []Signer  `json:"signed_by,omitempty"` // whose signatures were good at UpdatedAt
-	UpdatedAt    time.Time `json:"updated_at,omitzero"`
-	Agents       int       `json:"agents"`                  // how many are judged under it
-	Paths        int       `json:"paths"`                   // paths with digests
-	Excludes     int       `json:"excludes"`                // exclusions
-	Unknown      []string  `json:"unknown,omitempty"`       // members that are kept and not understood
-	NotEvaluated []string  `json:"not_evaluated,omitempty"` // members that this version does not evaluate; when it is added or replaced
-	Warnings     []string  `json:"warnings,omitempty"`      // what is valid and unlikely to be meant; when it is added or replaced
+	Name      string    `json:"name"`
+	Digest    string    `json:"digest,omitempty"`    // SHA-256 of Text
+	Text      string    `json:"text,omitempty"`      // not in lists
+	Envelope  string    `json:"envelope,omitempty"`  // DSSE around Text; in the answer to GetSignedPolicy alone
+	SignedBy  []Signer  `json:"signed_by,omitempty"` // whose signatures were good at UpdatedAt
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
+	Agents    int       `json:"agents"`             // how many are judged under it
+	Paths     int       `json:"paths"`              // paths with digests
+	Excludes  int       `json:"excludes"`           // exclusions
+	Unknown   []string  `json:"unknown,omitempty"`  // members that are kept and not understood
+	Empty     bool      `json:"empty,omitempty"`    // nothing in it is evaluated
+	Warnings  []string  `json:"warnings,omitempty"` // what is valid and unlikely to be meant; when it is added or replaced
 }
 
 // Signer is a key that signed a policy and that the verifier's operator trusts.

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
-	"iter"
 
 	"quicklime/wire/pcr"
 )
@@ -15,6 +14,7 @@ import (
 // PCR 10 after them in one bank. It is all that a replay needs to go on.
 type State struct {
 	bank    pcr.Bank
+	padded  bool
 	entries uint64
 	value   [sha512.Size]byte
 }
@@ -31,6 +31,20 @@ func ResumeState(bank pcr.Bank, entries uint64, value []byte) (State, error) {
 	copy(s.value[:], value)
 	return s, nil
 }
+
+// Pad has what follows replayed as a kernel writes it that does not have the bank's
+// hash: it extends the bank with the SHA-1 of what the template hashes, filled up
+// with zeros (kernel: security/integrity/ima/ima_crypto.c,
+// ima_calc_field_array_hash; before 5.8 all of them). In the bank of SHA-1 that is
+// the same.
+func (s State) Pad() State {
+	s.padded = s.bank != pcr.SHA1
+	return s
+}
+
+// Padded reports whether the bank is replayed with padded SHA-1, so that it proves
+// no more than SHA-1 does (I16).
+func (s *State) Padded() bool { return s.padded }
 
 // Bank is the bank of the replay.
 func (s *State) Bank() pcr.Bank { return s.bank }
@@ -52,11 +66,16 @@ func (s *State) Extend(e Entry) {
 		return
 	}
 	var in [2 * sha512.Size]byte
-	extended := append(in[:0], s.value[:s.bank.Size()]...)
-	if e.Violation() {
-		extended = append(extended, violation[:s.bank.Size()]...)
-	} else {
-		extended = appendSum(extended, s.bank, e.Data)
+	var scratch [legacyHashed]byte
+	size := s.bank.Size()
+	extended := append(in[:0], s.value[:size]...)
+	switch {
+	case e.Violation():
+		extended = append(extended, violation[:size]...)
+	case s.padded:
+		extended = appendSum(extended, pcr.SHA1, e.hashed(&scratch))[:2*size]
+	default:
+		extended = appendSum(extended, s.bank, e.hashed(&scratch))
 	}
 	appendSum(s.value[:0], s.bank, extended)
 }
@@ -83,65 +102,4 @@ func appendSum(to []byte, bank pcr.Bank, b []byte) []byte {
 		return append(to, h[:]...)
 	}
 	return to
-}
-
-// Replayed is a part of a list that was parsed and hashed from one point to
-// another. It says what PCR 10 would be; only a quote says whether it is. The
-// zero Replayed is an empty part of no list.
-type Replayed struct {
-	from, to State
-	parts    [][]byte // of whole entries, as they came
-}
-
-// From is the point before the first entry.
-func (r Replayed) From() State { return r.from }
-
-// To is the point after the last entry.
-func (r Replayed) To() State { return r.to }
-
-// Size is the length of the part in bytes.
-func (r Replayed) Size() (n uint64) {
-	for _, b := range r.parts {
-		n += uint64(len(b))
-	}
-	return n
-}
-
-// All yields the index of each entry in the whole list, and the entry.
-func (r Replayed) All() iter.Seq2[uint64, Entry] {
-	return func(yield func(uint64, Entry) bool) {
-		for i, b := range r.Raw() {
-			if e, _, err := ParseEntry(b); err != nil || !yield(i, e) {
-				return
-			}
-		}
-	}
-}
-
-// Raw yields the index of each entry in the whole list, and its bytes.
-func (r Replayed) Raw() iter.Seq2[uint64, []byte] {
-	return func(yield func(uint64, []byte) bool) {
-		i := r.from.entries
-		for _, b := range r.parts {
-			for ; len(b) > 0; i++ {
-				_, n, err := ParseEntry(b)
-				if err != nil || !yield(i, b[:n:n]) { // the replay has parsed it once: err is nil
-					return
-				}
-				b = b[n:]
-			}
-		}
-	}
-}
-
-// Replay replays a part of a list from a point on. It keeps the list, which must
-// not change while the Replayed is used. The error is ErrShort if the list ends
-// inside an entry, ErrMalformed if it is none, with the index of the entry.
-func Replay(from State, list []byte) (Replayed, error) {
-	s := NewStream(from)
-	s.part = list
-	if err := s.replay(); err != nil {
-		return Replayed{}, err
-	}
-	return s.Finish()
 }

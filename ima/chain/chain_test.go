@@ -1,0 +1,138 @@
+package chain_test
+
+import (
+	"crypto/sha256"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quicklime/ima/chain"
+)
+
+type sum = [sha256.Size]byte
+
+// oracle is Extend as its documentation says it.
+func oracle(value sum, messages [][]byte) (sum, []sum) {
+	sums := make([]sum, len(messages))
+	for i, m := range messages {
+		sums[i] = sha256.Sum256(m)
+		value = sha256.Sum256(append(value[:], sums[i][:]...))
+	}
+	return value, sums
+}
+
+// check compares Extend and ExtendSums, of each way to hash, with the oracle.
+func check(t *testing.T, start sum, messages [][]byte) {
+	t.Helper()
+	wantValue, want := oracle(start, messages)
+	for _, which := range []string{"auto", "portable"} {
+		use(t, which)
+		value, bare, sums := start, start, make([]sum, len(messages))
+		chain.Extend(&value, messages, sums)
+		chain.ExtendSums(&bare, want)
+		if diff := cmp.Diff(want, sums); diff != "" {
+			t.Fatalf("%s: sums of %d messages: %s", chain.Kernel(), len(messages), diff)
+		}
+		if value != wantValue || bare != wantValue {
+			t.Fatalf("%s: %d messages: value %x, of the sums %x, want %x", chain.Kernel(), len(messages), value, bare, wantValue)
+		}
+	}
+}
+
+func use(t testing.TB, which string) {
+	t.Helper()
+	if err := chain.Use(which); err != nil {
+		t.Fatal(err)
+	}
+	chain.Kernel() // the self-test is over
+	t.Cleanup(func() { _ = chain.Use("auto") })
+}
+
+// text is n bytes at an odd address with nothing after them.
+func text(random *rand.Rand, n int) []byte {
+	b := make([]byte, n+1)
+	for i := range b {
+		b[i] = byte(random.Uint32())
+	}
+	return b[1:]
+}
+
+func TestEveryLength(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range 601 {
+		m := text(random, n)
+		check(t, sum(text(random, sha256.Size)), [][]byte{m, text(random, n), m[:n/2]})
+	}
+}
+
+func TestEveryBatch(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for n := range 201 {
+		messages := make([][]byte, n)
+		for i := range messages {
+			messages[i] = text(random, random.IntN(400))
+		}
+		check(t, sum{}, messages)
+	}
+}
+
+func TestLongMessages(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	check(t, sum{}, [][]byte{nil, text(random, 64<<10), {}, text(random, 200), text(random, 130<<10), text(random, 90<<10)})
+	sums := make([][]byte, 3000)
+	check(t, sum{1}, sums)
+}
+
+func TestUse(t *testing.T) {
+	use(t, "portable")
+	if k := chain.Kernel(); k != "portable" {
+		t.Errorf("Kernel is %q", k)
+	}
+	if err := chain.Use("fast"); err == nil {
+		t.Error(`Use("fast"): no error`)
+	}
+}
+
+func TestFewerSumsPanic(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	chain.Extend(new(sum), make([][]byte, 2), make([]sum, 1))
+}
+
+func TestAllocatesNothing(t *testing.T) {
+	long := make([]byte, 1000)
+	for _, which := range []string{"auto", "portable"} {
+		use(t, which)
+		n := testing.AllocsPerRun(10, func() {
+			var value sum
+			var sums [20]sum
+			var messages [20][]byte
+			for i := range messages {
+				messages[i] = long[i*40:]
+			}
+			chain.Extend(&value, messages[:], sums[:])
+			chain.ExtendSums(&value, sums[:])
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations", chain.Kernel(), n)
+		}
+	}
+}
+
+// FuzzExtend cuts text into messages; each byte of cuts is a length, doubled.
+func FuzzExtend(f *testing.F) {
+	f.Add([]byte(""), []byte(""))
+	f.Add(make([]byte, 700), []byte{0, 27, 28, 31, 32, 59, 60, 63, 64, 92})
+	f.Fuzz(func(t *testing.T, text, cuts []byte) {
+		var messages [][]byte
+		for _, c := range cuts {
+			n := min(int(c)*2, len(text))
+			messages, text = append(messages, text[:n:n]), text[n:]
+		}
+		check(t, sha256.Sum256(cuts), append(messages, text))
+	})
+}

@@ -1,0 +1,163 @@
+//go:build !purego
+
+package chain
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"golang.org/x/sys/cpu"
+)
+
+const (
+	// batch is how many messages are made ready at a time, on the stack.
+	batch = 8
+
+	// stretch bounds a call of assembly, which cannot be preempted: about 50 µs.
+	stretch = 1024 // sums, or blocks
+)
+
+// kernelSupported reports whether the processor has the kernel's instructions:
+// SHA (CPUID leaf 7, EBX bit 29), SSSE3, SSE4.1 and, where the operating system
+// saves its registers, AVX.
+func kernelSupported() bool {
+	const leaf, sha = 7, 1 << 29
+	last, b := cpuid(leaf)
+	return last >= leaf && b&sha != 0 && cpu.X86.HasSSSE3 && cpu.X86.HasSSE41 && cpu.X86.HasAVX
+}
+
+func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
+	if len(messages) == 0 {
+		return
+	}
+	var jobs [batch]job
+	var nothing [sha256.Size]byte // there is no hash to extend with before the first
+	prepare(jobs[:], messages[:1])
+	extendAndHash(&nothing, &nothing, &messages[0], &jobs[0], &sums[0], 1)
+	for i := 1; i < len(messages); {
+		n := prepare(jobs[:], messages[i:])
+		extendAndHash(value, &sums[i-1], &messages[i], &jobs[0], &sums[i], n)
+		i += n
+	}
+	extend(value, &sums[len(messages)-1], 1)
+}
+
+func kernelExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
+	for len(sums) > 0 {
+		n := min(len(sums), stretch)
+		extend(value, &sums[0], n)
+		sums = sums[n:]
+	}
+}
+
+// job is what lane B hashes of a message in a step of extendAndHash: the last two
+// blocks, or the only one.
+type job struct {
+	state  [8]uint32 // after the blocks before, as initial has it
+	first  int       // offset of the last block but one in the message; negative: in the middle of the buffer
+	second int       // offset of the last block in the buffer
+	buffer [3 * sha256.BlockSize]byte
+}
+
+// prepare makes jobs of the messages, as many as there is room for, and returns how
+// many that is.
+func prepare(jobs []job, messages [][]byte) int {
+	n := min(len(jobs), len(messages))
+	var waiting lane
+	for i, m := range messages[:n] {
+		if before := jobs[i].pad(m); before > 0 {
+			waiting = waiting.with(lane{&jobs[i].state, m[:before]})
+		}
+	}
+	waiting.alone()
+	return n
+}
+
+// pad fills j and returns the length of the whole blocks before what it holds. The
+// end of the message is copied so that its last, partial block begins in the middle
+// of the buffer; what comes before that there is not used.
+func (j *job) pad(m []byte) (before int) {
+	const block = sha256.BlockSize
+	rest := len(m) % block
+	whole := len(m) - rest
+	j.state = initial
+	j.first, j.second = -1, block
+	middle, end := (*[block]byte)(j.buffer[block:]), (*[block]byte)(j.buffer[2*block:])
+	*middle = [block]byte{}
+	if whole > 0 {
+		copyBlock((*[block]byte)(j.buffer[rest:]), (*[block]byte)(m[len(m)-block:]))
+	} else {
+		copy(middle[:], m)
+	}
+	middle[rest] = 0x80
+	last := middle
+	if rest >= block-8 { // the length has a block of its own
+		*end = [block]byte{}
+		last, j.second = end, 2*block
+	} else if whole > 0 {
+		whole -= block
+		j.first = whole
+	}
+	binary.BigEndian.PutUint64(last[block-8:], uint64(len(m))*8)
+	return whole
+}
+
+// copyBlock copies in four pieces, which makes no call.
+func copyBlock(to, from *[sha256.BlockSize]byte) {
+	const piece = 16
+	for i := 0; i < sha256.BlockSize; i += piece {
+		*(*[piece]byte)(to[i:]) = *(*[piece]byte)(from[i:])
+	}
+}
+
+// lane is blocks to hash, whole ones, and the state before them.
+type lane struct {
+	state  *[8]uint32
+	blocks []byte
+}
+
+// with hashes two lanes until one of them ends, and returns the other.
+func (l lane) with(o lane) lane {
+	for len(l.blocks) > 0 && len(o.blocks) > 0 {
+		n := min(len(l.blocks)/sha256.BlockSize, len(o.blocks)/sha256.BlockSize, stretch)
+		hash2(l.state, o.state, &l.blocks[0], &o.blocks[0], n)
+		l.blocks, o.blocks = l.blocks[n*sha256.BlockSize:], o.blocks[n*sha256.BlockSize:]
+	}
+	if len(l.blocks) == 0 {
+		return o
+	}
+	return l
+}
+
+// alone hashes the lane to its end.
+func (l lane) alone() {
+	for len(l.blocks) > 0 {
+		n := min(len(l.blocks)/sha256.BlockSize, stretch)
+		hash(l.state, &l.blocks[0], n)
+		l.blocks = l.blocks[n*sha256.BlockSize:]
+	}
+}
+
+// extendAndHash extends value with *sum and then with sums[0] to sums[n-2], while
+// it ends the hashes of n messages and writes them to sums[0] to sums[n-1]. n > 0.
+//
+//go:noescape
+func extendAndHash(value, sum *[sha256.Size]byte, messages *[]byte, jobs *job, sums *[sha256.Size]byte, n int)
+
+// extend extends value with n sums. n > 0.
+//
+//go:noescape
+func extend(value, sums *[sha256.Size]byte, n int)
+
+// hash2 moves two states past n blocks at p and q. n > 0.
+//
+//go:noescape
+func hash2(a, b *[8]uint32, p, q *byte, n int)
+
+// hash moves a state past n blocks at p. n > 0.
+//
+//go:noescape
+func hash(a *[8]uint32, p *byte, n int)
+
+// cpuid returns the highest leaf of CPUID, and what a leaf says in EBX.
+func cpuid(leaf uint32) (last, ebx uint32)

@@ -1,0 +1,15 @@
+//go:build !amd64 || purego
+
+package chain
+
+import "crypto/sha256"
+
+func kernelSupported() bool { return false }
+
+func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte) {
+	portableExtend(value, messages, sums)
+}
+
+func kernelExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
+	portableExtendSums(value, sums)
+}

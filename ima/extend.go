@@ -1,0 +1,96 @@
+package ima
+
+import (
+	"crypto/sha256"
+
+	"quicklime/ima/chain"
+	"quicklime/wire/pcr"
+)
+
+// extend computes the sums of the batch, and the PCR after it. In the bank of
+// SHA-256 the two share their work.
+func (s *Stream) extend(b Batch) {
+	if to := &s.replayed.to; to.bank != pcr.SHA256 || to.padded {
+		for i, e := range b.Entries {
+			b.Sums[i] = sha256.Sum256(e.hashed(&s.scratch))
+			to.Extend(e)
+		}
+		return
+	}
+	for at := 0; at < len(b.Entries); {
+		n := s.run(b, at)
+		if n == 0 {
+			s.alone(b, at)
+			n = 1
+		}
+		at += n
+	}
+}
+
+// run replays the entries from one on that extend what is hashed of their data, up
+// to the first that does not, and returns how many they are.
+func (s *Stream) run(b Batch, at int) (n int) {
+	for _, e := range b.Entries[at:] {
+		if e.Legacy() || e.Violation() {
+			break
+		}
+		s.hashed[n] = e.Data
+		n++
+	}
+	to := &s.replayed.to
+	chain.Extend((*[sha256.Size]byte)(to.value[:]), s.hashed[:n], b.Sums[at:at+n])
+	to.entries += uint64(n)
+	return n
+}
+
+// alone replays one entry of another kind.
+func (s *Stream) alone(b Batch, at int) {
+	e := b.Entries[at]
+	b.Sums[at] = sha256.Sum256(e.hashed(&s.scratch))
+	to := &s.replayed.to
+	if e.Violation() {
+		to.Extend(e)
+		return
+	}
+	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+1])
+	to.entries++
+}
+
+// Visit takes entries that were parsed and hashed before, with the sums that they
+// had then.
+func (s *Stream) Visit(b Batch) {
+	if s.err != nil {
+		return
+	}
+	for at := 0; at < len(b.Entries); {
+		n := s.again(b, at)
+		if n == 0 {
+			s.replayed.to.Extend(b.Entries[at])
+			n = 1
+		}
+		at += n
+	}
+	for _, e := range b.Entries {
+		s.replayed.size += e.size()
+	}
+	for _, v := range s.visitors {
+		v.Visit(b)
+	}
+}
+
+// again is run for entries whose sums are known.
+func (s *Stream) again(b Batch, at int) (n int) {
+	to := &s.replayed.to
+	if to.bank != pcr.SHA256 || to.padded {
+		return 0
+	}
+	for _, e := range b.Entries[at:] {
+		if e.Violation() {
+			break
+		}
+		n++
+	}
+	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+n])
+	to.entries += uint64(n)
+	return n
+}

@@ -1,0 +1,147 @@
+package tenant
+
+import (
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/verifier/policy"
+)
+
+// shownChanges is how many changes of a kind are shown: a screen holds some kinds.
+const shownChanges = 10
+
+// compared is the JSON of "policy diff".
+type compared struct {
+	Before comparedPolicy       `json:"before"`
+	After  comparedPolicy       `json:"after"`
+	Groups []policy.ChangeGroup `json:"groups"` // of each the first changes, all of them with --all
+}
+
+type comparedPolicy struct {
+	Policy string `json:"policy"` // as it was named
+	Digest string `json:"digest"`
+	Paths  int    `json:"paths"`
+	Empty  bool   `json:"empty"` // nothing would be evaluated
+}
+
+func (p *program) policyDiff() *cobra.Command {
+	limit := shownChanges
+	all := false
+	c := &cobra.Command{
+		Use:   "diff BEFORE AFTER",
+		Short: "Show what would change for machines if one policy took another's place",
+		Long: `Show what would change for machines if the policy AFTER took the place of BEFORE:
+what is allowed and was not (+), what was allowed and is not (-), and both (~).
+
+` + helpPolicy + `
+
+  quicklime-tenant policy diff web web-new.json
+
+A file counts as allowed if a digest is listed or an exclusion matches, and nothing
+denies it; what a signature would vouch for is not known here. Of each kind the first ` + fmt.Sprint(shownChanges) + `
+changes are shown, in --json, too; the counts are of all.
+
+Exit codes: 0 nothing would change, 1 it could not be found out, 2 usage, 3 something
+would change.`,
+		Args: exactly(2, "BEFORE and AFTER"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if args[0] == "-" && args[1] == "-" {
+				return usage(c, "only one of the policies can come from standard input")
+			}
+			before, err := p.policyAt(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			after, err := p.policyAt(c.Context(), args[1])
+			if err != nil {
+				return err
+			}
+			if all {
+				limit = math.MaxInt
+			}
+			return p.diff(args, before, after, limit)
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "show every change")
+	return c
+}
+
+func (p *program) diff(names []string, before, after *policy.Policy, limit int) error {
+	d := compared{
+		Before: comparedPolicy{names[0], before.Digest(), before.Paths(), before.Empty()},
+		After:  comparedPolicy{names[1], after.Digest(), after.Paths(), after.Empty()},
+		Groups: policy.Compare(before, after, limit),
+	}
+	if err := p.show(d, func(w io.Writer) { p.writeDiff(w, d) }); err != nil {
+		return err
+	}
+	if d.After.Empty && !d.Before.Empty {
+		p.warn("%s says nothing: under it nothing would be evaluated", names[1])
+	}
+	if len(d.Groups) > 0 {
+		return errOtherState
+	}
+	return nil
+}
+
+func (p *program) writeDiff(w io.Writer, d compared) {
+	if len(d.Groups) == 0 {
+		fmt.Fprintln(w, "nothing would change for a machine")
+		return
+	}
+	t := &table{heading: []string{"", "CHANGE", "COUNT", "EFFECT"}}
+	for _, g := range d.Groups {
+		t.add(cell{sign(g.Effect), effectColour(g.Effect)}, cell{text: g.Kind}, cell{text: fmt.Sprint(g.Count)}, cell{string(g.Effect), effectColour(g.Effect)})
+	}
+	t.write(w, p.coloured(w))
+	for _, g := range d.Groups {
+		fmt.Fprintf(w, "\n%s: %d\n", g.Kind, g.Count)
+		for _, c := range g.Changes {
+			p.writeChange(w, c)
+		}
+		if more := g.Count - len(g.Changes); more > 0 {
+			fmt.Fprintf(w, "    and %d more; --all shows them\n", more)
+		}
+	}
+}
+
+// writeChange writes a change in a line, and below it what is added and removed
+// unless the name says it.
+func (p *program) writeChange(w io.Writer, c policy.Change) {
+	fmt.Fprintf(w, "  %s %s\n", paint(cell{sign(c.Effect), effectColour(c.Effect)}, p.coloured(w)), printable(c.Name))
+	for _, part := range []struct {
+		sign   string
+		values []string
+	}{{"+", c.Added}, {"-", c.Removed}} {
+		for _, v := range part.values {
+			if v != c.Name {
+				fmt.Fprintf(w, "      %s %s\n", part.sign, printable(v))
+			}
+		}
+	}
+}
+
+// sign is the sign of an effect: + allows more.
+func sign(e policy.Effect) string {
+	switch e {
+	case policy.Looser:
+		return "+"
+	case policy.Tighter:
+		return "-"
+	}
+	return "~"
+}
+
+// effectColour warns of what allows more.
+func effectColour(e policy.Effect) colour {
+	switch e {
+	case policy.Looser:
+		return yellow
+	case policy.Tighter:
+		return green
+	}
+	return 0
+}

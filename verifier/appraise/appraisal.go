@@ -1,0 +1,108 @@
+package appraise
+
+import (
+	"errors"
+	"fmt"
+
+	"quicklime/ima"
+	"quicklime/verifier/epoch"
+	"quicklime/verifier/imalist"
+	"quicklime/verifier/policy"
+	"quicklime/wire"
+)
+
+// Appraisal replays and judges the list of evidence while it arrives, as bytes or
+// as entries that were parsed before. It keeps none of it but what fails.
+type Appraisal struct {
+	judge    judge
+	stream   *ima.Stream
+	replayed ima.Replayed
+	err      error // of the replay: what the list is, not how it came
+	ended    bool
+}
+
+// Appraise begins to take the list of the evidence, which goes on from From, and
+// judges it by a policy; nil is none. The visitors are shown every entry, too.
+func (b Begun) Appraise(p *policy.Policy, visitors ...ima.Visitor) *Appraisal {
+	a := &Appraisal{judge: newJudge(b, p)}
+	a.stream = ima.NewStream(b.from, append([]ima.Visitor{&a.judge}, visitors...)...)
+	return a
+}
+
+// Write takes the next bytes of the list. It returns no error: what a list is that
+// is none, the outcome says.
+func (a *Appraisal) Write(p []byte) (int, error) {
+	if a.err == nil {
+		_, a.err = a.stream.Write(p)
+	}
+	return len(p), nil
+}
+
+// Visit takes entries that were parsed before, as they stand in the list.
+func (a *Appraisal) Visit(b ima.Batch) { a.stream.Visit(b) }
+
+// end ends the list.
+func (a *Appraisal) end() {
+	if a.ended {
+		return
+	}
+	a.ended = true
+	if a.err == nil {
+		a.replayed, a.err = a.stream.Finish()
+	}
+}
+
+// Outcome is the verdict on one evidence.
+type Outcome struct {
+	Accepted  bool              // the list is certified: the state moves to it
+	Certified imalist.Certified // of an accepted evidence
+	Result    wire.Result
+	Learned   Learned           // of an accepted evidence: from all entries of the epoch
+	Failed    map[uint64][]byte // of an accepted evidence: the bytes of entries that failed, by index; not of all, if they are many
+}
+
+// Outcome ends the list and gives the verdict on it for b, which is the evidence
+// that was begun, perhaps anew for a standing that moved meanwhile. An
+// evidence-wide failure (rollback, malformed list, mismatch) leaves the state where
+// it was, and nothing is said of any entry.
+func (a *Appraisal) Outcome(b Begun) Outcome {
+	a.end()
+	if b.step == epoch.Rollback {
+		return b.failed(wire.EpochRollback, "after a restored snapshot or a copy that ran, enrol the machine anew; if neither was, treat it as compromised",
+			"the TPM's counters or clock went back, or the same boot shows other boot PCRs: last %v at clock %d, now %v at clock %d",
+			b.standing.Epoch, b.standing.Clock, b.epoch, b.quote.Clock())
+	}
+	if errors.Is(a.err, ima.ErrOtherPCR) {
+		return b.failed(wire.IMAForeignPCR, "an IMA policy with pcr= is not supported", "%v, which is not quoted", a.err)
+	}
+	if a.err != nil {
+		return b.failed(wire.IMAMalformed, "", "%v", a.err)
+	}
+	from, to := a.replayed.From(), a.replayed.To()
+	if n := to.Entries() - from.Entries(); n != b.span.Count {
+		return b.failed(wire.IMAMalformed, "", "%d entries were announced, %d came", b.span.Count, n)
+	}
+	c, err := imalist.Certify(b.from, a.replayed, b.quote)
+	if err != nil {
+		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
+	}
+	if n := b.bytes + a.replayed.Size(); n > wire.MaxEpochList {
+		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
+			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
+	}
+	result, failed := a.judge.conclude(to)
+	return Outcome{Accepted: true, Certified: c, Result: result, Learned: a.judge.learned, Failed: failed}
+}
+
+// Elsewhere judges evidence that keeps its list from another point than From
+// though it was told: the machine does not have what it once proved.
+func (b Begun) Elsewhere() Outcome {
+	return b.failed(wire.IMAMismatch, "the list was replaced or lost entries: reboot the machine",
+		"the list was sent from entry %d on, though %d entries were certified in this boot", b.span.First, b.from.Entries())
+}
+
+func (b Begun) failed(id wire.FailureID, hint, format string, args ...any) Outcome {
+	var o Outcome
+	o.Result.Fail(wire.Failure{ID: id, Message: fmt.Sprintf(format, args...), Hint: hint})
+	return o
+}

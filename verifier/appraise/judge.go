@@ -1,0 +1,258 @@
+package appraise
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"quicklime/ima"
+	"quicklime/ima/digsig"
+	"quicklime/verifier/policy"
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+)
+
+// judge collects what there is to say of the entries of a list. What ties the list
+// to the boot is judged without a policy, too; nothing else is (I21). What an
+// operator has cleared is left out.
+type judge struct {
+	policy  *policy.Policy // nil: not evaluated
+	pcrs    *pcr.Values    // nil: no quote is at hand
+	padded  bool           // the bank is extended with padded SHA-1
+	cleared map[Finding]bool
+	past    bool // the entry is of an earlier boot, and alone
+	learned Learned
+	vouch   []digsig.Ring // what verifies a file's signature now, none of them empty
+	by      *digsig.Key   // whose signature was good in the entry at hand
+	two     bool          // there may be two: of the metadata, and of the digest in it
+	result  wire.Result
+	each    func(wire.Failure) // nil, or is told of every failure, however many are kept
+
+	failed map[uint64][]byte
+	kept   int // bytes of failed
+}
+
+// maxFailed bounds the bytes of entries that are kept to be judged again when
+// their boot is past: of each of MaxKeptFailures entries with a path of PATH_MAX.
+const maxFailed = wire.MaxKeptFailures * (maxPath + 200) // bytes
+
+func newJudge(b Begun, p *policy.Policy) judge {
+	values := b.quote.PCRs()
+	j := judge{pcrs: &values, cleared: b.standing.Cleared, padded: b.from.Padded()}
+	if b.from.Entries() > 0 {
+		j.learned = b.standing.Learned
+	}
+	j.under(p)
+	return j
+}
+
+func (j *judge) under(p *policy.Policy) {
+	j.result.Runtime = wire.NotEvaluated
+	if p != nil && !p.Empty() {
+		j.policy, j.result.Runtime = p, p.Digest()
+		j.trust()
+	}
+}
+
+// trust makes vouch what the policy and the rings say.
+func (j *judge) trust() {
+	j.vouch = slices.DeleteFunc(j.learned.rings.Vouching(j.policy.Keys()), func(r digsig.Ring) bool { return len(r.Keys()) == 0 })
+}
+
+// Preview returns what a policy would say of a whole list that no quote is at hand
+// for: it decides nothing. That the list is of a boot is not looked at. The error is
+// that of ima.Replay.
+func Preview(list []byte, p *policy.Policy) (wire.Result, error) {
+	var j judge
+	j.under(p)
+	r, err := ima.Replay(ima.NewState(pcr.SHA256), list, &j)
+	if err != nil {
+		return wire.Result{}, err
+	}
+	result, _ := j.conclude(r.To())
+	return result, nil
+}
+
+// Visit judges entries. Whatever they are, only what the PCR covers decides (I16 to
+// I18).
+func (j *judge) Visit(b ima.Batch) {
+	for at := 0; at < len(b.Entries); {
+		n := j.quick(b, at)
+		if n == 0 {
+			j.entry(b.First+uint64(at), b.Entries[at], &b.Sums[at])
+			n = 1
+		}
+		at += n
+	}
+}
+
+// conclude returns what there is to say of a list that ends at a point.
+func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
+	if j.policy != nil && (to.Entries() == 0 || to.AtReset()) {
+		j.record(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
+			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy"})
+	}
+	return j.result, j.failed
+}
+
+// fail records what is wrong with an entry.
+func (j *judge) fail(i uint64, e ima.Entry, failures ...wire.Failure) {
+	for _, f := range failures {
+		if j.cleared[Finding{i, f.ID}] {
+			continue
+		}
+		f.Entry = &i
+		j.record(f)
+		if j.result.More == 0 && j.failed[i] == nil && j.kept+len(e.Data) <= maxFailed {
+			j.keep(i, e)
+		}
+	}
+}
+
+func (j *judge) record(f wire.Failure) {
+	j.result.Fail(f)
+	if j.each != nil {
+		j.each(f)
+	}
+}
+
+func (j *judge) keep(i uint64, e ima.Entry) {
+	if j.failed == nil {
+		j.failed = map[uint64][]byte{}
+	}
+	j.failed[i] = e.AppendTo(nil)
+	j.kept += len(j.failed[i])
+}
+
+// entry judges one entry; sum is that of its template, or nil.
+func (j *judge) entry(i uint64, e ima.Entry, sum *[sha256.Size]byte) {
+	j.result.Entries++
+	if j.recalls(i, e, sum) {
+		return
+	}
+	events, err := j.readings(e)
+	if !j.past {
+		if i == 0 {
+			j.first(e, events)
+		}
+		if err == nil && !e.Violation() {
+			err = j.fits(e, events)
+		}
+	}
+	switch {
+	case e.Violation():
+		j.violation(i, e)
+	case err != nil:
+		j.fail(i, e, wire.Failure{ID: wire.IMANoValidator, Message: err.Error()})
+	default:
+		j.by, j.two = nil, false
+		failures := j.worst(events)
+		j.fail(i, e, failures...)
+		if len(failures) == 0 {
+			j.remember(i, e, sum, events)
+		}
+	}
+}
+
+// readings returns what the entry's bytes can be read as: by the format of its
+// template, and if the policy accepts custom ones, by all that fit (I17).
+func (j *judge) readings(e ima.Entry) ([]ima.Event, error) {
+	own, ok := ima.FormatOf(e.Template)
+	if j.policy == nil || len(j.policy.Formats()) == 0 {
+		ev, err := e.Event()
+		return []ima.Event{ev}, err
+	}
+	all := j.policy.Formats()
+	for _, f := range all {
+		if f.Name() == string(e.Template) {
+			own, ok = f, true
+		}
+	}
+	if !ok {
+		ev, err := e.Event()
+		return []ima.Event{ev}, err
+	}
+	ev, err := own.Event(e)
+	events := []ima.Event{ev}
+	for _, f := range append(ima.Formats(), all...) {
+		if f.Name() == own.Name() || f.Fields() != own.Fields() {
+			continue
+		}
+		if ev, err := f.Event(e); err == nil {
+			events = append(events, ev)
+		}
+	}
+	return events, err
+}
+
+// first judges what entry 0 has to be, and how the whole list is to be read.
+func (j *judge) first(e ima.Entry, events []ima.Event) {
+	j.learned.legacy = e.Legacy()
+	if ev := events[0]; e.Violation() || !ev.IsFile() || string(ev.Name) != ima.BootAggregate {
+		j.fail(0, e, wire.Failure{ID: wire.IMANotMeasuring, Message: "the list does not begin with boot_aggregate, so nothing ties it to a boot"})
+	}
+	if j.padded && j.policy != nil && !j.policy.AcceptsWeakDigest() {
+		j.fail(0, e, wire.Failure{ID: wire.IMAWeakDigest, Message: "the kernel extends the quoted bank with SHA-1, filled up with zeros, so that it proves no more than SHA-1 does",
+			Hint: `enrol the machine for a bank whose hash its kernel has, or accept it with "ima": {"weak_digest": "accept"} in the policy`})
+	}
+}
+
+// fits refuses the legacy template in a list of another, and the other way: a
+// kernel has one for all files (I17).
+func (j *judge) fits(e ima.Entry, events []ima.Event) error {
+	if e.Legacy() == j.learned.legacy || !e.Legacy() && events[0].Buffer != nil {
+		return nil
+	}
+	if e.Legacy() {
+		return fmt.Errorf("template %q in a list that does not begin with it", ima.Legacy)
+	}
+	return fmt.Errorf("template %q in a list of template %q", e.Template, ima.Legacy)
+}
+
+// worst judges the readings of an entry, of which the first that has something
+// against it counts, files before buffers, from which is learned.
+func (j *judge) worst(events []ima.Event) []wire.Failure {
+	for _, ev := range events {
+		if ev.IsFile() {
+			if failures := j.file(ev); len(failures) > 0 {
+				return failures
+			}
+		}
+	}
+	for _, ev := range events {
+		if ev.Buffer != nil {
+			if failures := j.buffer(ev); len(failures) > 0 {
+				return failures
+			}
+		}
+	}
+	return nil
+}
+
+// violation judges a violation. What it says of a file is not covered by any
+// digest, so it is not repeated (I18).
+func (j *judge) violation(i uint64, e ima.Entry) {
+	if j.policy != nil && j.policy.Violations() == policy.ViolationsFail {
+		j.fail(i, e, wire.Failure{ID: wire.IMAViolation, Message: "a violation: a file was written while it was measured, or measured while it was written",
+			Hint: `the list does not prove which file; a policy may accept violations with "ima": {"violations": "warn"}`})
+	}
+}
+
+// Again judges one entry of an earlier boot, which was certified then, by another
+// policy, and reports whether the failure found then is judged away. What no
+// policy decides stays, and everything does if there is no policy. What that boot
+// had taught is forgotten.
+func Again(f wire.Failure, e ima.Entry, p *policy.Policy) bool {
+	switch f.ID {
+	case wire.IMANotInPolicy, wire.IMAWrongDigest, wire.IMAViolation, wire.IMADenied, wire.IMAInvalidSignature, wire.IMAInvalidKey:
+	default:
+		return false
+	}
+	if p == nil || p.Empty() || f.Entry == nil {
+		return false
+	}
+	j := judge{past: true}
+	j.under(p)
+	j.entry(*f.Entry, e, nil)
+	return len(j.result.Failures) == 0
+}

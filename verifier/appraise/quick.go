@@ -1,0 +1,79 @@
+package appraise
+
+import (
+	"bytes"
+	"crypto/sha256"
+
+	"quicklime/ima"
+	"quicklime/verifier/policy"
+)
+
+// shapes are the templates whose digest alone can say that a policy allows a file:
+// what is hashed has one reading, that of a listed file without a signature.
+var shapes = map[string]policy.Shape{
+	"ima-ng": policy.ShapeNG, "ima-sig": policy.ShapeSig, "ima-ngv2": policy.ShapeNGv2, "ima-sigv2": policy.ShapeSigV2,
+}
+
+// quick judges the entries from one on that have its template, by their digests,
+// and takes a look at those only that the policy does not list. It returns how many
+// they are: none if it is not for this one, or this template, or this policy.
+func (j *judge) quick(b ima.Batch, at int) int {
+	first := &b.Entries[at]
+	shape, ok := shapes[string(first.Template)]
+	if !ok || j.policy == nil || len(j.policy.Formats()) > 0 || j.learned.legacy || b.First+uint64(at) == 0 {
+		return 0
+	}
+	n := 0
+	for i := at; i < len(b.Entries); i++ {
+		if e := &b.Entries[i]; e.Violation() || !bytes.Equal(e.Template, first.Template) {
+			break
+		}
+		n++
+	}
+	var room [64]uint16
+	miss := j.policy.Unlisted(shape, b.Sums[at:at+n], room[:0])
+	j.result.Entries += uint64(n - len(miss))
+	for _, m := range miss {
+		i := at + int(m)
+		j.entry(b.First+uint64(i), b.Entries[i], &b.Sums[i])
+	}
+	return n
+}
+
+// recalls reports whether the same template was looked at before, and allowed by
+// what still allows it.
+func (j *judge) recalls(i uint64, e ima.Entry, sum *[sha256.Size]byte) bool {
+	if !j.memorable(i, e, sum) {
+		return false
+	}
+	by, ok := j.policy.Recall(sum, e.Template)
+	return ok && (by == [sha256.Size]byte{} || j.vouches(by))
+}
+
+// remember notes that an entry was allowed, if it would be for every machine.
+func (j *judge) remember(i uint64, e ima.Entry, sum *[sha256.Size]byte, events []ima.Event) {
+	if !j.memorable(i, e, sum) || j.two || events[0].Buffer != nil || string(events[0].Name) == ima.BootAggregate {
+		return
+	}
+	var by [sha256.Size]byte
+	if j.by != nil {
+		by = j.by.Fingerprint
+	}
+	j.policy.Remember(sum, e.Template, by)
+}
+
+// memorable reports whether what there is to say of an entry depends on its
+// template and the policy alone, and on the keys that vouch.
+func (j *judge) memorable(i uint64, e ima.Entry, sum *[sha256.Size]byte) bool {
+	return sum != nil && i > 0 && j.policy != nil && len(j.policy.Formats()) == 0 && !e.Violation() && e.Legacy() == j.learned.legacy
+}
+
+// vouches reports whether a key vouches for files now.
+func (j *judge) vouches(fingerprint [sha256.Size]byte) bool {
+	for _, r := range j.vouch {
+		if r.Has(fingerprint) {
+			return true
+		}
+	}
+	return false
+}
