@@ -132,7 +132,7 @@ func TestConvertRuntimePolicy(t *testing.T) {
 
 // Each is matched as Python's re.match does it and as a policy does it after the
 // conversion, on paths that the kernel writes.
-func TestExclusionsKeepTheirMeaning(t *testing.T) {
+func TestI25_ConvertedExclusionsKeepTheirMeaning(t *testing.T) {
 	for _, test := range []struct{ keylime, ours string }{
 		{`^/tmp/`, `^/tmp/.*`},
 		{`/tmp`, `/tmp.*`},
@@ -178,7 +178,7 @@ func TestExclusionsKeepTheirMeaning(t *testing.T) {
 	}
 }
 
-func TestConvertRefuses(t *testing.T) {
+func TestI04_I24_I25_ConvertRefuses(t *testing.T) {
 	deep := strings.Repeat("[", policy.MaxDepth+1) + strings.Repeat("]", policy.MaxDepth+1)
 	for _, test := range []struct {
 		name, in, excludes string
@@ -200,7 +200,7 @@ func TestConvertRefuses(t *testing.T) {
 		{"not UTF-8", "{\"hashes\": {\"\xff\": []}}", "", []string{"in: it is not UTF-8"}},
 		{"a path twice", "{\"hashes\": {\"/x\": [],\n\"/x\": []}}", "", []string{`in:2: "/x" is there twice`}},
 		{"a path that was not UTF-8", `{"hashes": {"/x\udcff": []}}`, "", []string{"in:1: ", "a byte that is not UTF-8"}},
-		{"too deep", `{"a": ` + deep + `}`, "", []string{"more than 32 levels deep"}},
+		{"too deep", `{"a": ` + deep + `}`, "", []string{"in:1: not JSON: more than 32 levels deep"}},
 		{"hashes that are a list", `{"hashes": ["$2"]}`, "", []string{"in: hashes: an array, want an object"}},
 		{"a hash that is none", `{"hashes": {"/x": ["00"]}}`, "", []string{`in: hashes["/x"][0]: "00": 2 digits`}},
 		{"a hash without its list", `{"hashes": {"/x": "$2"}}`, "", []string{`in: hashes["/x"]: a string, want an array`}},
@@ -240,7 +240,7 @@ func keys(n int) string {
 	return b.String()
 }
 
-func TestConvertReportsAreBounded(t *testing.T) {
+func TestI04_ConvertReportsAreBounded(t *testing.T) {
 	c, err := Convert(source("in", strings.Repeat("$U /x\n", MaxChanges+5)), Source{}, at)
 	if err != nil || len(c.Changes) != MaxChanges || c.More != 5 {
 		t.Errorf("%d changes and %d more, %v", len(c.Changes), c.More, err)

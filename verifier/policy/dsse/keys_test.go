@@ -1,7 +1,7 @@
 package dsse
 
 import (
-	"crypto/dsa"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -58,7 +58,7 @@ func TestWeakKeysAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, public := range map[string]any{
-		"curve P-224": &small.PublicKey, "RSA key of 2047 bits": modulus(2047), "RSA key of 8193 bits": modulus(8193), "type *dsa.PublicKey": new(dsa.PublicKey),
+		"curve P-224": &small.PublicKey, "RSA key of 2047 bits": modulus(2047), "RSA key of 8193 bits": modulus(8193), "type *ecdh.PublicKey": new(ecdh.PublicKey),
 	} {
 		if _, err := newKey(public, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)
