@@ -43,7 +43,7 @@ var pure = []string{
 	"ima",
 	"registrar/credential", "registrar/ekcert",
 	"verifier/quote", "verifier/imalist", "verifier/eventlog", "verifier/measuredboot",
-	"verifier/identity", "verifier/epoch", "verifier/policy", "verifier/policy/dm", "verifier/severity", "verifier/appraise",
+	"verifier/identity", "verifier/epoch", "verifier/policy", "verifier/policy/dm", "verifier/policy/dsse", "verifier/severity", "verifier/appraise",
 }
 
 func isPure(p string) bool { return slices.Contains(pure, p) || under(p, "ima") }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"quicklime/verifier/policy/dsse"
 	"quicklime/wire"
 	"quicklime/wire/rest"
 )
@@ -84,7 +85,7 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 		rest.ListPolicies: func(w http.ResponseWriter, r *http.Request) error {
 			var l rest.PolicyList
 			for _, p := range f.policies {
-				p.Text = ""
+				p.Text, p.Envelope = "", ""
 				l.Policies = append(l.Policies, p)
 			}
 			return rest.WriteJSON(w, 200, l)
@@ -96,6 +97,15 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			if !ok {
 				return notFound("policy", r.PathValue("name"))
 			}
+			p.Envelope = ""
+			return rest.WriteJSON(w, 200, p)
+		},
+		rest.GetSignedPolicy: func(w http.ResponseWriter, r *http.Request) error {
+			p := f.policies[r.PathValue("name")]
+			if p.Envelope == "" {
+				return notFound("signed policy", r.PathValue("name"))
+			}
+			p.Text = ""
 			return rest.WriteJSON(w, 200, p)
 		},
 		rest.SearchMeasurements: func(w http.ResponseWriter, _ *http.Request) error {
@@ -169,9 +179,12 @@ func (f *fake) putPolicy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	in := rest.RuntimePolicy{Name: body.Name, Text: body.Text}
+	if e, err := dsse.Parse([]byte(body.Text)); err == nil { // who signed the real verifier finds out
+		in.Text, in.Envelope, in.SignedBy = string(e.Unverified()), body.Text, []rest.Signer{{KeyID: hexSum("key"), Subject: "CN=release\x1b"}}
+	}
 	sum := sha256.Sum256([]byte(in.Text))
 	in.Digest, in.Paths, in.Agents, in.UpdatedAt = hex.EncodeToString(sum[:]), 1, 2, now.Add(-time.Hour)
 	f.policies[in.Name] = in
-	in.Text = ""
+	in.Text, in.Envelope = "", ""
 	return rest.WriteJSON(w, 200, in)
 }

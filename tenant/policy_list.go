@@ -2,8 +2,11 @@ package tenant
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"quicklime/wire/rest"
 )
 
 func (p *program) policyList() *cobra.Command {
@@ -21,11 +24,25 @@ func (p *program) policyList() *cobra.Command {
 				return err
 			}
 			l.Policies = orEmpty(l.Policies)
-			t := &table{heading: []string{"NAME", "PATHS", "EXCLUSIONS", "AGENTS", "UPDATED", "SHA-256"}}
+			t := &table{heading: []string{"NAME", "PATHS", "EXCLUSIONS", "AGENTS", "UPDATED", "SIGNED BY", "SHA-256"}}
 			for _, r := range l.Policies {
-				t.add(plain(r.Name, fmt.Sprint(r.Paths), fmt.Sprint(r.Excludes), fmt.Sprint(r.Agents), p.ago(r.UpdatedAt), short(r.Digest))...)
+				t.add(plain(r.Name, fmt.Sprint(r.Paths), fmt.Sprint(r.Excludes), fmt.Sprint(r.Agents), p.ago(r.UpdatedAt), signers(r.SignedBy), short(r.Digest))...)
 			}
 			return p.showTable(l, t, fmt.Sprintf("the verifier has no policy yet; %q makes one, and %q brings it there", name+" policy create", name+" policy add"))
 		},
 	}
+}
+
+// signers names all who signed a policy, briefly.
+func signers(all []rest.Signer) string {
+	if len(all) == 0 {
+		return "-"
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		if names[i] = s.Subject; s.Subject == "" {
+			names[i] = "key " + short(s.KeyID)
+		}
+	}
+	return strings.Join(names, "; ")
 }

@@ -10,11 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quicklime/verifier/policy/dsse"
 	"quicklime/wire/rest"
 )
 
 func (p *program) policyShow() *cobra.Command {
-	return &cobra.Command{
+	signed := false
+	c := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Print a policy's text, to the byte unless that is a terminal",
 		Args:  exactly(1, "NAME"),
@@ -22,12 +24,47 @@ func (p *program) policyShow() *cobra.Command {
 			if err := checkName(c, args[0]); err != nil {
 				return err
 			}
+			if signed {
+				return p.showSigned(c.Context(), args[0])
+			}
 			r, err := p.stored(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
+			if !p.json {
+				p.saySigners(r)
+			}
 			return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Text)) })
 		},
+	}
+	c.Flags().BoolVar(&signed, "signed", false, "print the signed policy as it came, for \"policy verify\"")
+	return c
+}
+
+// showSigned prints the envelope in which a policy came.
+func (p *program) showSigned(ctx context.Context, policy string) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	r, err := s.verifier.SignedPolicy(ctx, policy)
+	if err != nil {
+		return err
+	}
+	e, err := dsse.Parse([]byte(r.Envelope))
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(e.Unverified()); hex.EncodeToString(sum[:]) != r.Digest {
+		return fmt.Errorf("the signed policy that came does not have the digest of policy %s, sha256:%s", policy, r.Digest)
+	}
+	return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Envelope)) })
+}
+
+// saySigners tells who signed a policy, and when the verifier found so.
+func (p *program) saySigners(r rest.RuntimePolicy) {
+	for _, s := range r.SignedBy {
+		p.say("signed by %s; verified %s", signer(s), p.moment(r.UpdatedAt))
 	}
 }
 

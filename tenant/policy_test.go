@@ -242,8 +242,8 @@ func TestPolicyAddKeepsTheTextToTheByte(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	f.run(t, "policy", "list").want(t, 0, fmt.Sprintf(`
-NAME  PATHS  EXCLUSIONS  AGENTS  UPDATED  SHA-256
-web   1      0           2       1 h ago  %s
+NAME  PATHS  EXCLUSIONS  AGENTS  UPDATED  SIGNED BY  SHA-256
+web   1      0           2       1 h ago  -          %s
 `[1:], sum[:12]), "")
 	f.run(t, "policy", "delete", "web").want(t, 0, "deleted web\n", "")
 	if o := f.run(t, "policy", "show", "web"); o.code != 1 || !strings.Contains(o.stderr, "no policy web") {

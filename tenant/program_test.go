@@ -33,6 +33,9 @@ var commandLines = map[string]string{
 	"policy list":       "",
 	"policy show":       "web",
 	"policy update":     "web %file",
+	"policy convert":    "%allowed -o %out",
+	"policy sign":       "%file --key %key -o %out",
+	"policy verify":     "%signed --key %public",
 	"policy delete":     "web",
 	"search":            "--path /bin/a",
 	"join-token create": "",
@@ -69,7 +72,12 @@ func TestJSONOfEveryCommand(t *testing.T) {
 			file := f.write(t, "p.json", `{"meta":{"version":1}}`)
 			list := f.write(t, "list", string(listOf("boot_aggregate", "/tmp/x")))
 			judging := f.write(t, "judging.json", `{"meta":{"version":1},"excludes":["/tmp/.*"]}`)
-			line := strings.NewReplacer("%id", m.ID, "%new", fresh.ID, "%file", file, "%list", list, "%judging", judging).Replace(line)
+			line := strings.NewReplacer("%id", m.ID, "%new", fresh.ID, "%file", file, "%list", list, "%judging", judging,
+				"%allowed", f.write(t, "allowed", hexSum("x")+" /bin/x\n"), "%out", f.file("out")).Replace(line)
+			if strings.Contains(line, "key %") {
+				s := f.newSigner(t)
+				line = strings.NewReplacer("%key", s.key, "%public", s.public, "%signed", s.sign(t, file)).Replace(line)
+			}
 			args := append(strings.Fields(command), strings.Fields(line)...)
 			o := f.run(t, append(args, "--json")...)
 			if o.code != 0 || !isOneDocument(o.stdout) || strings.Contains(o.stdout, "\u009b") {

@@ -27,6 +27,14 @@ type Config struct {
 	// MaxAgents bounds the agents connected at one time.
 	MaxAgents int `toml:"max_agents"`
 
+	// PolicyKeys are files of those who may sign runtime policies, in PEM: public
+	// keys, certificates of signers, certificates of their CAs. They are read at
+	// start.
+	PolicyKeys []string `toml:"policy_keys"`
+	// RequireSignedPolicies refuses every policy that none of them signed, and
+	// starts with no other in the database.
+	RequireSignedPolicies bool `toml:"require_signed_policies"`
+
 	Challenge Challenge `toml:"challenge"`
 
 	// SeverityLabels are what failures can weigh, the lowest first. A failure of
@@ -94,6 +102,8 @@ func (c Config) check() error {
 		return errors.New("server_names is empty: nobody could check the verifier's certificate")
 	case time.Duration(c.Challenge.Interval) < time.Second, time.Duration(c.Challenge.Answer) < time.Second:
 		return errors.New("challenge.interval and challenge.answer must be at least 1s: a TPM signs a few times a second")
+	case c.RequireSignedPolicies && len(c.PolicyKeys) == 0:
+		return errors.New("require_signed_policies is set and policy_keys is empty: nobody could sign a policy")
 	case c.MaxAgents < 1:
 		return errors.New("max_agents must be at least 1")
 	}

@@ -140,6 +140,16 @@ func (v service) GetPolicy(ctx context.Context, name string) (rest.RuntimePolicy
 	return p, refusal(err, "policy "+name)
 }
 
+// GetSignedPolicy implements api.Verifier.
+func (v service) GetSignedPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
+	p, err := v.store.SignedPolicy(ctx, name)
+	if err == nil && p.Envelope == "" {
+		return p, rest.Errorf(rest.CodeNotFound, "policy %s is not signed", name).WithHint("it was added as it is; its text is all there is")
+	}
+	p.Text = "" // the envelope has it
+	return p, refusal(err, "policy "+name)
+}
+
 // AddPolicy implements api.Verifier.
 func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error) {
 	v.policies.Add(compiled)

@@ -80,6 +80,7 @@ type parts struct {
 	store    *store.Store
 	policies *policycache.Cache
 	sessions *session.Server
+	signed   api.Signatures
 	agents   *channel.Listener
 	rest     *http.Server
 	listener net.Listener
@@ -88,6 +89,9 @@ type parts struct {
 func open(cfg Config, log *slog.Logger) (d parts, err error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return d, fmt.Errorf("state_dir: %w", err)
+	}
+	if d.signed, err = cfg.signatures(); err != nil {
+		return d, err
 	}
 	ca, err := pki.Open(cfg.PKIDir)
 	if err != nil {
@@ -102,6 +106,9 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 	}
 	if d.store, err = store.Open(cfg.database()); err != nil {
 		return d, err
+	}
+	if err := checkStored(context.Background(), d.store, d.signed); err != nil {
+		return d, errors.Join(err, d.store.Close())
 	}
 	if err := d.serve(cfg, ca, cert, log); err != nil {
 		return d, errors.Join(err, d.store.Close())
@@ -147,7 +154,7 @@ func (d *parts) listen(cfg Config, ca *pki.Authority, cert *pki.Server, log *slo
 	if err != nil {
 		return err
 	}
-	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(d.service()), rest.CertificateRole(clients.RoleOf), log)
+	mux, err := rest.NewMux(rest.VerifierRoutes, api.Handlers(d.service(), d.signed), rest.CertificateRole(clients.RoleOf), log)
 	if err != nil {
 		return err
 	}

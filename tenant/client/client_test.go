@@ -80,6 +80,7 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return nil, v.Delete(ctx, "a") }, "DELETE /v1/agents/a"},
 		{func() (any, error) { return v.Policies(ctx) }, "GET /v1/policies"},
 		{func() (any, error) { return v.Policy(ctx, "p") }, "GET /v1/policies/p"},
+		{func() (any, error) { return v.SignedPolicy(ctx, "p") }, "GET /v1/policies/p/signed"},
 		{func() (any, error) { return v.AddPolicy(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
 		{func() (any, error) { return v.UpdatePolicy(ctx, "p", []byte(`{}`)) }, `PUT /v1/policies/p {"name":"p","text":"{}"}`},
 		{func() (any, error) { return nil, v.DeletePolicy(ctx, "p") }, "DELETE /v1/policies/p"},

@@ -19,7 +19,12 @@ func (v *Verifier) Policy(ctx context.Context, name string) (rest.RuntimePolicy,
 	return call[rest.RuntimePolicy](ctx, v.peer, request{route: rest.GetPolicy, value: name})
 }
 
-// AddPolicy stores text as a new runtime policy.
+// SignedPolicy returns one runtime policy in the envelope that came, to the byte.
+func (v *Verifier) SignedPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
+	return call[rest.RuntimePolicy](ctx, v.peer, request{route: rest.GetSignedPolicy, value: name})
+}
+
+// AddPolicy stores text as a new runtime policy, signed or not.
 func (v *Verifier) AddPolicy(ctx context.Context, name string, text []byte) (rest.RuntimePolicy, error) {
 	return v.store(ctx, request{route: rest.AddPolicy}, name, text)
 }

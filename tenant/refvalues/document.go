@@ -32,8 +32,16 @@ type document map[string]any
 // *policy.Error if they make no policy, such as an exclusion that RE2 does not
 // have.
 func (v *Values) Policy(m Meta) ([]byte, error) {
-	d := document{
-		"meta":              map[string]any{"version": 1, "generator": m.Generator},
+	d := newDocument(m.Generator)
+	d.add(v)
+	d.stamp(m.At)
+	return d.encode()
+}
+
+// newDocument is a policy without contents.
+func newDocument(generator int) document {
+	return document{
+		"meta":              map[string]any{"version": 1, "generator": generator},
 		"release":           0,
 		"digests":           map[string]any{},
 		"excludes":          []any{},
@@ -42,9 +50,6 @@ func (v *Values) Policy(m Meta) ([]byte, error) {
 		"ima-buf":           map[string]any{},
 		"verification-keys": "",
 	}
-	d.add(v)
-	d.stamp(m.At)
-	return d.encode()
 }
 
 // Merge returns the text of the policy base with the values added. It takes

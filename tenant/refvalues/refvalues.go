@@ -1,6 +1,7 @@
 // Package refvalues makes reference values: runtime policies from what a machine
-// has measured while it was known to be good, and additions to policies that
-// exist. It writes the format that quicklime/verifier/policy specifies.
+// has measured while it was known to be good, from what Keylime's older tools have
+// written, and additions to policies that exist. It writes the format that
+// quicklime/verifier/policy specifies.
 //
 // What it writes depends on its arguments alone and is made to be compared by a
 // person: indented, members in the order of their names, one digest a line. A

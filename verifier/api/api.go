@@ -4,7 +4,7 @@
 //
 // A handler checks everything that can be checked without the verifier's state:
 // grammar of ids and names, that an identity hangs together (EK, AK and
-// transport key), that a policy compiles. What it passes on is sound; whether it
+// transport key), that a policy is signed by somebody who is trusted, and compiles. What it passes on is sound; whether it
 // fits what is stored is for the Verifier to say.
 //
 // Every refusal is a *rest.Error with a code and, where there is something to
@@ -85,9 +85,13 @@ type Policies interface {
 	// GetPolicy returns one policy, its text to the byte. CodeNotFound.
 	GetPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error)
 
-	// AddPolicy stores p, of which Name, Digest, Text, Paths, Excludes and
-	// Unknown are set and checked, and returns it without the text. compiled
-	// is what p's text says.
+	// GetSignedPolicy returns one policy with its envelope, to the byte, and
+	// without the text. CodeNotFound: there is none, or nobody signed it.
+	GetSignedPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error)
+
+	// AddPolicy stores p, of which Name, Digest, Text, Paths, Excludes, Unknown
+	// and, if it is signed, Envelope and SignedBy are set and checked, and returns
+	// it without the text. compiled is what p's text says.
 	// CodeConflict: the name is taken.
 	AddPolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error)
 

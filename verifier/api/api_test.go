@@ -12,10 +12,12 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-tpm/tpm2"
 
+	"quicklime/verifier/policy/dsse"
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
 	"quicklime/wire/tpm"
@@ -57,11 +59,17 @@ func enrolment(t *testing.T) rest.Enrolment {
 	}
 }
 
-// serve returns the API on top of v, for callers of the given role.
+// serve returns the API on top of v, for callers of the given role; nobody is
+// trusted to sign policies.
 func serve(t *testing.T, v Verifier, role rest.Role) http.Handler {
 	t.Helper()
+	return serveSigned(t, v, role, Signatures{Keys: new(dsse.Keys), Now: time.Now})
+}
+
+func serveSigned(t *testing.T, v Verifier, role rest.Role, s Signatures) http.Handler {
+	t.Helper()
 	roleOf := func(*http.Request) rest.Role { return role }
-	h, err := rest.NewMux(rest.VerifierRoutes, Handlers(v), roleOf, slog.New(slog.DiscardHandler))
+	h, err := rest.NewMux(rest.VerifierRoutes, Handlers(v, s), roleOf, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

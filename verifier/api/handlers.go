@@ -9,22 +9,23 @@ import (
 )
 
 // Handlers returns a handler for every route of rest.VerifierRoutes, as
-// rest.NewMux takes them.
-func Handlers(v Verifier) map[rest.Route]rest.Handler {
-	a, p := agents{v}, policies{v}
+// rest.NewMux takes them. s says whose policies are taken.
+func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
+	a, p := agents{v}, policies{v, s}
 	table := map[rest.Route]rest.Handler{
-		rest.ListAgents:   a.list,
-		rest.EnrolAgent:   a.enrol,
-		rest.GetAgent:     a.get,
-		rest.UpdateAgent:  a.update,
-		rest.RebindAgent:  a.rebind,
-		rest.ClearAgent:   a.clear,
-		rest.DeleteAgent:  a.delete,
-		rest.ListPolicies: p.list,
-		rest.AddPolicy:    p.add,
-		rest.GetPolicy:    p.get,
-		rest.UpdatePolicy: p.update,
-		rest.DeletePolicy: p.delete,
+		rest.ListAgents:      a.list,
+		rest.EnrolAgent:      a.enrol,
+		rest.GetAgent:        a.get,
+		rest.UpdateAgent:     a.update,
+		rest.RebindAgent:     a.rebind,
+		rest.ClearAgent:      a.clear,
+		rest.DeleteAgent:     a.delete,
+		rest.ListPolicies:    p.list,
+		rest.AddPolicy:       p.add,
+		rest.GetPolicy:       p.get,
+		rest.GetSignedPolicy: p.getSigned,
+		rest.UpdatePolicy:    p.update,
+		rest.DeletePolicy:    p.delete,
 
 		rest.SearchMeasurements: measurements{v}.search,
 	}
@@ -75,8 +76,9 @@ var hints = map[rest.Route]map[rest.Code]string{
 		rest.CodeNotFound: hintAgents,
 		rest.CodeConflict: `look at them with "quicklime-tenant agent status", and clear again`,
 	},
-	rest.DeleteAgent: {rest.CodeNotFound: hintAgents},
-	rest.GetPolicy:   {rest.CodeNotFound: hintPolicies},
+	rest.DeleteAgent:     {rest.CodeNotFound: hintAgents},
+	rest.GetPolicy:       {rest.CodeNotFound: hintPolicies},
+	rest.GetSignedPolicy: {rest.CodeNotFound: hintPolicies},
 	rest.AddPolicy: {
 		rest.CodeConflict: `replace it with "quicklime-tenant policy update", or choose another name`,
 		rest.CodeInvalid:  "correct the policy at the places named and send it again",

@@ -153,7 +153,15 @@ func (m *memory) ListPolicies(context.Context) (rest.PolicyList, error) {
 }
 
 func (m *memory) GetPolicy(_ context.Context, name string) (rest.RuntimePolicy, error) {
-	return m.policies[name], m.needPolicy(name)
+	p := m.policies[name]
+	p.Envelope = ""
+	return p, m.needPolicy(name)
+}
+
+func (m *memory) GetSignedPolicy(_ context.Context, name string) (rest.RuntimePolicy, error) {
+	p := m.policies[name]
+	p.Text = ""
+	return p, m.needPolicy(name)
 }
 
 func (m *memory) AddPolicy(_ context.Context, p rest.RuntimePolicy, _ *policy.Policy) (rest.RuntimePolicy, error) {
@@ -161,7 +169,7 @@ func (m *memory) AddPolicy(_ context.Context, p rest.RuntimePolicy, _ *policy.Po
 		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeConflict, "there is a policy %s", p.Name)
 	}
 	m.policies[p.Name] = p
-	p.Text = ""
+	p.Text, p.Envelope = "", ""
 	return p, nil
 }
 
@@ -170,7 +178,7 @@ func (m *memory) UpdatePolicy(_ context.Context, p rest.RuntimePolicy, _ *policy
 		return rest.RuntimePolicy{}, err
 	}
 	m.policies[p.Name] = p
-	p.Text = ""
+	p.Text, p.Envelope = "", ""
 	return p, nil
 }
 

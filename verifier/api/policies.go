@@ -8,7 +8,10 @@ import (
 )
 
 // policies answers the routes under /v1/policies.
-type policies struct{ v Policies }
+type policies struct {
+	v          Policies
+	signatures Signatures
+}
 
 func (p policies) list(w http.ResponseWriter, r *http.Request) error {
 	l, err := p.v.ListPolicies(r.Context())
@@ -16,7 +19,7 @@ func (p policies) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p policies) add(w http.ResponseWriter, r *http.Request) error {
-	in, compiled, err := readPolicy(r)
+	in, compiled, err := p.read(r)
 	if err != nil {
 		return err
 	}
@@ -32,7 +35,7 @@ func (p policies) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, compiled, err := readPolicy(r)
+	in, compiled, err := p.read(r)
 	if err != nil {
 		return err
 	}
@@ -53,6 +56,15 @@ func (p policies) get(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, out, err)
 }
 
+func (p policies) getSigned(w http.ResponseWriter, r *http.Request) error {
+	name, err := policyName(r)
+	if err != nil {
+		return err
+	}
+	out, err := p.v.GetSignedPolicy(r.Context(), name)
+	return answer(w, http.StatusOK, out, err)
+}
+
 func (p policies) delete(w http.ResponseWriter, r *http.Request) error {
 	name, err := policyName(r)
 	if err != nil {
@@ -65,10 +77,10 @@ func (p policies) delete(w http.ResponseWriter, r *http.Request) error {
 // some times rest.MaxBody of memory; others wait.
 var uploads = make(chan struct{}, 2)
 
-// readPolicy reads a policy that compiles. Only name and text of the body count;
-// the other members are there so that an answer of GetPolicy can be sent back,
-// and are derived from the text anew.
-func readPolicy(r *http.Request) (rest.RuntimePolicy, *policy.Policy, error) {
+// read reads a policy that is signed as it must be, and compiles. Only name and text
+// of the body count; the other members are there so that an answer of GetPolicy can
+// be sent back, and are derived from the text anew.
+func (p policies) read(r *http.Request) (rest.RuntimePolicy, *policy.Policy, error) {
 	select {
 	case uploads <- struct{}{}:
 		defer func() { <-uploads }()
@@ -82,18 +94,15 @@ func readPolicy(r *http.Request) (rest.RuntimePolicy, *policy.Policy, error) {
 	if len(in.Text) == 0 {
 		return rest.RuntimePolicy{}, nil, rest.Errorf(rest.CodeBadRequest, "the body has no text")
 	}
-	p, err := policy.Parse([]byte(in.Text))
+	out, err := p.signatures.open(in.Text)
+	if err != nil {
+		return rest.RuntimePolicy{}, nil, err
+	}
+	compiled, err := policy.Parse([]byte(out.Text))
 	if err != nil {
 		return rest.RuntimePolicy{}, nil, rest.Errorf(rest.CodeInvalid, "%v", err)
 	}
-	return rest.RuntimePolicy{
-		Name:     in.Name,
-		Digest:   p.Digest(),
-		Text:     in.Text,
-		Paths:    p.Paths(),
-		Excludes: p.Excludes(),
-		Unknown:  p.Unknown(),
-		Empty:    p.Empty(),
-		Warnings: p.Warnings(),
-	}, p, nil
+	out.Name, out.Digest, out.Paths, out.Excludes = in.Name, compiled.Digest(), compiled.Paths(), compiled.Excludes()
+	out.Unknown, out.Empty, out.Warnings = compiled.Unknown(), compiled.Empty(), compiled.Warnings()
+	return out, compiled, nil
 }

@@ -12,7 +12,7 @@ import (
 
 // Policies returns every policy without its text, by name.
 func (s *Store) Policies(ctx context.Context) ([]rest.RuntimePolicy, error) {
-	rows, err := s.db.Read().QueryContext(ctx, fmt.Sprintf(selectPolicy, `''`)+` ORDER BY name`)
+	rows, err := s.db.Read().QueryContext(ctx, fmt.Sprintf(selectPolicy, none, none)+` ORDER BY name`)
 	if err != nil {
 		return nil, err
 	}
@@ -30,16 +30,22 @@ func (s *Store) Policies(ctx context.Context) ([]rest.RuntimePolicy, error) {
 
 // Policy returns a policy by name with its text, or ErrNotFound.
 func (s *Store) Policy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	return s.policy(ctx, name, `text`)
+	return s.policy(ctx, name, `text`, none)
 }
 
 // PolicySummary returns a policy by name without its text, or ErrNotFound.
 func (s *Store) PolicySummary(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	return s.policy(ctx, name, `''`)
+	return s.policy(ctx, name, none, none)
 }
 
-func (s *Store) policy(ctx context.Context, name, text string) (rest.RuntimePolicy, error) {
-	p, err := scanPolicy(s.db.Read().QueryRowContext(ctx, fmt.Sprintf(selectPolicy, text)+` WHERE name = ?`, name))
+// SignedPolicy returns a policy by name with its text and its envelope, which is
+// empty if nobody signed it, or ErrNotFound.
+func (s *Store) SignedPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
+	return s.policy(ctx, name, `text`, `coalesce(envelope, x'')`)
+}
+
+func (s *Store) policy(ctx context.Context, name, text, envelope string) (rest.RuntimePolicy, error) {
+	p, err := scanPolicy(s.db.Read().QueryRowContext(ctx, fmt.Sprintf(selectPolicy, text, envelope)+` WHERE name = ?`, name))
 	return p, notFound(err)
 }
 
@@ -67,24 +73,47 @@ func (s *Store) PolicyDigests(ctx context.Context) (all []string, err error) {
 	return all, rows.Err()
 }
 
-// selectPolicy wants the column of the text, or an empty string in its place: texts
-// are large.
-const selectPolicy = `SELECT name, digest, %s, paths, excludes, empty, unknown, updated_at,
+// none stands for a column of text that is not wanted: texts are large.
+const none = `x''`
+
+// selectPolicy wants the columns of text and envelope, or none in their place.
+const selectPolicy = `SELECT name, digest, %s, %s, signers, paths, excludes, empty, unknown, updated_at,
 	(SELECT count(*) FROM state WHERE policy = name) FROM policy`
 
 func scanPolicy(row interface{ Scan(...any) error }) (p rest.RuntimePolicy, err error) {
-	var text, unknown []byte
+	var text, envelope, signers, unknown []byte
 	var updated int64
-	if err := row.Scan(&p.Name, &p.Digest, &text, &p.Paths, &p.Excludes, &p.Empty, &unknown, &updated, &p.Agents); err != nil {
+	if err := row.Scan(&p.Name, &p.Digest, &text, &envelope, &signers, &p.Paths, &p.Excludes, &p.Empty, &unknown, &updated, &p.Agents); err != nil {
 		return p, err
 	}
-	p.Text, p.UpdatedAt = string(text), fromMillis(updated)
+	p.Text, p.Envelope, p.UpdatedAt = string(text), string(envelope), fromMillis(updated)
+	if err := json.Unmarshal(signers, &p.SignedBy); err != nil {
+		return p, fmt.Errorf("policy %s: signers: %w", p.Name, err)
+	}
 	return p, json.Unmarshal(unknown, &p.Unknown)
+}
+
+// columnsOf returns what is stored of a policy, but for its name and the time, in
+// the order digest, text, envelope, signers, paths, excludes, empty, unknown.
+func columnsOf(p rest.RuntimePolicy) ([]any, error) {
+	unknown, err := json.Marshal(p.Unknown)
+	if err != nil {
+		return nil, err
+	}
+	signers, err := json.Marshal(p.SignedBy)
+	if err != nil {
+		return nil, err
+	}
+	var envelope any // NULL
+	if p.Envelope != "" {
+		envelope = []byte(p.Envelope)
+	}
+	return []any{p.Digest, []byte(p.Text), envelope, string(signers), p.Paths, p.Excludes, p.Empty, string(unknown)}, nil
 }
 
 // AddPolicy stores a policy, or returns ErrConflict if the name is taken.
 func (s *Store) AddPolicy(ctx context.Context, p rest.RuntimePolicy) error {
-	unknown, err := json.Marshal(p.Unknown)
+	c, err := columnsOf(p)
 	if err != nil {
 		return err
 	}
@@ -93,16 +122,15 @@ func (s *Store) AddPolicy(ctx context.Context, p rest.RuntimePolicy) error {
 		if err != nil {
 			return err
 		}
-		return one(tx, `INSERT INTO policy (name, digest, text, paths, excludes, empty, unknown, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			p.Name, p.Digest, []byte(p.Text), p.Paths, p.Excludes, p.Empty, string(unknown), millis(now))
+		return one(tx, `INSERT INTO policy (digest, text, envelope, signers, paths, excludes, empty, unknown, updated_at, name)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(c, millis(now), p.Name)...)
 	})
 }
 
 // UpdatePolicy replaces a policy and raises the revision of every agent under it,
 // or returns ErrNotFound.
 func (s *Store) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) error {
-	unknown, err := json.Marshal(p.Unknown)
+	c, err := columnsOf(p)
 	if err != nil {
 		return err
 	}
@@ -112,8 +140,8 @@ func (s *Store) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) error {
 		if err != nil {
 			return err
 		}
-		err = one(tx, `UPDATE policy SET digest = ?, text = ?, paths = ?, excludes = ?, empty = ?, unknown = ?, updated_at = ? WHERE name = ?`,
-			p.Digest, []byte(p.Text), p.Paths, p.Excludes, p.Empty, string(unknown), millis(now), p.Name)
+		err = one(tx, `UPDATE policy SET digest = ?, text = ?, envelope = ?, signers = ?, paths = ?, excludes = ?, empty = ?, unknown = ?, updated_at = ?
+			WHERE name = ?`, append(c, millis(now), p.Name)...)
 		if err == ErrConflict {
 			return ErrNotFound
 		}

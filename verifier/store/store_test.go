@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -682,6 +683,28 @@ func spkiOf(t testing.TB, k *softtpm.AK) [32]byte {
 		t.Fatal(err)
 	}
 	return spki
+}
+
+func TestSignedPolicyKeepsItsEnvelope(t *testing.T) {
+	s := newStore(t)
+	p := rest.RuntimePolicy{Name: "p", Text: "{}", Digest: "d", Envelope: "{\"payload\": \"e30=\"}\n", SignedBy: []rest.Signer{{KeyID: "k", Subject: "CN=é"}}}
+	if err := s.AddPolicy(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.SignedPolicy(t.Context(), "p")
+	if err != nil || got.Text != p.Text || got.Envelope != p.Envelope || !slices.Equal(got.SignedBy, p.SignedBy) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err = s.Policy(t.Context(), "p"); err != nil || got.Envelope != "" || !slices.Equal(got.SignedBy, p.SignedBy) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	p.Envelope, p.SignedBy = "", nil
+	if err := s.UpdatePolicy(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = s.SignedPolicy(t.Context(), "p"); err != nil || got.Envelope != "" || got.SignedBy != nil {
+		t.Errorf("replaced by one that nobody signed: %+v, %v", got, err)
+	}
 }
 
 func TestPolicyKeepsItsBytes(t *testing.T) {

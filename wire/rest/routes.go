@@ -39,18 +39,19 @@ var RegistrarRoutes = []Route{
 
 // The calls of the verifier's API.
 var (
-	ListAgents   = Route{"GET", "/v1/agents", RoleOperator, "every enrolled agent and its status"}
-	EnrolAgent   = Route{"POST", "/v1/agents", RoleOperator, "enrol an agent"}
-	GetAgent     = Route{"GET", "/v1/agents/{id}", RoleOperator, "one agent; ?after=REV waits until its revision is greater"}
-	UpdateAgent  = Route{"PATCH", "/v1/agents/{id}", RoleOperator, "give an agent another policy or label"}
-	RebindAgent  = Route{"POST", "/v1/agents/{id}/rebind", RoleOperator, "enrol a known agent anew with other keys"}
-	ClearAgent   = Route{"POST", "/v1/agents/{id}/clear", RoleOperator, "clear an agent's recorded failures"}
-	DeleteAgent  = Route{"DELETE", "/v1/agents/{id}", RoleOperator, "end an agent's enrolment"}
-	ListPolicies = Route{"GET", "/v1/policies", RoleOperator, "every runtime policy"}
-	AddPolicy    = Route{"POST", "/v1/policies", RoleOperator, "add a runtime policy"}
-	GetPolicy    = Route{"GET", "/v1/policies/{name}", RoleOperator, "one runtime policy with its text"}
-	UpdatePolicy = Route{"PUT", "/v1/policies/{name}", RoleOperator, "replace a runtime policy; every agent under it is judged again"}
-	DeletePolicy = Route{"DELETE", "/v1/policies/{name}", RoleOperator, "delete a runtime policy that no agent uses"}
+	ListAgents      = Route{"GET", "/v1/agents", RoleOperator, "every enrolled agent and its status"}
+	EnrolAgent      = Route{"POST", "/v1/agents", RoleOperator, "enrol an agent"}
+	GetAgent        = Route{"GET", "/v1/agents/{id}", RoleOperator, "one agent; ?after=REV waits until its revision is greater"}
+	UpdateAgent     = Route{"PATCH", "/v1/agents/{id}", RoleOperator, "give an agent another policy or label"}
+	RebindAgent     = Route{"POST", "/v1/agents/{id}/rebind", RoleOperator, "enrol a known agent anew with other keys"}
+	ClearAgent      = Route{"POST", "/v1/agents/{id}/clear", RoleOperator, "clear an agent's recorded failures"}
+	DeleteAgent     = Route{"DELETE", "/v1/agents/{id}", RoleOperator, "end an agent's enrolment"}
+	ListPolicies    = Route{"GET", "/v1/policies", RoleOperator, "every runtime policy"}
+	AddPolicy       = Route{"POST", "/v1/policies", RoleOperator, "add a runtime policy"}
+	GetPolicy       = Route{"GET", "/v1/policies/{name}", RoleOperator, "one runtime policy with its text"}
+	GetSignedPolicy = Route{"GET", "/v1/policies/{name}/signed", RoleOperator, "one runtime policy as it was signed"}
+	UpdatePolicy    = Route{"PUT", "/v1/policies/{name}", RoleOperator, "replace a runtime policy; every agent under it is judged again"}
+	DeletePolicy    = Route{"DELETE", "/v1/policies/{name}", RoleOperator, "delete a runtime policy that no agent uses"}
 
 	SearchMeasurements = Route{"GET", "/v1/measurements", RoleOperator, "which agents measured ?path= or ?digest=, now or in a past boot"}
 )
@@ -58,6 +59,6 @@ var (
 // VerifierRoutes is the whole API of the verifier.
 var VerifierRoutes = []Route{
 	ListAgents, EnrolAgent, GetAgent, UpdateAgent, RebindAgent, ClearAgent, DeleteAgent,
-	ListPolicies, AddPolicy, GetPolicy, UpdatePolicy, DeletePolicy,
+	ListPolicies, AddPolicy, GetPolicy, GetSignedPolicy, UpdatePolicy, DeletePolicy,
 	SearchMeasurements,
 }

@@ -121,8 +121,10 @@ type AgentList struct {
 // the JSON around it, so that it keeps every byte, and Digest is that of the file.
 type RuntimePolicy struct {
 	Name      string    `json:"name"`
-	Digest    string    `json:"digest,omitempty"` // SHA-256 of Text
-	Text      string    `json:"text,omitempty"`   // not in lists
+	Digest    string    `json:"digest,omitempty"`    // SHA-256 of Text
+	Text      string    `json:"text,omitempty"`      // not in lists
+	Envelope  string    `json:"envelope,omitempty"`  // DSSE around Text; in the answer to GetSignedPolicy alone
+	SignedBy  []Signer  `json:"signed_by,omitempty"` // whose signatures were good at UpdatedAt
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 	Agents    int       `json:"agents"`             // how many are judged under it
 	Paths     int       `json:"paths"`              // paths with digests
@@ -132,8 +134,14 @@ type RuntimePolicy struct {
 	Warnings  []string  `json:"warnings,omitempty"` // what is valid and unlikely to be meant; when it is added or replaced
 }
 
-// PolicyRequest adds or replaces a runtime policy. The name may be left out of a
-// replacement, whose path has it.
+// Signer is a key that signed a policy and that the verifier's operator trusts.
+type Signer struct {
+	KeyID   string `json:"key_id"`            // hex SHA-256 of its SubjectPublicKeyInfo in PEM
+	Subject string `json:"subject,omitempty"` // of the certificate that has the key, if that is trusted
+}
+
+// PolicyRequest adds or replaces a runtime policy. Text is the policy, or a DSSE
+// envelope with it. The name may be left out of a replacement, whose path has it.
 type PolicyRequest struct {
 	Name string `json:"name,omitempty"`
 	Text string `json:"text"`
