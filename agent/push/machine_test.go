@@ -28,7 +28,7 @@ type machine struct {
 	list string
 	boot string
 
-	padded bool // the kernel does not have SHA-256
+	padded     bool // the kernel does not have SHA-256
 	mu         sync.Mutex
 	pcrs       map[pcr.Bank]*[pcr.Count][]byte
 	quotes     int
