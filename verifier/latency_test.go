@@ -71,12 +71,14 @@ func report(b *testing.B, name string, all []time.Duration) {
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 // TestTheTimesOfNewsFollowOnEachOther holds what BenchmarkNews adds up to what
-// agent and verifier log.
+// agent and verifier log. The part "watch" alone may end before the file was
+// measured: where a second notice of the entry before is still waiting for that
+// one's verdict, the agent finds the new entry while it looks into that notice.
 func TestTheTimesOfNewsFollowOnEachOther(t *testing.T) {
 	s := newSystem(t)
 	for range 3 {
 		for p, d := range s.news() {
-			if d < 0 {
+			if d < 0 && p != watch {
 				t.Errorf("%s took %v", partNames[p], d)
 			}
 		}

@@ -67,7 +67,12 @@ func migrateOnce(db *sql.DB, scripts []string, steps []Step) (more bool, err err
 		return false, err
 	}
 	defer tx.Rollback()
-	var version int
+	// A statement that looks at a table makes SQLite read the schema again if
+	// another process has changed it; the first of a script may not be one.
+	var version, tables int
+	if err := tx.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return false, err
+	}
 	if err := tx.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
 		return false, err
 	}

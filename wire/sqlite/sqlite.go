@@ -25,12 +25,16 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const (
 	// busyTimeout bounds the wait for a lock that another process holds: a
 	// backup or an operator's sqlite3, since a daemon has one writer.
 	busyTimeout = 5 * time.Second
+
+	// busyPause lies between two attempts that SQLite does not space itself.
+	busyPause = 10 * time.Millisecond
 
 	// maxReaders bounds the read pool: each connection keeps up to 2 MiB of
 	// pages, and more readers than cores only wait for each other.
@@ -78,10 +82,24 @@ func Open(path string, migrations fs.FS, steps ...Step) (*DB, error) {
 	db.writer.SetMaxOpenConns(1)
 	db.reader.SetMaxOpenConns(maxReaders)
 	db.reader.SetMaxIdleConns(maxReaders)
-	if err := migrate(db.writer, migrations, steps); err != nil {
+	err = unlessBusy(func() error { return migrate(db.writer, migrations, steps) })
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), db.Close())
 	}
 	return db, nil
+}
+
+// unlessBusy calls do again while it finds the database busy, for busyTimeout at
+// most: SQLite itself does not wait where two connections want to bring a file
+// into WAL mode at once, because waiting could last for ever.
+func unlessBusy(do func() error) error {
+	for end := time.Now().Add(busyTimeout); ; time.Sleep(busyPause) {
+		err := do()
+		var failed *sqlite.Error
+		if !errors.As(err, &failed) || failed.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // Read returns the pool of connections that read; a statement that writes fails
@@ -104,12 +122,19 @@ func ensureFile(path string) error {
 	if dir.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("database %s is in a directory with mode %04o, where others may replace it; run: chmod go-w %s", path, dir.Mode().Perm(), filepath.Dir(path))
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	// A file that is there is not opened: closing it would give up the locks that
+	// SQLite holds on it for this process, if it does.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case err == nil:
+		err = f.Close()
+	case errors.Is(err, fs.ErrExist):
+		err = nil
+	}
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	defer f.Close()
-	st, err := f.Stat()
+	st, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}

@@ -182,7 +182,7 @@ func TestI05_OpenRefuses(t *testing.T) {
 		{lax, "mode 0640, so that others may read it; run: chmod 600 " + lax},
 		{text, "not a database"},
 		{filepath.Join(dir, "absent", "a.db"), "no such file or directory"},
-		{dir, "is a directory"},
+		{dir, "is not a regular file"},
 	}
 	for _, tt := range tests {
 		_, err := Open(tt.path, kv)
