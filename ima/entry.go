@@ -89,7 +89,9 @@ func (e Entry) size() uint64 {
 // all zero. The PCR proves it, for then 0xFF was extended (I16).
 func (e Entry) Violation() bool { return isViolation(e.Digest) }
 
-func isViolation(digest []byte) bool { return [digestColumn]byte(digest) == [digestColumn]byte{} }
+func isViolation(digest []byte) bool {
+	return digest[0] == 0 && [digestColumn]byte(digest) == [digestColumn]byte{} // the first alone decides nearly always
+}
 
 // AppendHashed appends what the template hashes (kernel: security/integrity/ima/
 // ima_crypto.c, ima_calc_field_array_hash_tfm).

@@ -55,6 +55,9 @@ func (s *State) Entries() uint64 { return s.entries }
 // PCR returns the value of PCR 10 at this point: a copy.
 func (s *State) PCR() []byte { return append([]byte(nil), s.value[:s.bank.Size()]...) }
 
+// Has reports whether PCR 10 has a value at this point.
+func (s *State) Has(value []byte) bool { return string(s.value[:s.bank.Size()]) == string(value) }
+
 // AtReset reports whether PCR 10 has its reset value.
 func (s *State) AtReset() bool { return s.value == [sha512.Size]byte{} }
 

@@ -61,11 +61,13 @@ func Replay(from State, list []byte, visitors ...Visitor) (Replayed, error) {
 
 // Stream replays a list while it arrives in pieces of any size and shows it to
 // visitors. It is an io.Writer. Of the list it keeps what has not come to a window
-// yet, or the beginning of one entry.
+// yet, or the beginning of one entry. The first piece is replayed at once, however
+// small: mostly it is all that is new of a list.
 type Stream struct {
 	replayed Replayed
 	visitors []Visitor
 	finder   Finder // one of them, or nil
+	begun    bool   // a piece came
 	rest     []byte // not replayed yet
 	err      error  // final
 
@@ -87,25 +89,32 @@ var rooms = sync.Pool{New: func() any { return new(room) }}
 
 // NewStream starts a replay at a point.
 func NewStream(from State, visitors ...Visitor) *Stream {
-	s := &Stream{replayed: Replayed{from: from, to: from}, visitors: visitors}
+	s := new(Stream)
+	s.Begin(from, visitors...)
+	return s
+}
+
+// Begin starts another replay.
+func (s *Stream) Begin(from State, visitors ...Visitor) {
+	*s = Stream{replayed: Replayed{from: from, to: from}, visitors: visitors}
 	for _, v := range visitors {
 		if f, ok := v.(Finder); ok {
 			s.finder = f
 		}
 	}
-	return s
 }
 
 // Write takes the next bytes of the list. An error is ErrMalformed or ErrOtherPCR
 // and final. Nothing covers an entry for another PCR, so that a list could hold
 // any number of them.
 func (s *Stream) Write(p []byte) (int, error) {
-	b := p
-	if len(s.rest) > 0 || len(p) < window {
+	b, first := p, !s.begun
+	s.begun = true
+	if len(s.rest) > 0 || len(p) < window && !first {
 		s.rest = append(s.rest, p...)
 		b = s.rest
 	}
-	if len(b) >= window {
+	if len(b) >= window || first {
 		s.rest = append(s.rest[:0], b[s.replay(b):]...)
 	}
 	if s.err != nil {
@@ -172,7 +181,10 @@ func (s *Stream) flush() {
 // Finish ends the list. The error is ErrShort if it ends inside an entry, or what
 // Write may return.
 func (s *Stream) Finish() (Replayed, error) {
-	if s.rest = s.rest[s.replay(s.rest):]; s.err == nil && len(s.rest) > 0 {
+	if len(s.rest) > 0 {
+		s.rest = s.rest[s.replay(s.rest):]
+	}
+	if s.err == nil && len(s.rest) > 0 {
 		s.err = fmt.Errorf("entry %d: %w", s.replayed.to.entries, ErrShort)
 	}
 	if s.err != nil {

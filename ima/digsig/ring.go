@@ -93,16 +93,21 @@ var blacklists = []string{".blacklist", ".ima_blacklist"}
 // Vouching returns the rings whose keys may vouch for a file: more, and all of r
 // but the kernel's blacklists; without the keys that a blacklist has, by id as
 // the kernel compares them (security/integrity/digsig_asymmetric.c,
-// request_asymmetric_key).
+// request_asymmetric_key). None of them is empty.
 func (r Rings) Vouching(more ...Ring) []Ring {
-	rings := slices.Clone(more)
-	for name, ring := range r {
-		if !slices.Contains(blacklists, name) {
+	var rings []Ring
+	add := func(ring Ring) {
+		if ring = ring.without(r.blacklisted); len(ring.keys) > 0 {
 			rings = append(rings, ring)
 		}
 	}
-	for i, ring := range rings {
-		rings[i] = ring.without(r.blacklisted)
+	for _, ring := range more {
+		add(ring)
+	}
+	for name, ring := range r {
+		if !slices.Contains(blacklists, name) {
+			add(ring)
+		}
 	}
 	return rings
 }

@@ -12,21 +12,23 @@ import (
 )
 
 // Appraisal replays and judges the list of evidence while it arrives, as bytes or
-// as entries that were parsed before. It keeps none of it but what fails.
+// as entries that were parsed before. It keeps none of it but what fails. One that
+// has given its outcome may begin again: who judges one list after another needs one.
 type Appraisal struct {
 	judge    judge
-	stream   *ima.Stream
+	visitors [2]ima.Visitor // the judge, and mostly no more than another
+	stream   ima.Stream
 	replayed ima.Replayed
 	err      error // of the replay: what the list is, not how it came
 	ended    bool
 }
 
-// Appraise begins to take the list of the evidence, which goes on from From, and
+// Begin begins to take the list of evidence, which goes on from its From, and
 // judges it by a policy; nil is none. The visitors are shown every entry, too.
-func (b Begun) Appraise(p *policy.Policy, visitors ...ima.Visitor) *Appraisal {
-	a := &Appraisal{judge: newJudge(b, p)}
-	a.stream = ima.NewStream(b.from, append([]ima.Visitor{&a.judge}, visitors...)...)
-	return a
+func (a *Appraisal) Begin(b *Begun, p *policy.Policy, visitors ...ima.Visitor) {
+	a.judge.begin(b, p)
+	a.stream.Begin(b.from, append(append(a.visitors[:0], &a.judge), visitors...)...)
+	a.replayed, a.err, a.ended = ima.Replayed{}, nil, false
 }
 
 // Write takes the next bytes of the list. It returns no error: what a list is that
@@ -68,7 +70,7 @@ type Outcome struct {
 // that was begun, perhaps anew for a standing that moved meanwhile. An
 // evidence-wide failure (rollback, malformed list, mismatch) leaves the state where
 // it was, and nothing is said of any entry.
-func (a *Appraisal) Outcome(b Begun) Outcome {
+func (a *Appraisal) Outcome(b *Begun) Outcome {
 	a.end()
 	if b.step == epoch.Rollback {
 		return b.failed(wire.EpochRollback, "after a restored snapshot or a copy that ran, enrol the machine anew; if neither was, treat it as compromised",
@@ -99,12 +101,12 @@ func (a *Appraisal) Outcome(b Begun) Outcome {
 
 // Elsewhere judges evidence that keeps its list from another point than From
 // though it was told: the machine does not have what it once proved.
-func (b Begun) Elsewhere() Outcome {
+func (b *Begun) Elsewhere() Outcome {
 	return b.failed(wire.IMAMismatch, "the list was replaced or lost entries: reboot the machine",
 		"the list was sent from entry %d on, though %d entries were certified in this boot", b.span.First, b.from.Entries())
 }
 
-func (b Begun) failed(id wire.FailureID, hint, format string, args ...any) Outcome {
+func (b *Begun) failed(id wire.FailureID, hint, format string, args ...any) Outcome {
 	var o Outcome
 	o.Result.Fail(b.standing.Severity.Label(wire.Failure{ID: id, Message: fmt.Sprintf(format, args...), Hint: hint}))
 	return o

@@ -95,26 +95,26 @@ type Begun struct {
 
 // Begin checks an evidence frame: envelope, quote, epoch. An error is a
 // *Rejection.
-func Begin(s Standing, q Question, ev wire.Evidence) (Begun, error) {
+func Begin(s Standing, q Question, ev wire.Evidence) (*Begun, error) {
 	opened, err := envelope.Open(ev.Envelope, s.AK, s.AgentID, q.Exporter)
 	if err != nil {
-		return Begun{}, &Rejection{wire.QuoteInvalid, err}
+		return nil, &Rejection{wire.QuoteInvalid, err}
 	}
 	nonce := q.live(opened.Payload().Nonce)
 	verified, err := quote.Verify(opened, nonce, q.Selection, ev.PCRs)
 	switch {
 	case errors.Is(err, quote.ErrNonce):
-		return Begun{}, &Rejection{wire.QuoteStale, err}
+		return nil, &Rejection{wire.QuoteStale, err}
 	case errors.Is(err, quote.ErrSelection):
-		return Begun{}, &Rejection{wire.QuotePCRs, err}
+		return nil, &Rejection{wire.QuotePCRs, err}
 	case err != nil:
-		return Begun{}, &Rejection{wire.QuoteBadData, err}
+		return nil, &Rejection{wire.QuoteBadData, err}
 	}
 	e, ok := epoch.Of(verified, q.Bank)
 	if !ok {
-		return Begun{}, &Rejection{wire.QuotePCRs, fmt.Errorf("the quote does not cover PCRs 0 to 9 of bank %v", q.Bank)}
+		return nil, &Rejection{wire.QuotePCRs, fmt.Errorf("the quote does not cover PCRs 0 to 9 of bank %v", q.Bank)}
 	}
-	b := Begun{standing: s, nonce: nonce, trigger: opened.Payload().Trigger, quote: verified, epoch: e, span: ev.IMA}
+	b := &Begun{standing: s, nonce: nonce, trigger: opened.Payload().Trigger, quote: verified, epoch: e, span: ev.IMA}
 	b.place(q.Bank)
 	return b, nil
 }
@@ -139,34 +139,34 @@ func (b *Begun) place(bank pcr.Bank) {
 }
 
 // Nonce returns the live nonce that the evidence answers.
-func (b Begun) Nonce() []byte { return b.nonce }
+func (b *Begun) Nonce() []byte { return b.nonce }
 
 // Trigger returns what made the agent send the evidence.
-func (b Begun) Trigger() wire.Trigger { return b.trigger }
+func (b *Begun) Trigger() wire.Trigger { return b.trigger }
 
 // Quote returns the quote.
-func (b Begun) Quote() quote.Verified { return b.quote }
+func (b *Begun) Quote() quote.Verified { return b.quote }
 
 // Epoch returns the boot that the quote shows.
-func (b Begun) Epoch() epoch.Epoch { return b.epoch }
+func (b *Begun) Epoch() epoch.Epoch { return b.epoch }
 
 // New reports whether that is another boot than the last accepted one.
-func (b Begun) New() bool { return b.step == epoch.Reset || b.step == epoch.Restart }
+func (b *Begun) New() bool { return b.step == epoch.Reset || b.step == epoch.Restart }
 
 // Behind reports whether the quote may be older than the last accepted one: by its
 // counters, or in one boot by its clock. That is a rollback, unless it is only late.
-func (b Begun) Behind() bool {
+func (b *Begun) Behind() bool {
 	return b.step == epoch.Rollback && (b.standing.Epoch.After(b.epoch) ||
 		b.epoch.Step(*b.standing.Epoch) == epoch.Same && b.quote.Clock() < b.standing.Clock)
 }
 
 // From returns the point from which the list must go on: the start for another
 // boot, else the point after the last certified entry.
-func (b Begun) From() ima.State { return b.from }
+func (b *Begun) From() ima.State { return b.from }
 
 // Bytes returns the length of the list before From.
-func (b Begun) Bytes() uint64 { return b.bytes }
+func (b *Begun) Bytes() uint64 { return b.bytes }
 
 // Resync reports whether the evidence announces its list from another point than
 // From, so that it must be sent again.
-func (b Begun) Resync() bool { return b.step != epoch.Rollback && b.span.First != b.from.Entries() }
+func (b *Begun) Resync() bool { return b.step != epoch.Rollback && b.span.First != b.from.Entries() }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -31,13 +32,13 @@ type machine struct {
 func newMachine(t testing.TB) machine { return machine{verifiertest.New(t), t} }
 
 // appraise takes the machine's evidence from an entry on, as a session does.
-func (m machine) appraise(st appraise.Standing, first int, p *policy.Policy) (appraise.Begun, appraise.Outcome) {
+func (m machine) appraise(st appraise.Standing, first int, p *policy.Policy) (*appraise.Begun, appraise.Outcome) {
 	m.t.Helper()
 	ev, list := m.Evidence(first)
 	return m.outcome(st, ev, list, p)
 }
 
-func (m machine) outcome(st appraise.Standing, ev wire.Evidence, list []byte, p *policy.Policy) (appraise.Begun, appraise.Outcome) {
+func (m machine) outcome(st appraise.Standing, ev wire.Evidence, list []byte, p *policy.Policy) (*appraise.Begun, appraise.Outcome) {
 	m.t.Helper()
 	b, err := appraise.Begin(st, verifiertest.Question(), ev)
 	if err != nil {
@@ -46,15 +47,25 @@ func (m machine) outcome(st appraise.Standing, ev wire.Evidence, list []byte, p 
 	return b, outcome(b, list, p)
 }
 
-// outcome has the list arrive.
-func outcome(b appraise.Begun, list []byte, p *policy.Policy) appraise.Outcome {
-	a := b.Appraise(p)
-	a.Write(list)
-	return a.Outcome(b)
+// outcome has the list arrive, and nothing of the appraisals before left over.
+func outcome(b *appraise.Begun, list []byte, p *policy.Policy) appraise.Outcome {
+	var fresh appraise.Appraisal
+	var outcomes [2]appraise.Outcome
+	for i, a := range []*appraise.Appraisal{&fresh, &again} {
+		a.Begin(b, p)
+		a.Write(list)
+		outcomes[i] = a.Outcome(b)
+	}
+	if !reflect.DeepEqual(outcomes[0], outcomes[1]) {
+		panic(fmt.Sprintf("a fresh appraisal gives\n%+v\none that was used\n%+v", outcomes[0], outcomes[1]))
+	}
+	return outcomes[0]
 }
 
+var again appraise.Appraisal
+
 // after is the standing after an accepted outcome.
-func after(st appraise.Standing, b appraise.Begun, o appraise.Outcome) appraise.Standing {
+func after(st appraise.Standing, b *appraise.Begun, o appraise.Outcome) appraise.Standing {
 	e := b.Epoch()
 	st.Epoch, st.Resume, st.Clock = &e, o.Certified.Replayed().To(), b.Quote().Clock()
 	return st

@@ -49,15 +49,24 @@ func BenchmarkIncrement(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// increment is evidence with new entries.
-type increment struct {
-	standing appraise.Standing
-	evidence wire.Evidence
-	list     []byte
-	policy   *policy.Policy
+func TestTenEntriesAreJudgedWithoutAnAllocation(t *testing.T) {
+	ten := evidenceOfTen(t)
+	begun := ten.begin(t)
+	if n := testing.AllocsPerRun(100, func() { ten.judge(t, begun) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
 }
 
-func (i increment) begin(b *testing.B) appraise.Begun {
+// increment is evidence with new entries.
+type increment struct {
+	standing  appraise.Standing
+	evidence  wire.Evidence
+	list      []byte
+	policy    *policy.Policy
+	appraisal appraise.Appraisal
+}
+
+func (i *increment) begin(b testing.TB) *appraise.Begun {
 	begun, err := appraise.Begin(i.standing, verifiertest.Question(), i.evidence)
 	if err != nil {
 		b.Fatal(err)
@@ -65,14 +74,17 @@ func (i increment) begin(b *testing.B) appraise.Begun {
 	return begun
 }
 
-func (i increment) judge(b *testing.B, begun appraise.Begun) {
-	if o := outcome(begun, i.list, i.policy); !o.Accepted || len(o.Result.Failures) > 0 || o.Result.Runtime != i.policy.Digest() {
+func (i *increment) judge(b testing.TB, begun *appraise.Begun) {
+	i.appraisal.Begin(begun, i.policy)
+	i.appraisal.Write(i.list)
+	if o := i.appraisal.Outcome(begun); !o.Accepted || len(o.Result.Failures) > 0 || o.Result.Runtime != i.policy.Digest() {
 		b.Fatal(o)
 	}
 }
 
 // evidenceOfTen is evidence with ten new entries, which the policy lists.
-func evidenceOfTen(b *testing.B) (ten increment) {
+func evidenceOfTen(b testing.TB) *increment {
+	ten := new(increment)
 	m := newMachine(b)
 	paths := []string{"/bin/0"}
 	for i := range 10_000 {

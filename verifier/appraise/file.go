@@ -17,7 +17,7 @@ import (
 // exclusion or a good signature allows.
 func (j *judge) file(ev ima.Event) []wire.Failure {
 	aggregate := string(ev.Name) == ima.BootAggregate
-	if aggregate && j.pcrs != nil {
+	if aggregate && j.quoted {
 		if f, ok := j.bootAggregate(ev); !ok {
 			return append([]wire.Failure{f}, j.listed(ev, aggregate)...)
 		}

@@ -18,7 +18,8 @@ import (
 // operator has cleared is left out.
 type judge struct {
 	policy  *policy.Policy // nil: not evaluated
-	pcrs    *pcr.Values    // nil: no quote is at hand
+	quoted  bool           // a quote is at hand
+	pcrs    pcr.Values     // of the quote
 	padded  bool           // the bank is extended with padded SHA-1
 	cleared map[Finding]bool
 	past    bool // the entry is of an earlier boot, and alone
@@ -39,14 +40,12 @@ type judge struct {
 // and beside them those of entries of which everything is tolerated.
 const maxFailed = wire.MaxKeptFailures * (maxPath + 200) // bytes
 
-func newJudge(b Begun, p *policy.Policy) judge {
-	values := b.quote.PCRs()
-	j := judge{pcrs: &values, cleared: b.standing.Cleared, padded: b.from.Padded(), scale: b.standing.Severity}
+func (j *judge) begin(b *Begun, p *policy.Policy) {
+	*j = judge{quoted: true, pcrs: b.quote.PCRs(), cleared: b.standing.Cleared, padded: b.from.Padded(), scale: b.standing.Severity}
 	if b.from.Entries() > 0 {
 		j.learned = b.standing.Learned
 	}
 	j.under(p)
-	return j
 }
 
 func (j *judge) under(p *policy.Policy) {
@@ -59,7 +58,7 @@ func (j *judge) under(p *policy.Policy) {
 
 // trust makes vouch what the policy and the rings say.
 func (j *judge) trust() {
-	j.vouch = slices.DeleteFunc(j.learned.rings.Vouching(j.policy.Keys()), func(r digsig.Ring) bool { return len(r.Keys()) == 0 })
+	j.vouch = j.learned.rings.Vouching(j.policy.Keys())
 }
 
 // Preview returns what a policy would say of a whole list that no quote is at hand

@@ -82,7 +82,8 @@ func judgeAll(b *testing.B, dir string) {
 	}
 	var all [atOnce]*appraise.Appraisal
 	for i := range all {
-		all[i] = begun.Appraise(p)
+		all[i] = new(appraise.Appraisal)
+		all[i].Begin(begun, p)
 	}
 	for packet := range slices.Chunk(list, datagram) {
 		for _, a := range all {

@@ -10,7 +10,6 @@
 package imalist
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -46,8 +45,8 @@ func Certify(resume ima.State, r ima.Replayed, q quote.Verified) (Certified, err
 	if !ok {
 		return Certified{}, ErrNotQuoted
 	}
-	if got := to.PCR(); !bytes.Equal(got, want) {
-		return Certified{}, fmt.Errorf("%w: %v:%x after %d entries, quoted %x", ErrMismatch, to.Bank(), got, to.Entries(), want)
+	if !to.Has(want) {
+		return Certified{}, fmt.Errorf("%w: %v:%x after %d entries, quoted %x", ErrMismatch, to.Bank(), to.PCR(), to.Entries(), want)
 	}
 	return Certified{r, q}, nil
 }

@@ -50,7 +50,7 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 // turn waits until there is room for the announced list, and returns what notes
 // that it has arrived, and what gives the room back. A list that is only read past
 // needs none.
-func (s *session) turn(ctx context.Context, ev wire.Evidence, b appraise.Begun) (arrived, leave func(), err error) {
+func (s *session) turn(ctx context.Context, ev wire.Evidence, b *appraise.Begun) (arrived, leave func(), err error) {
 	if b.Resync() {
 		return func() {}, func() {}, nil
 	}
@@ -69,14 +69,14 @@ func (s *session) question() appraise.Question {
 
 // begin checks the quote against the state as it is now, all of which has been
 // judged by the policy in force.
-func (s *session) begin(ctx context.Context, ev wire.Evidence) (appraise.Begun, error) {
+func (s *session) begin(ctx context.Context, ev wire.Evidence) (*appraise.Begun, error) {
 	var err error
 	if s.standing, err = s.server.store.Standing(ctx, s.enrolment); err != nil {
-		return appraise.Begun{}, err
+		return nil, err
 	}
 	if !s.standing.JudgedInForce() {
 		if s.standing, err = s.server.judgeAgain(ctx, s.enrolment); err != nil {
-			return appraise.Begun{}, err
+			return nil, err
 		}
 	}
 	standing := s.standing.Standing
@@ -95,7 +95,7 @@ type received struct {
 
 // receive replays and judges the list while it arrives, by the policy that is in
 // force when it begins to.
-func (s *session) receive(ctx context.Context, ev wire.Evidence, b appraise.Begun) (*received, error) {
+func (s *session) receive(ctx context.Context, ev wire.Evidence, b *appraise.Begun) (*received, error) {
 	r := &received{}
 	raw := s.conn.Raw(ev.IMA.Bytes+ev.Boot, 0)
 	if b.Resync() {
@@ -110,7 +110,8 @@ func (s *session) receive(ctx context.Context, ev wire.Evidence, b appraise.Begu
 		return r, err
 	}
 	r.list = s.server.store.Collect()
-	r.appraisal = b.Appraise(p, r.list)
+	r.appraisal = &s.appraisal
+	r.appraisal.Begin(b, p, r.list)
 	if _, err := io.Copy(timed{r.appraisal, &r.elapsed}, io.LimitReader(raw, int64(ev.IMA.Bytes))); err != nil {
 		return r, err
 	}
@@ -135,7 +136,7 @@ func (t timed) Write(p []byte) (int, error) {
 
 // settle judges the evidence and commits the outcome, again if the state moves
 // meanwhile. It reports whether the evidence was accepted.
-func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun, r *received) (bool, error) {
+func (s *session) settle(ctx context.Context, ev wire.Evidence, b *appraise.Begun, r *received) (bool, error) {
 	for range maxTries {
 		if s.overtaken(b) {
 			s.log.Info("evidence was overtaken by newer", "epoch", b.Epoch(), "clock", b.Quote().Clock(), "newer", s.standing.Clock)
@@ -162,7 +163,7 @@ func (s *session) settle(ctx context.Context, ev wire.Evidence, b appraise.Begun
 // was issued: then the quote may just be the older one. Behind a nonce that is newer
 // than what was accepted it is a rollback, and so it is if that happens again and
 // again.
-func (s *session) overtaken(b appraise.Begun) bool {
+func (s *session) overtaken(b *appraise.Begun) bool {
 	own := s.standing.AttestedAt.Equal(s.accepted)
 	if !b.Behind() || own || !s.used(b).issued.Before(s.standing.AttestedAt) || s.late == maxTries {
 		return false
@@ -171,7 +172,7 @@ func (s *session) overtaken(b appraise.Begun) bool {
 	return true
 }
 
-func (s *session) commit(ctx context.Context, ev wire.Evidence, b appraise.Begun, r *received) (bool, error) {
+func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begun, r *received) (bool, error) {
 	began := time.Now()
 	o, err := s.judge(ctx, b, r)
 	if err != nil {
@@ -215,7 +216,7 @@ func (s *session) keep(ctx context.Context, r *received) (err error) {
 // judge gives the verdict on evidence whose list begins where it should, or
 // elsewhere although the agent was told. If another policy came into force while
 // the list arrived, it judges the entries again.
-func (s *session) judge(ctx context.Context, b appraise.Begun, r *received) (appraise.Outcome, error) {
+func (s *session) judge(ctx context.Context, b *appraise.Begun, r *received) (appraise.Outcome, error) {
 	if b.Resync() {
 		return b.Elsewhere(), nil
 	}
@@ -231,7 +232,7 @@ func (s *session) judge(ctx context.Context, b appraise.Begun, r *received) (app
 		return o, err
 	}
 	from := b.From()
-	r.appraisal = b.Appraise(p)
+	r.appraisal.Begin(b, p)
 	if err := s.server.store.VisitSequence(ctx, r.entries, from.Entries(), r.appraisal); err != nil {
 		return o, err
 	}
@@ -239,7 +240,7 @@ func (s *session) judge(ctx context.Context, b appraise.Begun, r *received) (app
 }
 
 // used returns the nonce that the evidence answers.
-func (s *session) used(b appraise.Begun) nonce {
+func (s *session) used(b *appraise.Begun) nonce {
 	if s.challenge != nil && string(b.Nonce()) == string(s.challenge.value[:]) {
 		return *s.challenge
 	}
@@ -248,7 +249,7 @@ func (s *session) used(b appraise.Begun) nonce {
 
 // answer sends the verdict, with the nonce for the next evidence. Each nonce
 // counts once.
-func (s *session) answer(ctx context.Context, b appraise.Begun, accepted bool) error {
+func (s *session) answer(ctx context.Context, b *appraise.Begun, accepted bool) error {
 	used := s.used(b)
 	if challenged := s.challenge != nil && used == *s.challenge; challenged || s.trust == "" {
 		s.challenge = nil

@@ -127,8 +127,9 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 	if err != nil {
 		return r, fmt.Errorf("stored evidence: %w", err)
 	}
-	a := begun.Appraise(p)
-	if err := s.store.Visit(ctx, st, a); err != nil {
+	var a appraise.Appraisal
+	a.Begin(begun, p)
+	if err := s.store.Visit(ctx, st, &a); err != nil {
 		return r, err
 	}
 	o := a.Outcome(begun)

@@ -81,7 +81,7 @@ func allow(path string) rest.RuntimePolicy {
 }
 
 // began is evidence that was begun, with its list, as if that were still to come.
-func (f *fixture) began() (wire.Evidence, appraise.Begun, *received) {
+func (f *fixture) began() (wire.Evidence, *appraise.Begun, *received) {
 	f.t.Helper()
 	st, err := f.server.store.Standing(f.t.Context(), f.enrolment)
 	if err != nil {
@@ -96,13 +96,14 @@ func (f *fixture) began() (wire.Evidence, appraise.Begun, *received) {
 }
 
 // arrived has the list arrive.
-func (s *session) arrived(b appraise.Begun, list []byte) *received {
+func (s *session) arrived(b *appraise.Begun, list []byte) *received {
 	p, err := s.server.policy(context.Background(), s.standing.InForce)
 	if err != nil {
 		panic(err)
 	}
 	r := &received{list: s.server.store.Collect()}
-	r.appraisal = b.Appraise(p, r.list)
+	r.appraisal = &s.appraisal
+	r.appraisal.Begin(b, p, r.list)
 	r.appraisal.Write(list)
 	return r
 }

@@ -11,7 +11,7 @@ import (
 // logTimes says on the debug level how long evidence that began to arrive then
 // took to be verified, its list read and judged, and how long to be committed,
 // which it is now: the record's time is that to the nanosecond.
-func (s *session) logTimes(ctx context.Context, began time.Time, b appraise.Begun, accepted bool) {
+func (s *session) logTimes(ctx context.Context, began time.Time, b *appraise.Begun, accepted bool) {
 	now := time.Now()
 	if s.judged.Before(began) || !s.log.Enabled(ctx, slog.LevelDebug) { // it was overtaken, and not judged
 		return

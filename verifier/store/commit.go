@@ -17,7 +17,7 @@ import (
 
 // Accepted is an accepted evidence on its way to disk.
 type Accepted struct {
-	Begun        appraise.Begun
+	Begun        *appraise.Begun
 	Outcome      appraise.Outcome
 	Entries      Sequence // the new entries, from AddEntries
 	Boot         []byte   // boot log; nil: none came

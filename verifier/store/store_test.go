@@ -109,8 +109,9 @@ func addPolicy(t testing.TB, s *store.Store, name string, paths ...string) *poli
 }
 
 // outcome has the list arrive.
-func outcome(b appraise.Begun, list []byte, p *policy.Policy, visitors ...ima.Visitor) appraise.Outcome {
-	a := b.Appraise(p, visitors...)
+func outcome(b *appraise.Begun, list []byte, p *policy.Policy, visitors ...ima.Visitor) appraise.Outcome {
+	a := new(appraise.Appraisal)
+	a.Begin(b, p, visitors...)
 	a.Write(list)
 	return a.Outcome(b)
 }
@@ -135,7 +136,8 @@ func again(t testing.TB, s *store.Store, e store.Enrolment, st store.Standing, f
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := b.Appraise(p)
+	a := new(appraise.Appraisal)
+	a.Begin(b, p)
 	if err := s.Visit(t.Context(), st, a); err != nil {
 		t.Fatal(err)
 	}
