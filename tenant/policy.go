@@ -48,7 +48,7 @@ func (p *program) readPolicy(file string) ([]byte, error) {
 	if dsse.Enveloped(text) {
 		e, err := dsse.Parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, malformed(file, text, err)
 		}
 		inside = e.Unverified() // that it is signed as it must be is the verifier's to say
 	}

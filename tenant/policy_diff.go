@@ -25,11 +25,18 @@ type comparedPolicy struct {
 	Digest string `json:"digest"`
 	Paths  int    `json:"paths"`
 	Empty  bool   `json:"empty"` // nothing would be evaluated
+
+	Signature signature `json:"signature"`
+}
+
+func newCompared(name string, o opened) comparedPolicy {
+	return comparedPolicy{name, o.Digest(), o.Paths(), o.Empty(), o.signature}
 }
 
 func (p *program) policyDiff() *cobra.Command {
 	limit := shownChanges
 	all := false
+	var t trust
 	c := &cobra.Command{
 		Use:   "diff BEFORE AFTER",
 		Short: "Show what would change for machines if one policy took another's place",
@@ -38,7 +45,10 @@ what is allowed and was not (+), what was allowed and is not (-), and both (~).
 
 ` + helpPolicy + `
 
+` + helpTrust + `
+
   quicklime-tenant policy diff web web-new.json
+  quicklime-tenant policy diff @web web.signed.json --key release.pub
 
 A file counts as allowed if a digest is listed or an exclusion matches, and nothing
 denies it; what a signature would vouch for is not known here. Of each kind the first ` + fmt.Sprint(shownChanges) + `
@@ -51,11 +61,15 @@ would change.`,
 			if args[0] == "-" && args[1] == "-" {
 				return usage(c, "only one of the policies can come from standard input")
 			}
-			before, err := p.policyAt(c.Context(), args[0])
+			k, err := p.checker(c, t)
 			if err != nil {
 				return err
 			}
-			after, err := p.policyAt(c.Context(), args[1])
+			before, err := p.policyAt(c.Context(), args[0], k)
+			if err != nil {
+				return err
+			}
+			after, err := p.policyAt(c.Context(), args[1], k)
 			if err != nil {
 				return err
 			}
@@ -65,15 +79,16 @@ would change.`,
 			return p.diff(args, before, after, limit)
 		},
 	}
+	t.flags(c)
 	c.Flags().BoolVar(&all, "all", false, "show every change")
 	return c
 }
 
-func (p *program) diff(names []string, before, after *policy.Policy, limit int) error {
+func (p *program) diff(names []string, before, after opened, limit int) error {
 	d := compared{
-		Before: comparedPolicy{names[0], before.Digest(), before.Paths(), before.Empty()},
-		After:  comparedPolicy{names[1], after.Digest(), after.Paths(), after.Empty()},
-		Groups: policy.Compare(before, after, limit),
+		Before: newCompared(names[0], before),
+		After:  newCompared(names[1], after),
+		Groups: policy.Compare(before.Policy, after.Policy, limit),
 	}
 	if err := p.show(d, func(w io.Writer) { p.writeDiff(w, d) }); err != nil {
 		return err
@@ -88,6 +103,7 @@ func (p *program) diff(names []string, before, after *policy.Policy, limit int) 
 }
 
 func (p *program) writeDiff(w io.Writer, d compared) {
+	p.writeSignatures(w, d)
 	if len(d.Groups) == 0 {
 		fmt.Fprintln(w, "nothing would change for a machine")
 		return
@@ -106,6 +122,20 @@ func (p *program) writeDiff(w io.Writer, d compared) {
 			fmt.Fprintf(w, "    and %d more; --all shows them\n", more)
 		}
 	}
+}
+
+// writeSignatures says of each policy what is known of its signature, if one of them
+// has any.
+func (p *program) writeSignatures(w io.Writer, d compared) {
+	if d.Before.Signature.State == unsigned && d.After.Signature.State == unsigned {
+		return
+	}
+	for _, c := range []comparedPolicy{d.Before, d.After} {
+		for _, line := range c.Signature.lines(p) {
+			fmt.Fprintf(w, "%s: signature: %s\n", printable(c.Policy), printable(line))
+		}
+	}
+	fmt.Fprintln(w)
 }
 
 // writeChange writes a change in a line, and below it what is added and removed

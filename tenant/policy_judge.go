@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/appraise"
-	"quicklime/verifier/policy"
 	"quicklime/wire"
 	"quicklime/wire/daemon"
 )
@@ -27,12 +26,13 @@ const noVerdict = "this is no verdict: there is no quote, so that the list may b
 
 // tested is the JSON of "policy test".
 type tested struct {
-	Policy   string          `json:"policy"` // SHA-256 of its text
-	Verdict  string          `json:"verdict"`
-	Note     string          `json:"note"`
-	Counts   appraise.Counts `json:"counts"`
-	Groups   []*failureGroup `json:"groups"`
-	Failures []wire.Failure  `json:"failures"` // all of them
+	Policy    string          `json:"policy"` // SHA-256 of its text
+	Signature signature       `json:"signature"`
+	Verdict   string          `json:"verdict"`
+	Note      string          `json:"note"`
+	Counts    appraise.Counts `json:"counts"`
+	Groups    []*failureGroup `json:"groups"`
+	Failures  []wire.Failure  `json:"failures"` // all of them
 }
 
 // failureGroup is the failures of one id in one directory.
@@ -45,6 +45,7 @@ type failureGroup struct {
 
 func (p *program) policyTest() *cobra.Command {
 	all := false
+	var t trust
 	c := &cobra.Command{
 		Use:   "test POLICY LIST",
 		Short: "Show what in a measurement list a policy would fail",
@@ -52,6 +53,8 @@ func (p *program) policyTest() *cobra.Command {
 LIST is the kernel's binary list, plain or gzip; "-" is standard input.
 
 ` + helpPolicy + `
+
+` + helpTrust + `
 
   ssh web-17 sudo cat /sys/kernel/security/ima/binary_runtime_measurements |
       quicklime-tenant policy test web-new.json -
@@ -66,19 +69,24 @@ would fail.`,
 			if args[0] == "-" && args[1] == "-" {
 				return usage(c, "only one of policy and list can come from standard input")
 			}
-			judged, err := p.policyAt(c.Context(), args[0])
+			k, err := p.checker(c, t)
+			if err != nil {
+				return err
+			}
+			judged, err := p.policyAt(c.Context(), args[0], k)
 			if err != nil {
 				return err
 			}
 			return p.test(judged, args[0], args[1], all)
 		},
 	}
+	t.flags(c)
 	c.Flags().BoolVar(&all, "all", false, "show every group of failures")
 	return c
 }
 
 // test judges the list in a file.
-func (p *program) test(judged *policy.Policy, name, file string, all bool) error {
+func (p *program) test(judged opened, name, file string, all bool) error {
 	if judged.Empty() {
 		return daemon.WithHint(fmt.Errorf("%s says nothing: a machine under it is not evaluated", name), "give it digests, exclusions, keys or denials")
 	}
@@ -86,9 +94,9 @@ func (p *program) test(judged *policy.Policy, name, file string, all bool) error
 	if err != nil {
 		return err
 	}
-	t := tested{Policy: judged.Digest(), Verdict: "none", Note: noVerdict, Failures: []wire.Failure{}}
+	t := tested{Policy: judged.Digest(), Signature: judged.signature, Verdict: "none", Note: noVerdict, Failures: []wire.Failure{}}
 	groups := grouping{}
-	t.Counts, err = appraise.Survey(list, judged, func(f wire.Failure) {
+	t.Counts, err = appraise.Survey(list, judged.Policy, func(f wire.Failure) {
 		groups.add(f)
 		if p.json {
 			t.Failures = append(t.Failures, f)
@@ -148,6 +156,11 @@ func (g grouping) bySize() []*failureGroup {
 }
 
 func (p *program) writeTest(w io.Writer, t tested, all bool) {
+	if t.Signature.State != unsigned {
+		for _, line := range t.Signature.lines(p) {
+			fmt.Fprintf(w, "signature of the policy: %s\n", printable(line))
+		}
+	}
 	c := t.Counts
 	fmt.Fprintf(w, "%s: %d would fail; %d listed, %d excluded, %d signed, %s, %s, %s\n", counted(c.Entries, "entry", "entries"), c.Failed,
 		c.Listed, c.Excluded, c.Signed, counted(c.Buffers, "key or buffer", "keys and buffers"),

@@ -85,6 +85,7 @@ func TestI21_PolicyValidateTellsWhatAPolicySays(t *testing.T) {
   weak_digest       fail
   warning           excludes[1]: "/var/" matches no file, for it must match the whole path: "/var/.*" is all that is below
   unknown member    zoo: it is kept and means nothing
+  signature         none
 `
 	if d := cmp.Diff(want, strings.Join(lines, "\n")); o.code != 0 || d != "" {
 		t.Errorf("%d %s\n%s", o.code, o.stderr, d)

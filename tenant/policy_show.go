@@ -43,22 +43,31 @@ func (p *program) policyShow() *cobra.Command {
 
 // showSigned prints the envelope in which a policy came.
 func (p *program) showSigned(ctx context.Context, policy string) error {
-	s, err := p.connect()
+	r, err := p.storedEnvelope(ctx, policy)
 	if err != nil {
 		return err
+	}
+	return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Envelope)) })
+}
+
+// storedEnvelope returns a policy of the verifier's in the envelope in which it came.
+func (p *program) storedEnvelope(ctx context.Context, policy string) (rest.RuntimePolicy, error) {
+	s, err := p.connect()
+	if err != nil {
+		return rest.RuntimePolicy{}, err
 	}
 	r, err := s.verifier.SignedPolicy(ctx, policy)
 	if err != nil {
-		return err
+		return rest.RuntimePolicy{}, err
 	}
 	e, err := dsse.Parse([]byte(r.Envelope))
 	if err != nil {
-		return err
+		return rest.RuntimePolicy{}, fmt.Errorf("policy %s at the verifier: %w", policy, err)
 	}
 	if sum := sha256.Sum256(e.Unverified()); hex.EncodeToString(sum[:]) != r.Digest {
-		return fmt.Errorf("the signed policy that came does not have the digest of policy %s, sha256:%s", policy, r.Digest)
+		return rest.RuntimePolicy{}, fmt.Errorf("the signed policy that came does not have the digest of policy %s, sha256:%s", policy, r.Digest)
 	}
-	return p.show(r, func(w io.Writer) { writeText(w, []byte(r.Envelope)) })
+	return r, nil
 }
 
 // saySigners tells who signed a policy, and when the verifier found so.

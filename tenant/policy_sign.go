@@ -30,11 +30,15 @@ type signedName struct {
 
 func newSigned(file string, payload []byte, by ...dsse.Signer) signed {
 	sum := sha256.Sum256(payload)
-	s := signed{File: file, Digest: hex.EncodeToString(sum[:])}
-	for _, b := range by {
-		s.SignedBy = append(s.SignedBy, signedName(b))
+	return signed{file, hex.EncodeToString(sum[:]), signedNames(by)}
+}
+
+func signedNames(by []dsse.Signer) []signedName {
+	names := make([]signedName, len(by))
+	for i, b := range by {
+		names[i] = signedName(b)
 	}
-	return s
+	return names
 }
 
 func (p *program) policySign() *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/policy"
+	"quicklime/verifier/policy/dsse"
 	"quicklime/wire/daemon"
 )
 
@@ -22,6 +23,8 @@ type validatedFile struct {
 	Problems []problem      `json:"problems,omitempty"`
 	More     int            `json:"more_problems,omitempty"` // beside those
 	Summary  *policySummary `json:"summary,omitempty"`       // of a valid one
+
+	Signature *signature `json:"signature,omitempty"` // absent: the file could not be read, or its signature is not good
 }
 
 type problem struct {
@@ -31,12 +34,15 @@ type problem struct {
 }
 
 func (p *program) policyValidate() *cobra.Command {
-	return &cobra.Command{
+	var t trust
+	c := &cobra.Command{
 		Use:   "validate FILE…",
 		Short: "Explain every problem of policies in files, or what they say",
 		Long: `Explain every problem of policies in files, with its place and what to write
 instead; of a policy without a problem show what it says. FILE - is standard input.
 Nothing is sent to the verifier.
+
+` + helpTrust + `
 
 Exit codes: 0 all can be used, 1 one or more cannot, 2 usage.`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -45,21 +51,29 @@ Exit codes: 0 all can be used, 1 one or more cannot, 2 usage.`,
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return p.validate(args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			k, err := p.checker(c, t)
+			if err != nil {
+				return err
+			}
+			return p.validate(args, k)
+		},
 	}
+	t.flags(c)
+	return c
 }
 
-func (p *program) validate(files []string) error {
+func (p *program) validate(files []string, k *checker) error {
 	v := validated{}
 	bad := 0
 	for _, file := range files {
-		f := p.validateFile(file)
+		f := p.validateFile(file, k)
 		if !f.Valid {
 			bad++
 		}
 		v.Files = append(v.Files, f)
 	}
-	if err := p.show(v, func(w io.Writer) { writeValidated(w, v) }); err != nil {
+	if err := p.show(v, func(w io.Writer) { p.writeValidated(w, v) }); err != nil {
 		return err
 	}
 	if bad > 0 {
@@ -68,14 +82,20 @@ func (p *program) validate(files []string) error {
 	return nil
 }
 
-func (p *program) validateFile(file string) validatedFile {
+func (p *program) validateFile(file string, k *checker) validatedFile {
 	f := validatedFile{File: file}
-	text, err := p.readFile(file, policy.MaxPolicy)
+	text, err := p.readFile(file, dsse.MaxEnvelope)
 	if err != nil {
 		f.Problems = []problem{{Text: err.Error()}}
 		return f
 	}
-	compiled, err := policy.Parse(text)
+	inside, s, err := k.open(text)
+	if err != nil {
+		f.Problems = []problem{{Text: err.Error()}}
+		return f
+	}
+	f.Signature = &s
+	compiled, err := policy.Parse(inside)
 	var problems *policy.Error
 	switch {
 	case errors.As(err, &problems):
@@ -91,16 +111,24 @@ func (p *program) validateFile(file string) validatedFile {
 	return f
 }
 
-func writeValidated(w io.Writer, v validated) {
+func (p *program) writeValidated(w io.Writer, v validated) {
 	for i, f := range v.Files {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
 		if f.Valid {
-			f.Summary.fields(printable(f.File) + ": can be used").write(w)
+			summary := f.Summary.fields(printable(f.File) + ": can be used")
+			for _, line := range f.Signature.lines(p) {
+				summary.add("signature", "%s", line)
+			}
+			summary.write(w)
 			continue
 		}
-		fmt.Fprintf(w, "%s: %s\n", printable(f.File), counted(len(f.Problems)+f.More, "problem", "problems"))
+		where := ""
+		if f.Signature != nil && f.Signature.State != unsigned {
+			where = " in the policy that was signed, whose lines are counted"
+		}
+		fmt.Fprintf(w, "%s: %s%s\n", printable(f.File), counted(len(f.Problems)+f.More, "problem", "problems"), where)
 		for _, each := range f.Problems {
 			fmt.Fprintf(w, "  %s\n", printable(each.String()))
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,8 +12,8 @@ import (
 )
 
 func (p *program) policyVerify() *cobra.Command {
-	var keys, cas []string
-	var at, out string
+	var t trust
+	var out string
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Say who signed a policy, or that nobody did who is trusted; FILE - is standard input",
@@ -27,44 +26,40 @@ func (p *program) policyVerify() *cobra.Command {
 Exit codes: 0 it is signed, 1 it is not, 2 usage.`,
 		Args: exactly(1, "FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(keys)+len(cas) == 0 {
+			trusted, err := p.checker(c, t)
+			if err != nil {
+				return err
+			}
+			if trusted == nil {
 				return usage(c, "name who is trusted: --key or --ca")
 			}
-			return p.verify(c, args[0], append(keys, cas...), at, out)
+			return p.verify(trusted, args[0], out)
 		},
 	}
-	f := c.Flags()
-	f.StringArrayVar(&keys, "key", nil, "trust the public keys, or the certificates of signers, in `FILE`; repeatable")
-	f.StringArrayVar(&cas, "ca", nil, "trust the CA certificates in `FILE`; repeatable")
-	f.StringVar(&at, "at", "", "certificates have to be valid at `TIME`, such as 2026-11-27 or 2026-11-27T12:00:00Z, not now")
-	f.StringVarP(&out, "output", "o", "", "write the policy without its signatures to `FILE`")
+	t.flags(c)
+	c.Flags().StringVarP(&out, "output", "o", "", "write the policy without its signatures to `FILE`")
 	return c
 }
 
-func (p *program) verify(c *cobra.Command, file string, trusted []string, at, out string) error {
-	when, err := p.momentOf(at)
-	if err != nil {
-		return usage(c, "--at %q is no time such as 2026-11-27 or 2026-11-27T12:00:00Z", at)
+// malformed says of a text that is no envelope whether it means to be one.
+func malformed(file string, text []byte, err error) error {
+	err = fmt.Errorf("%s: %w", file, err)
+	if dsse.Enveloped(text) {
+		return daemon.WithHint(err, "it was changed or cut: get it again, or sign the policy anew with %q", name+" policy sign")
 	}
-	keys := new(dsse.Keys)
-	for _, name := range trusted {
-		pem, err := p.readFile(name, dsse.MaxKeyFile)
-		if err != nil {
-			return err
-		}
-		if err := keys.Add(pem); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
+	return daemon.WithHint(err, "sign it with %q", name+" policy sign")
+}
+
+func (p *program) verify(trusted *checker, file, out string) error {
 	text, err := p.readFile(file, dsse.MaxEnvelope)
 	if err != nil {
 		return err
 	}
 	e, err := dsse.Parse(text)
 	if err != nil {
-		return daemon.WithHint(fmt.Errorf("%s: %w", file, err), "sign it with %q", name+" policy sign")
+		return malformed(file, text, err)
 	}
-	v, err := keys.Verify(e, when)
+	v, err := trusted.keys.Verify(e, trusted.when)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -81,16 +76,4 @@ func (p *program) verify(c *cobra.Command, file string, trusted []string, at, ou
 		}
 		fmt.Fprintf(w, "policy sha256:%s\n", s.Digest)
 	})
-}
-
-// momentOf reads a time that the operator named: a day, in UTC, or a second; empty is
-// now.
-func (p *program) momentOf(s string) (time.Time, error) {
-	if s == "" {
-		return p.now(), nil
-	}
-	if t, err := time.Parse(time.DateOnly, s); err == nil {
-		return t, nil
-	}
-	return time.Parse(time.RFC3339, s)
 }

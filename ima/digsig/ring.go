@@ -35,9 +35,9 @@ func (r Ring) With(k *Key) (Ring, error) {
 // Keys returns the keys in order of their ids.
 func (r Ring) Keys() []*Key { return slices.Clone(r.keys) }
 
-// Has reports whether a key with that fingerprint is in r.
-func (r Ring) Has(fingerprint [sha256.Size]byte) bool {
-	return slices.ContainsFunc(r.keys, func(k *Key) bool { return k.Fingerprint == fingerprint })
+// Has reports whether a key with that fingerprint is in r under that id.
+func (r Ring) Has(id uint32, fingerprint [sha256.Size]byte) bool {
+	return slices.ContainsFunc(r.find(id), func(k *Key) bool { return k.Fingerprint == fingerprint })
 }
 
 // find returns the keys of an id.

@@ -13,12 +13,14 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"quicklime/wire/rest"
 )
 
 const (
 	// MaxAnswer bounds one answer: a list of 100,000 agents at some 600 bytes
 	// each, or one runtime policy.
-	MaxAnswer = 288 << 20 // bytes
+	MaxAnswer = rest.MaxBody // bytes
 
 	// CallTimeout bounds one call whose context has no nearer deadline: a long
 	// poll of 25 s and a busy server.

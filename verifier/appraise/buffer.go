@@ -18,7 +18,7 @@ func (j *judge) buffer(ev ima.Event) []wire.Failure {
 	}
 	key, err := digsig.ParseCertificate(ev.Buffer)
 	switch {
-	case err == nil || errors.Is(err, digsig.ErrUnsupported):
+	case (err == nil || errors.Is(err, digsig.ErrUnsupported)) && j.isKeyring(ev.Name):
 		return j.key(ev, key)
 	case j.policy.HasKeyring(ev.Name):
 		return []wire.Failure{{ID: wire.IMAInvalidKey, Path: Path(ev.Name), Got: digest(ev), Message: "what was loaded into the keyring is not read as a certificate: " + err.Error()}}
@@ -26,6 +26,17 @@ func (j *judge) buffer(ev ima.Event) []wire.Failure {
 		return j.device(ev)
 	}
 	return opinion(ev, j.policy.JudgeBuffer(ev.Name, ev.Algorithm, ev.Digest), "the policy does not list the buffer")
+}
+
+// kexecCmdline is the name of the event of a command line for another kernel, which
+// root chooses (kernel: security/integrity/ima/ima_main.c, ima_kexec_cmdline).
+const kexecCmdline = "kexec-cmdline"
+
+// isKeyring reports whether what has the form of a certificate is a key in a keyring
+// of that name. Whoever can choose the bytes of another buffer can give it that form,
+// and would escape judgement where keyrings are ignored.
+func (j *judge) isKeyring(name []byte) bool {
+	return j.policy.HasKeyring(name) || !j.policy.HasBuffer(name) && string(name) != kexecCmdline && !dm.IsEvent(name)
 }
 
 // key judges a key that was loaded, and learns it. A key of a kind that verifies

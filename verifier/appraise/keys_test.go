@@ -51,6 +51,17 @@ func newSigner(t testing.TB) signer {
 	return signer{t, private, der, key}
 }
 
+// under returns a certificate of the same key with another subject key id.
+func (s signer) under(t testing.TB, id []byte) []byte {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "files"}, NotAfter: time.Unix(1<<32, 0), SubjectKeyId: id}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &s.private.PublicKey, s.private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
 // sign returns a security.ima of version 2 over a SHA-256 digest.
 func (s signer) sign(digest []byte) []byte {
 	s.t.Helper()
@@ -184,6 +195,16 @@ func TestBuffers(t *testing.T) {
 			want(t, o, true, c.want...)
 		})
 	}
+}
+
+// I17: whoever chooses the bytes of a buffer cannot make it a key of a keyring that is
+// ignored.
+func TestI17_BuffersThatLookLikeKeys(t *testing.T) {
+	s := newSigner(t)
+	m := newMachine(t)
+	m.Measure(loaded("label", s.certificate), loaded("kexec-cmdline", s.certificate), loaded("dm_table_load", s.certificate))
+	_, o := m.appraise(m.Standing(), 0, allow(t, `"ima-buf":{"label":[]},"ima":{"ignored_keyrings":["*"]}`, "/bin/a"))
+	want(t, o, true, wire.IMAWrongDigest, wire.IMANotInPolicy, wire.IMANotInPolicy)
 }
 
 // I17: a name moves no field: what two accepted templates read from the same bytes

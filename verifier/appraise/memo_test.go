@@ -39,3 +39,27 @@ func TestI17_WhatIsRememberedHoldsForTheSame(t *testing.T) {
 		}
 	}
 }
+
+// I17: a key vouches under the id that a signature names. What was remembered of one
+// machine does not outlive a blacklist of another, though the key is there under
+// another id.
+func TestI17_WhatIsRememberedEndsWithTheKeyID(t *testing.T) {
+	s := newSigner(t)
+	again := s.under(t, []byte("another id"))
+	p := allow(t, fmt.Sprintf(`"keyrings":{".ima":["%[1]x","%[2]x"],".blacklist":["%[1]x"]}`, pcr.SHA256.Sum(s.certificate), pcr.SHA256.Sum(again)), "/bin/a")
+	signed := three("ima-sig", bad, "/bin/signed", s.sign(bad))
+	for _, c := range []struct {
+		name    string
+		entries []ima.Entry
+		want    []wire.FailureID
+	}{
+		{"both ids", []ima.Entry{loaded(".ima", s.certificate), loaded(".ima", again), signed}, nil},
+		{"the id is blacklisted", []ima.Entry{loaded(".ima", s.certificate), loaded(".ima", again), loaded(".blacklist", s.certificate), signed}, []wire.FailureID{wire.IMAInvalidSignature}},
+		{"under another id alone", []ima.Entry{loaded(".ima", again), signed}, []wire.FailureID{wire.IMAInvalidSignature}},
+	} {
+		m := newMachine(t)
+		m.Measure(c.entries...)
+		_, o := m.appraise(m.Standing(), 0, p)
+		t.Run(c.name, func(t *testing.T) { want(t, o, true, c.want...) })
+	}
+}

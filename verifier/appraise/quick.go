@@ -67,7 +67,7 @@ func (j *judge) recalls(i uint64, e ima.Entry, sum *[sha256.Size]byte) bool {
 		return false
 	}
 	by, ok := j.policy.Recall(sum, e.Template)
-	return ok && (by == [sha256.Size]byte{} || j.vouches(by))
+	return ok && (by == policy.By{} || j.vouches(by))
 }
 
 // remember notes that an entry was allowed, if it would be for every machine.
@@ -75,9 +75,9 @@ func (j *judge) remember(i uint64, e ima.Entry, sum *[sha256.Size]byte, events [
 	if !j.memorable(i, e, sum) || j.two || events[0].Buffer != nil || string(events[0].Name) == ima.BootAggregate {
 		return
 	}
-	var by [sha256.Size]byte
+	var by policy.By
 	if j.by != nil {
-		by = j.by.Fingerprint
+		by = policy.By{ID: j.by.ID, Fingerprint: j.by.Fingerprint}
 	}
 	j.policy.Remember(sum, e.Template, by)
 }
@@ -88,10 +88,10 @@ func (j *judge) memorable(i uint64, e ima.Entry, sum *[sha256.Size]byte) bool {
 	return sum != nil && i > 0 && j.policy != nil && len(j.policy.Formats()) == 0 && !e.Violation() && e.Legacy() == j.learned.legacy
 }
 
-// vouches reports whether a key vouches for files now.
-func (j *judge) vouches(fingerprint [sha256.Size]byte) bool {
+// vouches reports whether a key vouches for files now, under the id by.ID.
+func (j *judge) vouches(by policy.By) bool {
 	for _, r := range j.vouch {
-		if r.Has(fingerprint) {
+		if r.Has(by.ID, by.Fingerprint) {
 			return true
 		}
 	}

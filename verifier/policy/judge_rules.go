@@ -55,6 +55,12 @@ func (p *Policy) HasKeyring(name []byte) bool {
 	return ok
 }
 
+// HasBuffer reports whether the policy lists digests of a buffer that is no key.
+func (p *Policy) HasBuffer(name []byte) bool {
+	_, ok := p.buffers[string(name)]
+	return ok
+}
+
 // JudgeKey judges a key that is loaded into a keyring by the digest of its
 // certificate.
 func (p *Policy) JudgeKey(keyring []byte, algorithm pcr.Bank, digest []byte) Decision {

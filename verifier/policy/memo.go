@@ -22,8 +22,16 @@ const memoSize = 1 << 18
 
 type remembered struct {
 	sum      [sha256.Size]byte
-	by       [sha256.Size]byte
+	by       By
 	template string
+}
+
+// By is the key whose signature allows a file, under the id that the signature
+// names: a machine may have the key under another id, or have blacklisted this one.
+// The zero By is no key.
+type By struct {
+	ID          uint32
+	Fingerprint [sha256.Size]byte
 }
 
 // home returns the two slots that a sum can be in.
@@ -35,7 +43,7 @@ func (m *memo) home(sum *[sha256.Size]byte) (a, b *atomic.Pointer[remembered]) {
 
 // Recall returns what Remember was told of an entry: its template's digest and
 // name.
-func (p *Policy) Recall(sum *[sha256.Size]byte, template []byte) (by [sha256.Size]byte, ok bool) {
+func (p *Policy) Recall(sum *[sha256.Size]byte, template []byte) (by By, ok bool) {
 	a, b := p.memo.home(sum)
 	for _, s := range [...]*atomic.Pointer[remembered]{a, b} {
 		if r := s.Load(); r != nil && r.sum == *sum && r.template == string(template) {
@@ -46,8 +54,8 @@ func (p *Policy) Recall(sum *[sha256.Size]byte, template []byte) (by [sha256.Siz
 }
 
 // Remember notes that the policy allows the file of an entry, because of the
-// signature of a key with the fingerprint by; zero: whatever keys there are.
-func (p *Policy) Remember(sum *[sha256.Size]byte, template []byte, by [sha256.Size]byte) {
+// signature of the key by; of none: whatever keys there are.
+func (p *Policy) Remember(sum *[sha256.Size]byte, template []byte, by By) {
 	a, b := p.memo.home(sum)
 	if a.Load() != nil && b.Load() == nil {
 		a = b

@@ -14,7 +14,7 @@ const (
 	// HeaderTimeout bounds TLS handshake and header: both are a few packets.
 	HeaderTimeout = 10 * time.Second
 
-	// BodyTimeout bounds a whole request: MaxBody at 40 Mbit/s.
+	// BodyTimeout bounds a whole request: MaxBody at 50 Mbit/s.
 	BodyTimeout = 60 * time.Second
 
 	// AnswerTimeout bounds an answer from the end of the header, waiting

@@ -9,9 +9,9 @@ import (
 
 // Bounds on a request's body.
 const (
-	// MaxBody bounds every body: a runtime policy of 256 MiB, whose quotes are
-	// escaped in the JSON string that holds it.
-	MaxBody = 288 << 20 // bytes
+	// MaxBody bounds every body: a runtime policy of 256 MiB in JSON, whose quotes
+	// are escaped, or signed, in base64, which has a third more.
+	MaxBody = 344 << 20 // bytes
 
 	// MaxSmallBody bounds a body that carries no policy: the largest is an
 	// enrolment, with three public areas of at most 1 KiB in base64.

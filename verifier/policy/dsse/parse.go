@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"quicklime/verifier/policy"
 )
 
 // Envelope is a signed policy as it came: everything in it is a claim.
@@ -44,7 +46,8 @@ func Enveloped(text []byte) bool {
 }
 
 // Parse reads an envelope and checks no signature. The error says where the
-// envelope is malformed.
+// envelope is malformed: line and column, both from 1 and the column in bytes, and
+// the place, such as signatures[0].sig.
 func Parse(text []byte) (*Envelope, error) {
 	e, err := parse(text)
 	if err != nil {
@@ -55,25 +58,57 @@ func Parse(text []byte) (*Envelope, error) {
 
 func parse(text []byte) (*Envelope, error) {
 	if len(text) > MaxEnvelope {
-		return nil, fmt.Errorf("%d bytes, the limit is %d", len(text), MaxEnvelope)
+		return nil, fmt.Errorf("%d bytes, the limit is %d, for a policy of %d: give groups of machines policies of their own", len(text), MaxEnvelope, policy.MaxPolicy)
 	}
 	if !utf8.Valid(text) {
 		return nil, errors.New("not UTF-8")
 	}
-	r := reader{json.NewDecoder(bytes.NewReader(text))}
+	r := reader{tokens: json.NewDecoder(bytes.NewReader(text))}
 	r.tokens.UseNumber() // what an unknown member holds is not ours to refuse
+	e, err := r.envelope()
+	if err != nil {
+		return nil, r.located(text, err)
+	}
+	return e, nil
+}
+
+// reader walks the JSON text of one envelope, to its end or to the first mistake.
+type reader struct {
+	tokens *json.Decoder
+	at     []string // the steps to what is being read, such as ".sig" and "[0]"
+}
+
+// located says where in the text an error is, and at what place.
+func (r *reader) located(text []byte, err error) error {
+	before := text[:r.tokens.InputOffset()]
+	line, column := 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n')
+	place := strings.TrimPrefix(strings.Join(r.at, ""), ".")
+	if place != "" {
+		place += ": "
+	}
+	return fmt.Errorf("line %d, column %d: %s%w", line, column, place, err)
+}
+
+func (r *reader) envelope() (*Envelope, error) {
 	e := new(Envelope)
 	if err := r.object([]string{"payload", "payloadType", "signatures"}, func(name string) error { return r.member(e, name) }); err != nil {
 		return nil, err
 	}
 	if _, err := r.tokens.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the closing brace")
+		return nil, errors.New("something follows the closing brace: take it out")
 	}
 	return e, nil
 }
 
-// reader walks the JSON text of one envelope.
-type reader struct{ tokens *json.Decoder }
+// within reads what is one step further in.
+func (r *reader) within(step string, read func() error) error {
+	r.at = append(r.at, step)
+	err := read()
+	if err == nil {
+		r.at = r.at[:len(r.at)-1]
+	}
+	return err // with the place left as it is
+}
 
 // member reads the value of a member of the envelope.
 func (r *reader) member(e *Envelope, name string) (err error) {
@@ -101,14 +136,17 @@ func (r *reader) signatures() (all []signature, err error) {
 		if len(all) == MaxSignatures {
 			return nil, fmt.Errorf("more than %d", MaxSignatures)
 		}
-		s, err := r.signature()
+		err := r.within(fmt.Sprintf("[%d]", len(all)), func() error {
+			s, err := r.signature()
+			all = append(all, s)
+			return err
+		})
 		if err != nil {
-			return nil, fmt.Errorf("[%d]: %w", len(all), err)
+			return nil, err
 		}
-		all = append(all, s)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("there is none")
+		return nil, errors.New("there is none: sign the policy")
 	}
 	return all, r.close()
 }
@@ -146,13 +184,13 @@ func (r *reader) object(required []string, member func(name string) error) error
 		}
 		name := t.(string) // the decoder lets nothing else be a name
 		if seen[name] {
-			return fmt.Errorf("%s is there twice: two readers may take two different values", quote(name))
+			return fmt.Errorf("%s is there twice: two readers may take two different values; leave one of them", quote(name))
 		}
 		if seen[name] = true; len(seen) > MaxMembers {
 			return fmt.Errorf("more than %d members", MaxMembers)
 		}
-		if err := member(name); err != nil {
-			return fmt.Errorf("%s: %w", quote(name), err)
+		if err := r.within(step(name), func() error { return member(name) }); err != nil {
+			return err
 		}
 	}
 	for _, name := range required {
@@ -163,6 +201,15 @@ func (r *reader) object(required []string, member func(name string) error) error
 	return r.close()
 }
 
+// step is how a place names a member.
+func step(name string) string {
+	switch name {
+	case "payload", "payloadType", "signatures", "keyid", "sig":
+		return "." + name
+	}
+	return "[" + quote(name) + "]"
+}
+
 // bytes reads a string of base64.
 func (r *reader) bytes() ([]byte, error) {
 	s, err := r.str()
@@ -170,13 +217,17 @@ func (r *reader) bytes() ([]byte, error) {
 		return nil, err
 	}
 	if strings.ContainsAny(s, "\r\n") { // which the decoder skips
-		return nil, errors.New("base64 with a line break")
+		return nil, errors.New("base64 with a line break: write it in one line")
 	}
 	e := base64.StdEncoding
 	if strings.ContainsAny(s, "-_") {
 		e = base64.URLEncoding
 	}
-	return e.Strict().DecodeString(s)
+	b, err := e.Strict().DecodeString(s)
+	if err != nil {
+		err = fmt.Errorf("want base64 with padding: %w", err)
+	}
+	return b, err
 }
 
 func (r *reader) str() (string, error) {
@@ -229,8 +280,8 @@ func (r *reader) close() error {
 
 func (r *reader) token() (json.Token, error) {
 	t, err := r.tokens.Token()
-	if errors.Is(err, io.EOF) {
-		return nil, errors.New("the text ends inside a value")
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errors.New("the text ends inside a value: it is cut, or a bracket or quote is missing")
 	}
 	return t, err
 }
