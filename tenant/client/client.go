@@ -22,9 +22,9 @@ const (
 	// each, or one runtime policy.
 	MaxAnswer = rest.MaxBody // bytes
 
-	// CallTimeout bounds one call whose context has no nearer deadline: a long
-	// poll of 25 s and a busy server.
-	CallTimeout = 60 * time.Second
+	// CallTimeout bounds one call whose context has no nearer deadline: what the
+	// server takes for the largest policy, a minute for its body included.
+	CallTimeout = rest.AnswerTimeout
 
 	// dialTimeout bounds TCP and TLS handshake: they need no disk.
 	dialTimeout = 10 * time.Second

@@ -40,12 +40,14 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (e *Error) add(place, text string) {
+func (e *Error) add(place, text string) { e.addAt(place, text, 0) }
+
+func (e *Error) addAt(place, text string, line int) {
 	if len(e.Problems) == MaxProblems {
 		e.More++
 		return
 	}
-	e.Problems = append(e.Problems, Problem{Place: place, Text: text})
+	e.Problems = append(e.Problems, Problem{place, text, line})
 }
 
 // A place is where in a JSON text something is: the names of members and the

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
@@ -121,9 +122,10 @@ func (p *parser) deviceMapper() {
 		p.problem("%s, want an object or null", kind(t))
 		return
 	}
+	first := 1 + bytes.Count(p.text[:p.offset()-len(text)], []byte("\n"))
 	devices, problems := dm.ParsePolicy(text)
 	for _, found := range problems {
-		p.err.add(join(p.at.String(), found.Place), found.Text)
+		p.err.addAt(join(p.at.String(), found.Place), found.Text, first+found.Line-1)
 	}
 	if devices == nil {
 		return

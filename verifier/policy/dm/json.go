@@ -16,6 +16,7 @@ import (
 type Problem struct {
 	Place string // such as rules["root disk"].table_load.targets[0].salt; empty: the policy as a whole
 	Text  string // one line of printable text
+	Line  int    // of the policy's text, from 1
 }
 
 // String returns the problem as "place: text".
@@ -34,6 +35,7 @@ type value struct {
 	name    string     // in an object
 	index   int        // in an array, else -1
 	token   json.Token // a json.Delim begins an object or array
+	offset  int64      // in the text, of what follows the token
 	members []*value   // of an object, in the order of the text
 	elems   []*value   // of an array
 }
@@ -91,7 +93,8 @@ type reader struct {
 
 func (r *reader) problem(v *value, format string, args ...any) {
 	if len(r.problems) < MaxProblems {
-		r.problems = append(r.problems, Problem{v.place(), fmt.Sprintf(format, args...)})
+		line := 1 + bytes.Count(r.text[:v.offset], []byte("\n"))
+		r.problems = append(r.problems, Problem{v.place(), fmt.Sprintf(format, args...), line})
 	}
 }
 
@@ -153,6 +156,7 @@ func (r *reader) into(v *value, depth int) bool {
 	if v.token, ok = r.next(v); !ok {
 		return false
 	}
+	v.offset = r.tokens.InputOffset()
 	if r.values++; r.values > MaxValues {
 		r.problem(v, "more than %d values: use fewer rules", MaxValues)
 		return false
@@ -180,7 +184,7 @@ func (r *reader) inside(v *value, depth int) bool {
 			if !ok {
 				return false
 			}
-			in.name, in.index = name.(string), -1 // the decoder lets nothing else be a name
+			in.name, in.index, in.offset = name.(string), -1, r.tokens.InputOffset() // the decoder lets nothing else be a name
 			if seen[in.name] {
 				r.problem(in, "the name is there twice: two readers may take two different values")
 			}
@@ -225,7 +229,7 @@ func (r *reader) boolean(v *value) bool {
 
 // missing reports that the object v has no member of that name, of that value.
 func (r *reader) missing(v *value, name, want string) {
-	r.problem(&value{parent: v, name: name, index: -1}, "missing: want %s", want)
+	r.problem(&value{parent: v, name: name, index: -1, offset: v.offset}, "missing: want %s", want)
 }
 
 // whole returns a whole number as it is written, without a sign before 0.
