@@ -68,7 +68,7 @@ func (p *peer) explain(err error) (hint string, cause error) {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("set %s in tenant.toml to a name or address that resolves", option), dns
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("is the %s up, and does a firewall let its port through?", p.name), errors.New("no answer in time")
+		return fmt.Sprintf("is the %s up and not overloaded, and does a firewall let its port through?", p.name), errors.New("no answer in time")
 	}
 	return fmt.Sprintf("look at the log of quicklime-%s", p.name), err
 }
