@@ -10,13 +10,14 @@ import (
 	"strconv"
 	"strings"
 
+	"quicklime/ima/digsig"
 	"quicklime/tenant/refvalues"
 	"quicklime/verifier/policy"
 	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 )
 
-// byHand makes values of the exclusions, digests and files that the operator
+// byHand makes values of the exclusions, digests, files and keys that the operator
 // named.
 func (p *program) byHand(r recipe) (*refvalues.Values, error) {
 	v := new(refvalues.Values)
@@ -32,7 +33,26 @@ func (p *program) byHand(r recipe) (*refvalues.Values, error) {
 			return nil, err
 		}
 	}
+	for _, f := range r.keys {
+		if err := p.addKey(v, f); err != nil {
+			return nil, err
+		}
+	}
 	return v, nil
+}
+
+// addKey has the key in a file vouch for files.
+func (p *program) addKey(v *refvalues.Values, file string) error {
+	b, err := p.readFile(file, digsig.MaxKey)
+	if err != nil {
+		return err
+	}
+	key, err := digsig.ParseKey(b)
+	if err != nil {
+		return daemon.WithHint(fmt.Errorf("--verification-key %s: %w", file, err), "it takes the certificate or public key that belongs to what \"evmctl ima_sign\" signed with, RSA of 2048 to 4096 bits or ECDSA")
+	}
+	v.Trust(key)
+	return nil
 }
 
 // addDigest allows what PATH=DIGEST says. The path may hold "=", a digest cannot.

@@ -21,6 +21,7 @@ type recipe struct {
 	excludes []string
 	digests  []string // PATH=DIGEST
 	files    []string // to hash
+	keys     []string // files of keys that vouch for files
 	accept   string   // what violations mean; empty: what they mean in the base
 	out      string   // empty: standard output
 
@@ -57,6 +58,7 @@ what device-mapper devices did is for ima.dm_policy, which people write.
 	f.StringArrayVar(&r.excludes, "exclude", nil, "do not judge paths that `RE` matches as a whole; repeatable")
 	f.StringArrayVar(&r.digests, "add-file", nil, "allow `PATH=DIGEST`, PATH as \"agent status\" shows it, the digest as sha256:hex or hex; repeatable")
 	f.StringArrayVar(&r.files, "add", nil, "allow the file at `PATH` as it is on this machine; repeatable")
+	f.StringArrayVar(&r.keys, "verification-key", nil, "allow every file with a good signature by the key in `FILE`, a certificate or public key, PEM or DER; repeatable")
 	f.BoolVar(&r.noKeyrings, "no-keyrings", false, "leave out the keys that the lists show being loaded into keyrings")
 	f.BoolVar(&r.noBuffers, "no-buffers", false, "leave out other buffers that the lists hold, such as kexec-cmdline")
 	f.StringVar(&r.accept, "violations", "", "`WHAT` a violation in a list means: fail, warn or ignore; fail if nobody says")
@@ -64,8 +66,8 @@ what device-mapper devices did is for ima.dm_policy, which people write.
 	f.StringVarP(&r.out, "output", "o", "", "write to `FILE`, not to standard output")
 	c.PreRunE = func(c *cobra.Command, _ []string) error {
 		switch violations := policy.Violations(r.accept); {
-		case len(r.lists)+len(r.excludes)+len(r.digests)+len(r.files) == 0 && violations == "":
-			return usage(c, "nothing to make a policy of: name --from-list, --add, --add-file, --exclude or --violations")
+		case len(r.lists)+len(r.excludes)+len(r.digests)+len(r.files)+len(r.keys) == 0 && violations == "":
+			return usage(c, "nothing to make a policy of: name --from-list, --add, --add-file, --verification-key, --exclude or --violations")
 		case !slices.Contains([]policy.Violations{"", policy.ViolationsFail, policy.ViolationsWarn, policy.ViolationsIgnore}, violations):
 			return usage(c, "--violations %q is none of fail, warn, ignore", r.accept)
 		}

@@ -97,6 +97,40 @@ func TestPolicyCreate(t *testing.T) {
 	}
 }
 
+// Keys of files are added to those that the base has, each once, and vouch for what a
+// kernel measured of files that they signed.
+func TestPolicyCreateWithVerificationKeys(t *testing.T) {
+	f := start(t)
+	const captures = "../testdata/captures/"
+	rsa, ec := captures+"ca/x509_ima.der", captures+"ca/x509_ima_ec.der"
+	one, both := f.file("one.json"), f.file("both.json")
+	for _, args := range [][]string{
+		{"--verification-key", rsa, "-o", one},
+		{"--base", one, "--verification-key", ec, "--verification-key", rsa, "-o", both},
+	} {
+		if o := f.run(t, append([]string{"policy", "create"}, args...)...); o.code != 0 {
+			t.Fatalf("%+v", o)
+		}
+	}
+	text, err := os.ReadFile(both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Parse(text)
+	if err != nil || len(p.Keys().Keys()) != 2 || strings.Count(string(text), "MIIBIjAN") != 1 {
+		t.Errorf("%v, %s", err, text)
+	}
+	for file, want := range map[string]string{one: " 3 signed", both: " 5 signed"} {
+		if o := f.run(t, "policy", "test", file, captures+"direct-6.1-ima-sig-signed/binary_runtime_measurements"); !strings.Contains(o.stdout, want) {
+			t.Errorf("%s: want%s: %+v", file, want, o)
+		}
+	}
+	o := f.run(t, "policy", "create", "--verification-key", f.write(t, "key", "no key"))
+	if o.code == 0 || !strings.Contains(o.stderr, "--verification-key "+f.file("key")) || !strings.Contains(o.stderr, "evmctl") {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestPolicyCreateIntoAFile(t *testing.T) {
 	f := start(t)
 	out := f.file("out.json")

@@ -2,11 +2,14 @@ package refvalues
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"quicklime/ima/digsig"
 	"quicklime/verifier/policy"
 )
 
@@ -84,6 +87,33 @@ func (d document) add(v *Values) {
 	if v.violations != "" {
 		d.ima()["violations"] = string(v.violations)
 	}
+	if len(v.keys) > 0 {
+		d.trust(v.keys)
+	}
+}
+
+// trust adds keys to those of the member verification-keys, which is JSON in a string.
+func (d document) trust(keys []*digsig.Key) {
+	inner := document{"meta": map[string]any{"version": 1}}
+	if text, _ := d["verification-keys"].(string); text != "" {
+		dec := json.NewDecoder(strings.NewReader(text))
+		dec.UseNumber()
+		dec.Decode(&inner) // policy.Parse did
+	}
+	ids, _ := inner["keyids"].([]any)
+	pubkeys, _ := inner["pubkeys"].([]any)
+	for _, k := range keys {
+		spki := base64.StdEncoding.EncodeToString(k.SPKI())
+		if !slices.Contains(pubkeys, any(spki)) {
+			ids, pubkeys = append(ids, k.ID), append(pubkeys, spki)
+		}
+	}
+	inner["keyids"], inner["pubkeys"] = ids, pubkeys
+	text, err := json.Marshal(inner)
+	if err != nil {
+		panic(err) // it was JSON, and numbers and strings came to it
+	}
+	d["verification-keys"] = string(text)
 }
 
 // list adds digests to a member that has them by name.

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"quicklime/ima/digsig"
 	"quicklime/verifier/policy"
 	"quicklime/wire/pcr"
 )
@@ -25,14 +26,15 @@ import (
 // ErrUnlistable says that a policy has no way to name a file, or a buffer.
 var ErrUnlistable = errors.New("no policy can list this")
 
-// Values are digests by path, by keyring and by buffer, exclusions, and what violations
-// mean. The zero Values holds none.
+// Values are digests by path, by keyring and by buffer, exclusions, keys that vouch for
+// files, and what violations mean. The zero Values holds none.
 type Values struct {
 	digests    listed
 	keyrings   listed
 	buffers    listed
 	excludes   []string
 	violations policy.Violations // empty: not said
+	keys       []*digsig.Key     // whose signature vouches for a file
 }
 
 // Allow adds a digest for a path. Spaces in the path become "_", for so the
@@ -48,6 +50,9 @@ func (v *Values) Allow(path string, bank pcr.Bank, digest []byte) error {
 func (v *Values) Exclude(expressions ...string) {
 	v.excludes = append(v.excludes, expressions...)
 }
+
+// Trust adds a key whose signature vouches for a file.
+func (v *Values) Trust(k *digsig.Key) { v.keys = append(v.keys, k) }
 
 // SetViolations says what a violation in a machine's list means. The empty
 // Violations leaves it unsaid.

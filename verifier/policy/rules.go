@@ -155,6 +155,10 @@ func (p *parser) verificationKeys() {
 	if !ok || text == "" {
 		return
 	}
+	if strings.HasPrefix(text, "-----BEGIN ") {
+		p.problem(`a key in PEM, want JSON in a string, as "quicklime-tenant policy create --base POLICY --verification-key KEY" writes it`)
+		return
+	}
 	var ids []uint32
 	var keys [][]byte
 	inner := parser{reader: newReader([]byte(text), p.at, p.err)}
