@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"quicklime/ima"
 	"quicklime/wire/pcr"
@@ -22,6 +23,34 @@ type garbageFleet struct {
 
 func newGarbageFleet(t *testing.T) garbageFleet {
 	return garbageFleet{runStore(t, filepath.Join(t.TempDir(), "verifier.db")), t}
+}
+
+func runStore(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// recorder keeps a list.
+type recorder struct {
+	entries []ima.Entry
+	sums    [][sha256.Size]byte
+}
+
+func (r *recorder) Visit(b ima.Batch) {
+	r.entries, r.sums = append(r.entries, b.Entries...), append(r.sums, b.Sums...)
 }
 
 // files are entries from one number to before another.
@@ -42,14 +71,32 @@ func (g garbageFleet) collect(entries []ima.Entry) *Collection {
 
 // keep commits a list of a machine, from a sequence that was added.
 func (g garbageFleet) keep(agent int, q Sequence) error {
-	f := &fleet{entries: q.Len()}
 	return g.db.Write(g.t.Context(), func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
 		if err != nil {
 			return err
 		}
-		return f.insert(tx, agent, q, now)
+		return insertMachine(tx, agent, q, now)
 	})
+}
+
+// insertMachine enrols a machine with its list.
+func insertMachine(tx *sql.Tx, agent int, q Sequence, now time.Time) error {
+	area := make([]byte, 90)
+	id := fmt.Sprintf("%064x", agent)
+	spki := sha256.Sum256([]byte(id))
+	e := Enrolment{ID: int64(agent + 1)}
+	epoch := make([]byte, 32)
+	if _, err := tx.Exec(`INSERT INTO enrolment VALUES (?, ?, ?, ?, ?, ?, 11, 0)`, e.ID, id, area, area, area, spki[:]); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO state (enrolment, label, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock, evidence)
+		VALUES (?, ?, 'x', ?, 1, 0, ?, 11, ?, ?, 1, ?)`, e.ID, fmt.Sprintf("host-%d", agent), epoch, epoch, q.Len(), epoch, make([]byte, 1500))
+	if err != nil {
+		return err
+	}
+	_, err = appendEntries(tx, e, Accepted{Entries: q}, epoch, now)
+	return err
 }
 
 func (g garbageFleet) add(entries []ima.Entry) Sequence {
@@ -73,8 +120,12 @@ func (g garbageFleet) sweepAll() Swept {
 // has checks that the list of a machine is these entries.
 func (g garbageFleet) has(agent int, entries []ima.Entry) {
 	g.t.Helper()
+	st, err := scanStanding(g.db.Read().QueryRow(selectStanding, agent+1), Enrolment{ID: int64(agent + 1)})
+	if err != nil {
+		g.t.Fatal(err)
+	}
 	var r recorder
-	if err := g.Visit(g.t.Context(), fleetStanding(g.t, g.Store, agent), &r); err != nil || len(r.entries) != len(entries) {
+	if err := g.Visit(g.t.Context(), st, &r); err != nil || len(r.entries) != len(entries) {
 		g.t.Fatalf("%d entries, want %d: %v", len(r.entries), len(entries), err)
 	}
 	for i, e := range entries {
