@@ -1,7 +1,6 @@
-package store
+package store_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
@@ -16,9 +15,10 @@ import (
 	"time"
 
 	"quicklime/ima"
+	"quicklime/verifier/store"
+	"quicklime/verifier/verifiertest"
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
-	"quicklime/wire/sqlite"
 )
 
 // fleet is many machines of one image: all measure the same files in nearly the
@@ -30,7 +30,10 @@ type fleet struct {
 	sums            [][sha256.Size]byte
 }
 
-const fleetWindow = 64
+const (
+	fleetWindow = 64
+	fleetBatch  = 64
+)
 
 // fleetSize is 20x10000, or what QUICKLIME_FLEET says: machines "x" entries.
 func fleetSize(b *testing.B) (agents, entries int) {
@@ -86,7 +89,7 @@ func (f *fleet) list(agent int, v ima.Visitor) {
 	var b ima.Batch
 	show := func(e ima.Entry, sum [sha256.Size]byte) {
 		b.Entries, b.Sums = append(b.Entries, e), append(b.Sums, sum)
-		if len(b.Entries) == batchEntries {
+		if len(b.Entries) == fleetBatch {
 			v.Visit(b)
 			b.First += uint64(len(b.Entries))
 			b.Entries, b.Sums = b.Entries[:0], b.Sums[:0]
@@ -118,7 +121,7 @@ func (f *fleet) list(agent int, v ima.Visitor) {
 
 // openFleet opens the database of a fleet in QUICKLIME_FLEET_DIR, or in a
 // directory that goes with the benchmark; it is made if it is not there.
-func openFleet(b *testing.B) (*fleet, *Store, string) {
+func openFleet(b *testing.B) (*fleet, *store.Store, string) {
 	agents, entries := fleetSize(b)
 	f := newFleet(agents, entries)
 	dir := os.Getenv("QUICKLIME_FLEET_DIR")
@@ -127,7 +130,7 @@ func openFleet(b *testing.B) (*fleet, *Store, string) {
 	}
 	path := filepath.Join(dir, fmt.Sprintf("fleet-%dx%d.db", agents, entries))
 	_, err := os.Stat(path)
-	s := runStore(b, path)
+	s := open(b, path)
 	if err != nil {
 		began := time.Now()
 		f.fill(b, s)
@@ -136,34 +139,22 @@ func openFleet(b *testing.B) (*fleet, *Store, string) {
 	return f, s, path
 }
 
-func runStore(b testing.TB, path string) *Store {
-	s, err := Open(path)
-	if err != nil {
+// fill enrols every machine under the policy "fleet", which is empty, and has it
+// attest, several at once.
+func (f *fleet) fill(b *testing.B, s *store.Store) {
+	r, _ := policyOf(b, fleetPolicy)
+	if err := s.AddPolicy(b.Context(), r); err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- s.Run(ctx) }()
-	b.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			b.Error(err)
-		}
-		s.Close()
-	})
-	return s
-}
-
-// fill has every machine commit its list, several at once.
-func (f *fleet) fill(b *testing.B, s *Store) {
 	work := make(chan int)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for agent := range work {
-				if err := f.commit(b.Context(), s, agent); err != nil {
-					b.Error(err)
-				}
+				m := verifiertest.New(b)
+				m.AgentID = fmt.Sprintf("%064x", agent)
+				f.list(agent, measuring{m})
+				commit(b, s, m, enrol(b, s, m, fleetPolicy), nil)
 			}
 		})
 	}
@@ -174,48 +165,12 @@ func (f *fleet) fill(b *testing.B, s *Store) {
 	all.Wait()
 }
 
-func (f *fleet) commit(ctx context.Context, s *Store, agent int) error {
-	c := s.Collect()
-	f.list(agent, c)
-	q, err := s.AddEntries(ctx, c)
-	if err != nil {
-		return err
-	}
-	return s.db.Write(ctx, func(tx *sql.Tx) error {
-		now, err := sqlite.Now(tx)
-		if err != nil {
-			return err
-		}
-		return f.insert(tx, agent, q, now)
-	})
-}
+const fleetPolicy = "fleet"
 
-// insert enrols a machine with its list.
-func (f *fleet) insert(tx *sql.Tx, agent int, q Sequence, now time.Time) error {
-	area := make([]byte, 90)
-	id := fmt.Sprintf("%064x", agent)
-	spki := sha256.Sum256([]byte(id))
-	e := Enrolment{ID: int64(agent + 1)}
-	epoch := make([]byte, 32)
-	if _, err := tx.Exec(`INSERT INTO enrolment VALUES (?, ?, ?, ?, ?, ?, 11, 0)`, e.ID, id, area, area, area, spki[:]); err != nil {
-		return err
-	}
-	_, err := tx.Exec(`INSERT INTO state (enrolment, label, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock, evidence)
-		VALUES (?, ?, 'x', ?, 1, 0, ?, 11, ?, ?, 1, ?)`, e.ID, fmt.Sprintf("host-%d", agent), epoch, epoch, f.entries, epoch, make([]byte, 1500))
-	if err != nil {
-		return err
-	}
-	_, err = appendEntries(tx, e, Accepted{Entries: q}, epoch, now)
-	return err
-}
+// measuring has a machine measure what it is shown.
+type measuring struct{ *verifiertest.Machine }
 
-func fleetStanding(tb testing.TB, s *Store, agent int) Standing {
-	st, err := scanStanding(s.db.Read().QueryRow(selectStanding, agent+1), Enrolment{ID: int64(agent + 1)})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return st
-}
+func (m measuring) Visit(b ima.Batch) { m.Measure(b.Entries...) }
 
 // looker reads what it is shown.
 type looker struct {
@@ -235,18 +190,17 @@ func BenchmarkFleet(b *testing.B) {
 	b.Run("size", func(b *testing.B) {
 		for b.Loop() {
 		}
-		if err := s.checkpoint(); err != nil {
-			b.Fatal(err)
-		}
+		checkpoint(b, path)
 		info, err := os.Stat(path)
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(float64(info.Size())/1000/float64(f.agents), "kB/agent")
+		b.ReportMetric(float64(info.Size())/1000/float64(f.agents), "kB/agent") // with a policy, once "judge" has run
 	})
 	perEntry := func(b *testing.B, entries int) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(entries), "ns/entry")
 	}
+	standings := f.standings(b, s)
 	for cores := range runtime.GOMAXPROCS(0) {
 		b.Run(fmt.Sprintf("visit/%d", cores+1), func(b *testing.B) {
 			for b.Loop() {
@@ -255,7 +209,7 @@ func BenchmarkFleet(b *testing.B) {
 					all.Go(func() {
 						for agent := c; agent < f.agents; agent += cores + 1 {
 							var l looker
-							if err := s.Visit(b.Context(), fleetStanding(b, s, agent), &l); err != nil || l.entries != f.entries {
+							if err := s.Visit(b.Context(), standings[agent], &l); err != nil || l.entries != f.entries+1 {
 								b.Errorf("%d entries, %v", l.entries, err)
 							}
 						}
@@ -289,11 +243,12 @@ func BenchmarkFleet(b *testing.B) {
 			}
 		})
 	}
+	b.Run("judge", func(b *testing.B) { f.judge(b, s, path) })
 	b.Run("memory", func(b *testing.B) {
 		const lists = 100
 		var r recorder
 		f.list(0, &r)
-		var all [lists]*Collection
+		var all [lists]*store.Collection
 		for b.Loop() {
 			before := heap()
 			for i := range all {
@@ -303,6 +258,26 @@ func BenchmarkFleet(b *testing.B) {
 			b.ReportMetric(float64(heap()-before)/lists/float64(f.entries), "B/entry")
 		}
 	})
+}
+
+// standings are the states of all machines.
+func (f *fleet) standings(b *testing.B, s *store.Store) (all []store.Standing) {
+	for agent := range f.agents {
+		all = append(all, standing(b, s, store.Enrolment{ID: int64(agent + 1)}))
+	}
+	return all
+}
+
+// checkpoint moves all that was committed from the log to the database.
+func checkpoint(b *testing.B, path string) {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // queries are for a file that all machines have and for one that one has.
@@ -342,12 +317,8 @@ func (r *recorder) Visit(b ima.Batch) {
 
 func (r *recorder) play(v ima.Visitor) {
 	first := uint64(0)
-	for chunk := range slices.Chunk(r.entries, batchEntries) {
+	for chunk := range slices.Chunk(r.entries, fleetBatch) {
 		v.Visit(ima.Batch{First: first, Entries: chunk, Sums: r.sums[first : int(first)+len(chunk)]})
 		first += uint64(len(chunk))
 	}
-}
-
-func (s *Store) checkpoint() error {
-	return s.db.Write(context.Background(), func(tx *sql.Tx) error { return nil })
 }

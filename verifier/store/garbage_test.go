@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"quicklime/ima"
 	"quicklime/wire/pcr"
@@ -17,11 +18,60 @@ import (
 // garbageFleet is a store with machines whose lists a test makes.
 type garbageFleet struct {
 	*Store
-	t *testing.T
+	t    *testing.T
+	path string
 }
 
 func newGarbageFleet(t *testing.T) garbageFleet {
-	return garbageFleet{runStore(t, filepath.Join(t.TempDir(), "verifier.db")), t}
+	path := filepath.Join(t.TempDir(), "verifier.db")
+	return garbageFleet{runStore(t, path), t, path}
+}
+
+func (g garbageFleet) exec(query string, args ...any) {
+	g.t.Helper()
+	if err := g.db.Write(g.t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(query, args...)
+		return err
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g garbageFleet) standing(agent int) Standing {
+	g.t.Helper()
+	st, err := scanStanding(g.db.Read().QueryRow(selectStanding, agent+1), Enrolment{ID: int64(agent + 1)})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return st
+}
+
+func runStore(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// recorder keeps a list.
+type recorder struct {
+	entries []ima.Entry
+	sums    [][sha256.Size]byte
+}
+
+func (r *recorder) Visit(b ima.Batch) {
+	r.entries, r.sums = append(r.entries, b.Entries...), append(r.sums, b.Sums...)
 }
 
 // files are entries from one number to before another.
@@ -42,14 +92,32 @@ func (g garbageFleet) collect(entries []ima.Entry) *Collection {
 
 // keep commits a list of a machine, from a sequence that was added.
 func (g garbageFleet) keep(agent int, q Sequence) error {
-	f := &fleet{entries: q.Len()}
 	return g.db.Write(g.t.Context(), func(tx *sql.Tx) error {
 		now, err := sqlite.Now(tx)
 		if err != nil {
 			return err
 		}
-		return f.insert(tx, agent, q, now)
+		return insertMachine(tx, agent, q, now)
 	})
+}
+
+// insertMachine enrols a machine with its list.
+func insertMachine(tx *sql.Tx, agent int, q Sequence, now time.Time) error {
+	area := make([]byte, 90)
+	id := fmt.Sprintf("%064x", agent)
+	spki := sha256.Sum256([]byte(id))
+	e := Enrolment{ID: int64(agent + 1)}
+	epoch := make([]byte, 32)
+	if _, err := tx.Exec(`INSERT INTO enrolment VALUES (?, ?, ?, ?, ?, ?, 11, 0)`, e.ID, id, area, area, area, spki[:]); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO state (enrolment, label, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock, evidence)
+		VALUES (?, ?, 'x', ?, 1, 0, ?, 11, ?, ?, 1, ?)`, e.ID, fmt.Sprintf("host-%d", agent), epoch, epoch, q.Len(), epoch, make([]byte, 1500))
+	if err != nil {
+		return err
+	}
+	_, err = appendEntries(tx, e, Accepted{Entries: q}, epoch, now)
+	return err
 }
 
 func (g garbageFleet) add(entries []ima.Entry) Sequence {
@@ -74,7 +142,7 @@ func (g garbageFleet) sweepAll() Swept {
 func (g garbageFleet) has(agent int, entries []ima.Entry) {
 	g.t.Helper()
 	var r recorder
-	if err := g.Visit(g.t.Context(), fleetStanding(g.t, g.Store, agent), &r); err != nil || len(r.entries) != len(entries) {
+	if err := g.Visit(g.t.Context(), g.standing(agent), &r); err != nil || len(r.entries) != len(entries) {
 		g.t.Fatalf("%d entries, want %d: %v", len(r.entries), len(entries), err)
 	}
 	for i, e := range entries {
@@ -201,5 +269,103 @@ func TestI10_GarbageBesideDamage(t *testing.T) {
 	s, err := g.sweep(context.Background(), -1)
 	if err == nil || s.Entries != 2000 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// I22: what is committed between a look at the lists and the collection stays.
+func TestI22_CommittedWhileGarbageIsLookedFor(t *testing.T) {
+	g := newGarbageFleet(t)
+	list := files(0, 200)
+	q := g.add(list)
+	w := sweeper{store: g.Store, marks: marks{}}
+	if err := w.mark(t.Context(), g.db.Read()); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.keep(0, q); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.collect(t.Context(), 1); err != nil || w.swept.Entries != 0 {
+		t.Errorf("%+v, %v", w.swept, err)
+	}
+	g.has(0, list)
+}
+
+// I22: a verifier that ends between storing entries and the verdict leaves entries that
+// no list has: they are kept for a while, then collected, and the same list comes again.
+func TestI22_CrashBeforeTheVerdict(t *testing.T) {
+	g := newGarbageFleet(t)
+	list := files(0, 3000)
+	g.add(list)
+	g = garbageFleet{runStore(t, g.path), t, g.path} // the next process
+	if s, err := g.sweep(t.Context(), garbageAge); err != nil || s.Entries != 0 {
+		t.Errorf("young entries are collected: %+v, %v", s, err)
+	}
+	q := g.add(list)
+	if n := g.count(`SELECT sum(live) FROM block`); n != len(list) {
+		t.Errorf("%d entries are stored of %d", n, len(list))
+	}
+	if s := g.sweepAll(); s.Entries != len(list) {
+		t.Errorf("%+v, want %d entries", s, len(list))
+	}
+	if err := g.keep(0, q); !errors.Is(err, ErrConflict) {
+		t.Errorf("a sequence of what was collected: %v", err)
+	}
+	if err := g.keep(0, g.add(list)); err != nil {
+		t.Fatal(err)
+	}
+	g.has(0, list)
+}
+
+// I22: two verifiers on one database store entries once, and see what the other
+// collected.
+func TestI22_TwoVerifiersOnOneDatabase(t *testing.T) {
+	one := newGarbageFleet(t)
+	two := garbageFleet{runStore(t, one.path), t, one.path}
+	list := files(0, 3000)
+	if err := one.keep(0, one.add(list)); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.keep(1, two.add(list)); err != nil {
+		t.Fatal(err)
+	}
+	if n := one.count(`SELECT sum(live) FROM block`); n != len(list) {
+		t.Errorf("%d entries are stored of %d", n, len(list))
+	}
+	two.has(0, list)
+	q := one.add(list) // all are known
+	known := one.collect(list)
+	two.forget(0)
+	two.forget(1)
+	if s := two.sweepAll(); s.Entries != len(list) {
+		t.Errorf("%+v", s)
+	}
+	if err := one.keep(2, q); !errors.Is(err, ErrConflict) {
+		t.Errorf("a sequence of what the other collected: %v", err)
+	}
+	if _, err := one.AddEntries(t.Context(), known); !errors.Is(err, ErrCollected) {
+		t.Errorf("a collection of what the other collected: %v", err)
+	}
+	if err := one.keep(2, one.add(list)); err != nil {
+		t.Fatal(err)
+	}
+	two.has(2, list)
+}
+
+// What is older than is kept of past boots is forgotten.
+func TestPastListsAreForgotten(t *testing.T) {
+	g := newGarbageFleet(t)
+	for agent := range 20 {
+		if err := g.keep(agent, g.add(files(0, 10))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, err := g.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.exec(`UPDATE list SET ended_at = ? WHERE id % 2 = 0`, millis(now.Add(-maxPastAge-time.Minute)))
+	g.exec(`UPDATE list SET ended_at = ? WHERE id % 4 = 0`, millis(now.Add(-maxPastAge+time.Minute)))
+	if s := g.sweepAll(); s.Lists != 5 || g.count(`SELECT count(*) FROM segment`) != 15 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -54,7 +54,7 @@ func newStore(t testing.TB) *store.Store { return open(t, filepath.Join(t.TempDi
 func enrol(t testing.TB, s *store.Store, m *verifiertest.Machine, policy string) store.Enrolment {
 	t.Helper()
 	transport := softtpm.NewTransport(t)
-	e := rest.Enrolment{ID: verifiertest.AgentID, Label: "box", EKPublic: []byte("ek"), AKPublic: m.AK.Public.Bytes(),
+	e := rest.Enrolment{ID: m.AgentID, Label: "box", EKPublic: []byte("ek"), AKPublic: m.AK.Public.Bytes(),
 		Transport: transport.Public.Bytes(), LowestBank: pcr.SHA256, Policy: policy}
 	if err := s.Enrol(t.Context(), e); err != nil {
 		t.Fatal(err)
