@@ -15,7 +15,6 @@ package perf
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"sync/atomic"

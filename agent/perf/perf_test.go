@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,7 @@ func TestAHitWakesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, err := open(unix.PerfEventAttr{Type: uint32(n), Ext1: uint64(uintptr(unsafe.Pointer(name))), Ext2: offset})
+	runtime.KeepAlive(name)
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
 		t.Skipf("perf events are not granted: %v", err)
 	}
