@@ -18,6 +18,7 @@ import (
 
 	"quicklime/agent/backoff"
 	"quicklime/agent/imalog"
+	"quicklime/agent/perf"
 	"quicklime/agent/push"
 	"quicklime/agent/tpmdev"
 	"quicklime/wire"
@@ -52,6 +53,7 @@ func Run(ctx context.Context, cfg Config) error {
 type machine struct {
 	device  *tpmdev.Device
 	watcher *imalog.Watcher
+	event   *perf.Event // nil: not used
 	push    push.Config
 }
 
@@ -62,8 +64,7 @@ func open(cfg Config, member jointoken.Membership) (*machine, error) {
 	}
 	m := &machine{device: device}
 	if err := m.prepare(cfg, member); err != nil {
-		device.Close()
-		return nil, err
+		return nil, errors.Join(err, m.close())
 	}
 	return m, nil
 }
@@ -82,7 +83,7 @@ func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
 	if err != nil {
 		return err
 	}
-	if m.watcher, err = imalog.NewWatcher(cfg.IMAList, cfg.Watch.bounds()); err != nil {
+	if err := m.watch(cfg); err != nil {
 		return err
 	}
 	list, err := imalog.New(cfg.IMAList)
@@ -100,6 +101,34 @@ func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
 	cfg.logger().Info("quicklime-agent", "version", daemon.Version, "agent", member.ID, "verifier", member.Verifier.Address,
 		"tpm", cfg.TPMDevice, "list", cfg.IMAList, "watch", m.watcher.String())
 	return nil
+}
+
+// appendFunction is the function of the kernel that appends to the list and then
+// extends the PCR (security/integrity/ima/ima_queue.c): when it has returned, a quote
+// covers the entry.
+const appendFunction = "ima_add_template_entry"
+
+// watch finds out how to notice growth, and sets the kernel's event if that is wanted
+// and granted.
+func (m *machine) watch(cfg Config) (err error) {
+	kernel, err := imalog.OnSecurityFS(cfg.IMAList)
+	if err != nil {
+		return err
+	}
+	c := imalog.WatchConfig{Bounds: cfg.Watch.bounds(), Log: cfg.logger()}
+	if kernel && cfg.Watch.Perf.use != perfOff {
+		m.event, err = perf.OpenReturn(appendFunction)
+		switch {
+		case err == nil:
+			c.Event = m.event
+		case cfg.Watch.Perf.use == perfRequire:
+			return daemon.WithHint(err, "grant it, or set perf = \"try\" in [watch] of agent.toml to go on with the timer")
+		default:
+			c.Log.Warn("the kernel's event is not granted; the timer goes on alone", "error", err)
+		}
+	}
+	m.watcher, err = imalog.NewWatcher(cfg.IMAList, c)
+	return err
 }
 
 func attestationKey(device *tpmdev.Device) (tpm.Public, error) {
@@ -124,4 +153,13 @@ func (m *machine) attest(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (m *machine) close() error { return errors.Join(m.push.List.Close(), m.device.Close()) }
+func (m *machine) close() error {
+	var errs []error
+	if m.push.List != nil {
+		errs = append(errs, m.push.List.Close())
+	}
+	if m.event != nil {
+		errs = append(errs, m.event.Close())
+	}
+	return errors.Join(append(errs, m.device.Close())...)
+}

@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"quicklime/agent/imalog"
@@ -23,12 +26,40 @@ type Config struct {
 	Log *slog.Logger `toml:"-"` // nil: slog.Default()
 }
 
-// Watch says how often the number of measurements is looked at, where the kernel
-// does not tell of new ones.
+// Watch says how the growth of the kernel's list is noticed. A list that is a plain
+// file, an emulator's, is watched with inotify whatever is set here.
 type Watch struct {
-	Fast conf.Duration `toml:"fast"` // after it grew
-	Slow conf.Duration `toml:"slow"` // at the least
+	Fast     conf.Duration `toml:"fast"`     // gap between looks at the number of measurements, after it grew
+	Slow     conf.Duration `toml:"slow"`     // the same, when nothing has grown for long
+	Perf     PerfUse       `toml:"perf"`     // a probe in the kernel that tells at once
+	Backstop conf.Duration `toml:"backstop"` // in the place of slow, where the probe is set
 }
+
+// PerfUse says whether a perf event is to wake the agent.
+type PerfUse struct{ use perfUse }
+
+type perfUse int
+
+const (
+	perfOff     perfUse = iota
+	perfTry             // without the right to it, say so and go on with the timer
+	perfRequire         // without the right to it, do not start
+)
+
+var perfWords = []string{perfOff: "off", perfTry: "try", perfRequire: "require"}
+
+// UnmarshalText takes off, try or require.
+func (p *PerfUse) UnmarshalText(text []byte) error {
+	i := slices.Index(perfWords, string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is not one of %s", text, strings.Join(perfWords, ", "))
+	}
+	p.use = perfUse(i)
+	return nil
+}
+
+// MarshalText is what UnmarshalText takes.
+func (p PerfUse) MarshalText() ([]byte, error) { return []byte(perfWords[p.use]), nil }
 
 // DefaultConfig is the configuration of an agent on a machine with a TPM and IMA.
 func DefaultConfig() Config {
@@ -40,12 +71,14 @@ func DefaultConfig() Config {
 		Watch: Watch{
 			Fast: conf.Duration(imalog.DefaultBounds.Fast),
 			Slow: conf.Duration(imalog.DefaultBounds.Slow),
+
+			Backstop: conf.Duration(imalog.DefaultBounds.Backstop),
 		},
 	}
 }
 
 func (w Watch) bounds() imalog.Bounds {
-	return imalog.Bounds{Fast: time.Duration(w.Fast), Slow: time.Duration(w.Slow)}
+	return imalog.Bounds{Fast: time.Duration(w.Fast), Slow: time.Duration(w.Slow), Backstop: time.Duration(w.Backstop)}
 }
 
 // label is the configured label or the host name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -31,6 +32,7 @@ type program struct {
 	stdout, stderr io.Writer
 
 	configDir string // --config
+	log       *slog.Logger
 }
 
 func (p *program) run(ctx context.Context, args []string) int {
@@ -73,7 +75,7 @@ Exit codes: 0 done, 1 failed, 2 usage.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.PersistentFlags().StringVar(&p.configDir, "config", conf.DefaultDirs.System, "read agent.toml and agent.toml.d from `DIR`")
-	root.AddCommand(p.joinCommand(), p.runCommand(), p.idCommand())
+	root.AddCommand(p.joinCommand(), p.runCommand(), p.idCommand(), p.doctorCommand())
 	return root
 }
 
@@ -89,20 +91,32 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
+// dirs is where the configuration is.
+func (p *program) dirs() conf.Dirs {
+	return conf.Dirs{Vendor: conf.DefaultDirs.Vendor, System: p.configDir}
+}
+
+// load reads the configuration.
+func (p *program) load() (Config, error) {
+	cfg := DefaultConfig()
+	err := conf.Load("agent", p.dirs(), os.Environ(), &cfg)
+	if p.log == nil {
+		p.log = daemon.Logger(p.stderr)
+	}
+	cfg.Log = p.log
+	return cfg, err
+}
+
 // configured reads the configuration for do, and marks what do returns as a
 // failure.
 func (p *program) configured(do func(context.Context, Config) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, _ []string) error {
-		cfg := DefaultConfig()
-		dirs := conf.Dirs{Vendor: conf.DefaultDirs.Vendor, System: p.configDir}
-		if err := conf.Load("agent", dirs, os.Environ(), &cfg); err != nil {
+		cfg, err := p.load()
+		if err != nil {
 			return daemon.Failed(err)
 		}
 		if err := daemon.ChooseSHA256(); err != nil {
 			return daemon.Failed(err)
-		}
-		if cfg.Log == nil {
-			cfg.Log = daemon.Logger(p.stderr)
 		}
 		return daemon.Failed(do(c.Context(), cfg))
 	}
@@ -113,6 +127,6 @@ func (p *program) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Attest until told to stop",
 		Args:  noArgs,
-		RunE:  p.configured(Run),
+		RunE:  p.configured(p.attest),
 	}
 }

@@ -132,3 +132,16 @@ func TestEveryDefaultIsAnOption(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestPerfIsOffTryOrRequire(t *testing.T) {
+	for _, word := range []string{"off", "try", "require"} {
+		dir := configure(t, `state_dir = "/nowhere"`, "[watch]", `perf = "`+word+`"`)
+		if got := call(dir, "", "run"); !strings.Contains(got.stderr, "has not joined") {
+			t.Errorf("%s: %+v", word, got)
+		}
+	}
+	dir := configure(t, "[watch]", `perf = "yes"`)
+	if got := call(dir, "", "run"); got.code != 1 || !strings.Contains(got.stderr, `"yes" is not one of off, try, require`) {
+		t.Errorf("%+v", got)
+	}
+}

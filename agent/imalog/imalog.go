@@ -11,7 +11,8 @@
 //     is kept open and never seeks;
 //   - runtime_measurements_count beside it costs microseconds whatever the
 //     length, and is what tells whether there is anything to read;
-//   - inotify and poll report nothing.
+//   - inotify and poll report nothing; a probe of the function that appends does,
+//     where the host grants one: see Event.
 //
 // Anywhere else, such as in the directory of an emulator, the list is a file
 // that is appended to, perhaps in the middle of an entry when it is looked at,
@@ -73,7 +74,7 @@ type Log struct {
 // New returns the log of the list at path. Nothing is opened before Read: a
 // kernel without IMA has no list, which is a list without entries.
 func New(path string) (*Log, error) {
-	kernel, err := onSecurityFS(path)
+	kernel, err := OnSecurityFS(path)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -13,62 +15,86 @@ import (
 )
 
 // Bounds are how often the count of a kernel's list is looked at: Fast after it
-// grew, and ever more slowly while it does not, up to Slow.
+// grew, and ever more slowly while it does not, up to Slow. Where an Event tells of
+// growth, Backstop takes the place of Slow.
 type Bounds struct {
-	Fast, Slow time.Duration
+	Fast, Slow, Backstop time.Duration
 }
 
-// DefaultBounds cost a quiet machine four wake-ups of some microseconds a
-// second, and delay news by at most a quarter of one.
-var DefaultBounds = Bounds{Fast: 20 * time.Millisecond, Slow: 250 * time.Millisecond}
+// DefaultBounds cost a quiet machine four looks a second, at 3 to 6 µs a read of the
+// count and as much again for each wake-up, which is some 0.01 % of a core, and delay
+// news by at most a quarter of a second. After growth 50 looks a second, some 0.1 %,
+// last as long as the growth does: the gap is Slow again 1.5 s later.
+var DefaultBounds = Bounds{Fast: 20 * time.Millisecond, Slow: 250 * time.Millisecond, Backstop: 2 * time.Second}
 
 // Check refuses bounds that would spin or never look.
 func (b Bounds) Check() error {
-	if b.Fast < time.Millisecond || b.Slow < b.Fast || b.Slow > time.Minute {
-		return fmt.Errorf("watch bounds %v and %v: want 1ms ≤ fast ≤ slow ≤ 1m", b.Fast, b.Slow)
+	if b.Fast < time.Millisecond || b.Slow < b.Fast || b.Backstop < b.Slow || b.Backstop > time.Minute {
+		return fmt.Errorf("watch bounds %v, %v and %v: want 1ms ≤ fast ≤ slow ≤ backstop ≤ 1m", b.Fast, b.Slow, b.Backstop)
 	}
 	return nil
+}
+
+// Event tells when a kernel's list may have grown. *perf.Event is one.
+type Event interface {
+	// Run calls hit for each time, or once for several, until ctx is done. Another
+	// end is an error.
+	Run(ctx context.Context, hit func()) error
+}
+
+// WatchConfig says how to watch.
+type WatchConfig struct {
+	Bounds
+	Event Event        // nil: the timer is alone; of a plain file it is not used
+	Log   *slog.Logger // nil: slog.Default()
 }
 
 // Watcher says when a list has grown, or may have. It does not read the list.
 type Watcher struct {
 	path   string
 	kernel bool
-	bounds Bounds
+	cfg    WatchConfig
 	grew   chan struct{} // holds one: what is not taken yet is coalesced
 }
 
 // NewWatcher returns a watcher of the list at path. Nothing happens before Run.
-func NewWatcher(path string, b Bounds) (*Watcher, error) {
-	if err := b.Check(); err != nil {
+func NewWatcher(path string, c WatchConfig) (*Watcher, error) {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	kernel, err := onSecurityFS(path)
+	kernel, err := OnSecurityFS(path)
 	if err != nil {
 		return nil, err
 	}
-	return newWatcher(path, kernel, b), nil
+	return newWatcher(path, kernel, c), nil
 }
 
-func newWatcher(path string, kernel bool, b Bounds) *Watcher {
-	return &Watcher{path: path, kernel: kernel, bounds: b, grew: make(chan struct{}, 1)}
+func newWatcher(path string, kernel bool, c WatchConfig) *Watcher {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return &Watcher{path: path, kernel: kernel, cfg: c, grew: make(chan struct{}, 1)}
 }
 
 // String says how the list is watched.
 func (w *Watcher) String() string {
-	if w.kernel {
-		return fmt.Sprintf("count every %v to %v", w.bounds.Fast, w.bounds.Slow)
+	switch {
+	case !w.kernel:
+		return "inotify"
+	case w.cfg.Event != nil:
+		return fmt.Sprintf("event, count every %v at the least", w.cfg.Backstop)
 	}
-	return "inotify"
+	return fmt.Sprintf("count every %v to %v", w.cfg.Fast, w.cfg.Slow)
 }
 
 // Grew delivers a token when the list may have grown since the last one was
 // taken.
 func (w *Watcher) Grew() <-chan struct{} { return w.grew }
 
-func (w *Watcher) signal() {
+// signal leaves a token if there is none.
+func signal(c chan<- struct{}) {
 	select {
-	case w.grew <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -82,26 +108,43 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return w.runNotify(ctx)
 }
 
-// runCount looks at the count.
+// runCount looks at the count: when the event tells to, and by the timer.
 func (w *Watcher) runCount(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
 	c := newCounter(w.path)
 	defer c.close()
+	p := pace{fast: w.cfg.Fast, slow: w.cfg.Slow}
+	hits, ended := make(chan struct{}, 1), make(chan error, 1)
+	if w.cfg.Event != nil {
+		p.slow = w.cfg.Backstop
+		running.Go(func() { ended <- w.cfg.Event.Run(ctx, func() { signal(hits) }) })
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	p := pace{bounds: w.bounds}
 	for {
+		told := false
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-ended:
+			if ctx.Err() == nil {
+				w.cfg.Log.Warn("the kernel's event is lost; the timer goes on alone", "error", err)
+			}
+			p.slow = w.cfg.Slow
+		case <-hits:
+			told = true
 		case <-timer.C:
 		}
 		n, err := c.read()
 		if err != nil {
 			return err
 		}
-		grew, next := p.look(n)
+		grew, next := p.look(n, told)
 		if grew {
-			w.signal()
+			signal(w.grew)
 		}
 		timer.Reset(next)
 	}
@@ -110,20 +153,24 @@ func (w *Watcher) runCount(ctx context.Context) error {
 // pace decides when to look next. The zero pace but for its bounds has seen an
 // empty list.
 type pace struct {
-	bounds Bounds
-	count  uint64
-	gap    time.Duration
+	fast, slow time.Duration
+	count      uint64
+	gap        time.Duration
 }
 
-// look takes the count just seen. It reports whether it is another than before
-// and how long to wait before the next look.
-func (p *pace) look(count uint64) (grew bool, next time.Duration) {
+// look takes the count just seen, and whether an event told to look. It reports
+// whether the count is another than before and how long to wait before the next look:
+// growth that no event told of is followed by fast ones.
+func (p *pace) look(count uint64, told bool) (grew bool, next time.Duration) {
 	grew = count != p.count
 	p.count = count
-	if grew {
-		p.gap = p.bounds.Fast
-	} else {
-		p.gap = min(max(p.gap+p.gap/2, p.bounds.Fast), p.bounds.Slow)
+	switch {
+	case told:
+		p.gap = p.slow
+	case grew:
+		p.gap = p.fast
+	default:
+		p.gap = min(max(p.gap+p.gap/2, p.fast), p.slow)
 	}
 	return grew, p.gap
 }
@@ -142,7 +189,7 @@ func (w *Watcher) runNotify(ctx context.Context) error {
 	if err := n.Add(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("watch the measurement list %s: %w", path, err)
 	}
-	w.signal() // for what happened before the watch was there
+	signal(w.grew) // for what happened before the watch was there
 	for {
 		select {
 		case <-ctx.Done():
@@ -151,11 +198,11 @@ func (w *Watcher) runNotify(ctx context.Context) error {
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return fmt.Errorf("watch the measurement list: %w", err)
 			}
-			w.signal() // events were lost: one of them may have been ours
+			signal(w.grew) // events were lost: one of them may have been ours
 		case e := <-n.Events:
 			switch e.Name {
 			case path:
-				w.signal()
+				signal(w.grew)
 			case filepath.Dir(path):
 				if e.Has(fsnotify.Remove | fsnotify.Rename) {
 					return fmt.Errorf("watch the measurement list: directory %s is gone", e.Name)
@@ -165,9 +212,9 @@ func (w *Watcher) runNotify(ctx context.Context) error {
 	}
 }
 
-// onSecurityFS reports whether path is, or would be, on securityfs: it asks the
+// OnSecurityFS reports whether path is, or would be, on securityfs: it asks the
 // nearest directory that exists, for a kernel without IMA has none of its files.
-func onSecurityFS(path string) (bool, error) {
+func OnSecurityFS(path string) (bool, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return false, err

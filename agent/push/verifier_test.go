@@ -84,7 +84,7 @@ func (v *verifier) agent(cfg Config, list string) (ended <-chan error, stop func
 	if cfg.List, err = imalog.New(list); err != nil {
 		v.t.Fatal(err)
 	}
-	w, err := imalog.NewWatcher(list, imalog.DefaultBounds)
+	w, err := imalog.NewWatcher(list, imalog.WatchConfig{Bounds: imalog.DefaultBounds})
 	if err != nil {
 		v.t.Fatal(err)
 	}
