@@ -37,14 +37,18 @@ func (s *Stream) run(b Batch, at int) int {
 	for end < len(b.Entries) && !b.Entries[end].Legacy() && !b.Entries[end].Violation() {
 		end++
 	}
-	var near []byte
-	if s.finder != nil {
-		near = s.finder.Near(b.Entries[at].Template)
-	}
 	to := &s.replayed.to
-	chain.Extend((*[sha256.Size]byte)(to.value[:]), s.hashed[at:end], b.Sums[at:end], near)
+	chain.Extend((*[sha256.Size]byte)(to.value[:]), s.hashed[at:end], b.Sums[at:end], s.near(b, at))
 	to.entries += uint64(end - at)
 	return end - at
+}
+
+// near is the table in which the sums of entries like that one are looked for, or nil.
+func (s *Stream) near(b Batch, at int) []byte {
+	if s.finder == nil {
+		return nil
+	}
+	return s.finder.Near(b.Entries[at].Template)
 }
 
 // alone replays one entry of another kind.
@@ -93,6 +97,9 @@ func (s *Stream) again(b Batch, at int) (n int) {
 			break
 		}
 		n++
+	}
+	if n > 0 {
+		chain.Fetch(s.near(b, at), b.Sums[at:at+n])
 	}
 	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+n])
 	to.entries += uint64(n)

@@ -1,11 +1,6 @@
 package chain
 
-import (
-	"crypto/sha256"
-	"encoding/binary"
-	"math/bits"
-	"runtime"
-)
+import "crypto/sha256"
 
 func portableExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
 	v := *value
@@ -14,25 +9,7 @@ func portableExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.
 		v = extended(v, &sums[i])
 	}
 	*value = v
-	touch(near, sums)
-}
-
-// touch reads from where each sum has its place in the table. These reads wait for
-// memory side by side; those of a search, with its branches between them, would one
-// after the other.
-func touch(near []byte, sums [][sha256.Size]byte) {
-	const line, fetched = 64, 256 // bytes
-	if len(near) < fetched {
-		return
-	}
-	hashes, last := uint64(len(near)/sha256.Size), uint64(len(near)-fetched)
-	var all byte
-	for i := range sums {
-		at, _ := bits.Mul64(binary.BigEndian.Uint64(sums[i][:]), hashes)
-		place := (*[fetched]byte)(near[min(at*sha256.Size, last):])
-		all += place[0] + place[line] + place[2*line] + place[3*line]
-	}
-	runtime.KeepAlive(all)
+	Fetch(near, sums)
 }
 
 func portableExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {

@@ -62,7 +62,8 @@ func newOld(t *testing.T, p *policy.Policy) *old {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := b.Appraise(p)
+	var a appraise.Appraisal
+	a.Begin(b, p)
 	a.Write(list)
 	o := &old{t: t, path: filepath.Join(t.TempDir(), "verifier.db"), e: Enrolment{ID: 1, Agent: verifiertest.AgentID, AK: m.AK.Public}, list: m.List, want: a.Outcome(b)}
 	if !o.want.Accepted || len(o.want.Result.Failures) == 0 {
@@ -152,8 +153,9 @@ func (o *old) again(p *policy.Policy) (appraise.Outcome, error) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	a := b.Appraise(p)
-	err = s.Visit(o.t.Context(), st, a)
+	var a appraise.Appraisal
+	a.Begin(b, p)
+	err = s.Visit(o.t.Context(), st, &a)
 	return a.Outcome(b), err
 }
 

@@ -93,22 +93,18 @@ func BenchmarkJudgeAgain(b *testing.B) {
 		b.Skip("part of BenchmarkFleet")
 	}
 	s := open(b, path)
-	server := session.New(s, compiledBeside(b, path), session.DefaultTiming, slog.New(slog.DiscardHandler))
+	judged := make(verdicts, 1)
+	server := session.New(s, compiledBeside(b, path), session.DefaultTiming, slog.New(judged))
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error)
 	began := time.Now()
 	go func() { done <- server.RunJudge(ctx) }()
-	for {
-		left, err := s.Unjudged(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if len(left) == 0 {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	<-judged
 	took := time.Since(began)
+	left, err := s.Unjudged(b.Context())
+	if err != nil || len(left) > 0 {
+		b.Fatal(len(left), err)
+	}
 	cancel()
 	if err := <-done; err != nil {
 		b.Fatal(err)
@@ -116,6 +112,20 @@ func BenchmarkJudgeAgain(b *testing.B) {
 	if err := os.WriteFile(path+".judged", fmt.Appendf(nil, "%d %s", took, peak(b)), 0o600); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// verdicts is a log that hears when all have been judged.
+type verdicts chan string
+
+func (verdicts) Enabled(context.Context, slog.Level) bool { return true }
+func (l verdicts) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l verdicts) WithGroup(string) slog.Handler          { return l }
+
+func (l verdicts) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "judged again") {
+		l <- r.Message
+	}
+	return nil
 }
 
 // peak is the most memory that the process had resident, in KB.
