@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestMalformedRingsAreRefused(t *testing.T) {
+func TestI04_MalformedRingsAreRefused(t *testing.T) {
 	sample := record(unix.PERF_RECORD_SAMPLE, 7)
 	small, odd, large := record(0), record(0, 0), record(0, 0)
 	binary.NativeEndian.PutUint16(small[6:], 0)
