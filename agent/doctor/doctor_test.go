@@ -88,7 +88,7 @@ func TestAHealthyMachineLacksNothing(t *testing.T) {
 	}
 }
 
-func TestEachDeficiencyIsFoundAndSaysWhatToDo(t *testing.T) {
+func TestI26_EachDeficiencyIsFoundAndSaysWhatToDo(t *testing.T) {
 	const ima, proc = "/sys/kernel/security/ima/", "/proc/"
 	for _, c := range []struct {
 		name  string

@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestMalformedRingsAreRefused(t *testing.T) {
+func TestI04_MalformedRingsAreRefused(t *testing.T) {
 	sample := record(unix.PERF_RECORD_SAMPLE, 7)
 	small, odd, large := record(0), record(0, 0), record(0, 0)
 	binary.NativeEndian.PutUint16(small[6:], 0)
@@ -73,10 +73,10 @@ func TestMalformedRingsAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	ring, head := at(0, sample)
+	ring, head := at(0, sample, sample, sample, sample)
 	for name, err := range map[string]error{
 		"a head behind the tail":    second(parse(ring, head, 0)),
-		"more than the ring holds":  second(parse(ring, 0, 72)),
+		"more than the ring holds":  second(parse(ring, 0, 80)),
 		"a ring of no power of two": second(parse(ring[:48], 0, 16)),
 		"no ring":                   second(parse(nil, 0, 0)),
 	} {

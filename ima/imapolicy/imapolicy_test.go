@@ -42,7 +42,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	}
 }
 
-func TestWhatTheKernelRefusesIsRefused(t *testing.T) {
+func TestI04_I21_WhatTheKernelRefusesIsRefused(t *testing.T) {
 	for _, line := range []string{
 		"func=FILE_CHECK", "measure measure", "measure appraise", "measured", "measure func=FILE", "measure func=", "measure func=FILE_CHECK func=FILE_CHECK",
 		"measure mask=READ", "measure mask=^", "measure mask=MAY_READ mask=MAY_EXEC", "measure fsmagic=0x", "measure fsmagic=ext4", "measure fsmagic=1 fsmagic=1",
@@ -66,7 +66,7 @@ func TestWhatTheKernelRefusesIsRefused(t *testing.T) {
 	}
 }
 
-func TestCoverage(t *testing.T) {
+func TestI21_Coverage(t *testing.T) {
 	exec := Question{Hook: BPRMCheck}
 	read := Question{Hook: FileCheck, Root: true}
 	for _, c := range []struct {
