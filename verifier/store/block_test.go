@@ -108,6 +108,7 @@ func TestI10_CountsOfRowsAreHeld(t *testing.T) {
 	for _, damage := range []string{
 		`UPDATE segment SET count = count - 1`,
 		`UPDATE segment SET count = count + 1`,
+		`UPDATE segment SET count = count + 1; UPDATE state SET entries = entries + 1`,
 		`UPDATE segment SET first = 1`,
 		`UPDATE block SET count = 99`,
 		`UPDATE block SET first = first + 1`,

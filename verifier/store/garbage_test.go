@@ -275,9 +275,9 @@ func TestI10_GarbageBesideDamage(t *testing.T) {
 // I22: what is committed between a look at the lists and the collection stays.
 func TestI22_CommittedWhileGarbageIsLookedFor(t *testing.T) {
 	g := newGarbageFleet(t)
-	list := files(0, 200)
+	list := files(0, maxFolded+200) // stored before the verdict
 	q := g.add(list)
-	w := sweeper{store: g.Store, marks: marks{}}
+	w := sweeper{store: g.Store, marks: marks{}, before: time.Now().Add(time.Hour)}
 	if err := w.mark(t.Context(), g.db.Read()); err != nil {
 		t.Fatal(err)
 	}
