@@ -571,7 +571,8 @@ func FuzzParse(f *testing.F) {
 				if len(e.Digest()) != bank.Size() || e.PCR() >= pcr.Count || (e.Data() != nil) != (e.Check() == eventlog.Checked) {
 					t.Errorf("event %d: %x, %v, %s", e.Number(), e.Digest(), e.Data(), e.Check())
 				}
-				e.Meaning()
+				e.Measured()
+				e.Claimed()
 				e.Claim().Image()
 				e.Claim().Tag()
 				if v, ok := e.Claim().Variable(); ok {

@@ -5,20 +5,16 @@ import (
 	"strings"
 )
 
-// Meaning says in a line what the event is. What is not covered by its digest is
-// in brackets.
-func (e Event) Meaning() string {
-	if e.check == Contradicted {
-		return "what the log says of it was not measured [" + e.Claim().String() + "]"
-	}
+// Measured says in a line what the digest covers; empty: nothing that is known.
+func (e Event) Measured() string {
 	s := ""
 	switch d := e.data.(type) {
 	case Variable:
 		s = d.String()
 	case BootValue:
-		s = bootText(e, d)
+		s = d.String()
 	case Separator:
-		s = separatorText(d)
+		s = d.String()
 	case Action:
 		s = d.Text
 	case GPT:
@@ -26,24 +22,44 @@ func (e Event) Meaning() string {
 	case Version:
 		s = "version " + d.String()
 	case Tagged:
-		s = fmt.Sprintf("tag 0x%08x, %s", d.ID, counted(len(d.Value), "byte"))
+		s = fmt.Sprintf("tag 0x%08x, %s", d.ID, bytesText(d.Value))
 	case TaggedValue:
-		s = counted(len(d.Value), "byte") + " [" + e.Claim().String() + "]"
+		s = bytesText(d.Value)
 	case Line:
-		s = fmt.Sprintf("%s [%s]", d.Text, e.Claim().Role())
+		s = d.Text
 	case SectionName:
-		s = "section " + d.Name
+		s = "section name " + d.Name
 	case LoadOptions:
 		s = "load options: " + d.Text
 	case Bytes:
 		s = bytesText(d.Value)
-	default:
-		s = "[" + e.Claim().String() + "]"
 	}
 	if e.quirk != "" {
 		s += "; " + string(e.quirk)
 	}
 	return s
+}
+
+// Claimed says in a line what the log says of the event and no digest covers;
+// empty: nothing beside its type.
+func (e Event) Claimed() string {
+	switch d := e.data.(type) {
+	case nil:
+		return e.Claim().String()
+	case BootValue:
+		v, _ := e.Claim().Variable()
+		return v.Name
+	case Line:
+		return string(e.Claim().Role())
+	case TaggedValue:
+		id, _, _ := e.Claim().Tag()
+		return fmt.Sprintf("tag 0x%08x", id)
+	case Separator:
+		if d.Value == SeparatorError {
+			return e.Claim().String()
+		}
+	}
+	return ""
 }
 
 // String says in a line what the log claims.
@@ -158,27 +174,25 @@ func signaturesText(all []Signature) string {
 	return strings.Join(parts, ", ")
 }
 
-// bootText is a boot variable whose value alone is known.
-func bootText(e Event, b BootValue) string {
-	name := "a boot variable"
-	claim, ok := e.Claim().Variable()
-	if ok {
-		name = claim.Name
-	}
-	if order, even := b.BootOrder(); even && claim.Name == "BootOrder" {
-		var parts []string
-		for _, n := range order {
-			parts = append(parts, fmt.Sprintf("%04X", n))
-		}
-		return fmt.Sprintf("[%s] %s", name, strings.Join(parts, ", "))
-	}
+// String says what a boot variable has. Its name is not known, so both forms are
+// tried.
+func (b BootValue) String() string {
 	if o, ok := b.LoadOption(); ok {
-		return fmt.Sprintf("[%s] %s, %s", name, o.Description, o.Path)
+		return fmt.Sprintf("%s, %s", o.Description, o.Path)
 	}
-	return fmt.Sprintf("[%s] %s", name, bytesText(b.Value))
+	order, ok := b.BootOrder()
+	if !ok {
+		return bytesText(b.Value)
+	}
+	var parts []string
+	for _, n := range order {
+		parts = append(parts, fmt.Sprintf("%04X", n))
+	}
+	return strings.Join(parts, ", ")
 }
 
-func separatorText(s Separator) string {
+// String says what a separator tells.
+func (s Separator) String() string {
 	switch s.Value {
 	case 0, 0xffffffff:
 		return fmt.Sprintf("separator 0x%08x", s.Value)
