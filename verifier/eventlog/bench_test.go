@@ -5,13 +5,24 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"quicklime/verifier/eventlog"
 	"quicklime/wire/pcr"
 )
 
+// spent is the processor time that the process has used.
+func spent(b *testing.B) time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(t.Nano())
+}
+
 // BenchmarkReplay parses a log of 50 KB, replays it to a quote in one bank and
 // reads what the digests cover, in turn with what cannot be spared: the chain of
-// the same digests, and with the hashes of the data beside it.
+// the same digests, and with the hashes of the data beside it. Times are of the processor.
 func BenchmarkReplay(b *testing.B) {
 	log := readLog(b, "ovmf-secureboot-6.1")
 	tail := log[bytes.Index(log, []byte("Spec ID Event03"))+37:]
@@ -35,18 +46,18 @@ func BenchmarkReplay(b *testing.B) {
 	b.SetBytes(int64(len(log)))
 	b.ReportAllocs()
 	for b.Loop() {
-		at := time.Now()
+		at := spent(b)
 		l, err := eventlog.Parse(log)
 		if err != nil {
 			b.Fatal(err)
 		}
 		r := l.Replay(quoted)
-		whole += time.Since(at)
+		whole += spent(b) - at
 		if len(r.Events()) != len(events) {
 			b.Fatalf("%d events, want %d", len(r.Events()), len(events))
 		}
 
-		at = time.Now()
+		at = spent(b)
 		h := pcr.SHA256.Hash().New()
 		var value [pcr.Count][32]byte
 		for _, e := range events {
@@ -56,19 +67,19 @@ func BenchmarkReplay(b *testing.B) {
 			h.Write(e.Digest())
 			h.Sum(p[:0])
 		}
-		chain += time.Since(at)
+		chain += spent(b) - at
 		if !bytes.Equal(value[7][:], of[7]) {
 			b.Fatal("the chain is of something else")
 		}
 
-		at = time.Now()
+		at = spent(b)
 		var sum [32]byte
 		for _, e := range events {
 			h.Reset()
 			h.Write(e.Claim().Unchecked())
 			h.Sum(sum[:0])
 		}
-		hashes += time.Since(at)
+		hashes += spent(b) - at
 	}
 	n := float64(b.N) * 1000
 	b.ReportMetric(float64(whole.Nanoseconds())/n, "µs/log")

@@ -112,10 +112,10 @@ func (m *measured) is(b []byte) bool {
 	return bytes.Equal(m.h.Sum(m.sum[:0]), m.digest)
 }
 
-// interpret fills in what the digest covers.
-func (e *Event) interpret() {
-	m := measured{h: e.bank.Hash().New(), digest: e.digest}
-	e.data, e.quirk = covered(e.record.kind, e.record.data, &m)
+// interpret fills in what the digest covers. m is of the event's bank.
+func (e *Event) interpret(m *measured) {
+	m.digest = e.digest
+	e.data, e.quirk = covered(e.record.kind, e.record.data, m)
 	switch {
 	case e.data != nil:
 		e.check = Checked

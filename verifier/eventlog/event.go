@@ -121,6 +121,7 @@ func (l *Log) read(banks [pcr.Count]pcr.Bank) []Event {
 		}
 	}
 	events := make([]Event, 0, n)
+	hashing := map[pcr.Bank]*measured{}
 	for i := range l.events {
 		r := &l.events[i]
 		if r.kind == NoAction || banks[r.pcr] == 0 {
@@ -130,7 +131,12 @@ func (l *Log) read(banks [pcr.Count]pcr.Bank) []Event {
 		if e.digest == nil {
 			continue
 		}
-		e.interpret()
+		m := hashing[e.bank]
+		if m == nil {
+			m = &measured{h: e.bank.Hash().New()}
+			hashing[e.bank] = m
+		}
+		e.interpret(m)
 		events = append(events, e)
 	}
 	return events

@@ -464,7 +464,7 @@ func TestI20_EveryByteOfDataIsCoveredOrNotGiven(t *testing.T) {
 				end = s.Events()[i+1].Offset()
 			}
 			at := end - size
-			for n := at; n < at+size; n += 1 + size/200 {
+			for n := at; n < at+size; n += 1 + size/40 {
 				changed := bytes.Clone(b)
 				changed[n] ^= 0x20
 				s2, err := parse(t, changed).Suppose(pcr.SHA256)
