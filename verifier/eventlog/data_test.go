@@ -151,7 +151,7 @@ func TestSecureBootCapture(t *testing.T) {
 	}
 }
 
-func TestVariables(t *testing.T) {
+func TestI20_Variables(t *testing.T) {
 	vars := map[string]eventlog.Variable{}
 	for _, e := range supposed(t, readLog(t, "ovmf-secureboot-6.1")) {
 		if v, ok := e.Data().(eventlog.Variable); ok {
@@ -200,7 +200,7 @@ func TestVariables(t *testing.T) {
 
 // I04: the lengths of a signature list are held against each other before a
 // signature is read.
-func TestI04_SignatureLists(t *testing.T) {
+func TestI04_I20_SignatureLists(t *testing.T) {
 	list := func(size, header, each uint32, rest int) []byte {
 		b := append([]byte{}, eventlog.CertSHA256[:]...)
 		for _, n := range []uint32{size, header, each} {
@@ -258,7 +258,7 @@ func TestI20_QuirksOfOldShim(t *testing.T) {
 }
 
 // A device path and its text (UEFI 2.10, section 10.6.1.6).
-func TestDevicePaths(t *testing.T) {
+func TestI04_I20_DevicePaths(t *testing.T) {
 	end := "\x7f\xff\x04\x00"
 	image := func(path string) []byte {
 		return append(binary.LittleEndian.AppendUint64(make([]byte, 24), uint64(len(path))), path...)
@@ -301,7 +301,7 @@ func TestDevicePaths(t *testing.T) {
 }
 
 // A partition table is read whole or not at all.
-func TestGPT(t *testing.T) {
+func TestI04_I20_GPT(t *testing.T) {
 	var b []byte
 	for _, e := range supposed(t, readLog(t, "ovmf-secureboot-6.1")) {
 		if g, ok := e.Data().(eventlog.GPT); ok {

@@ -414,7 +414,7 @@ func TestI04_EveryCut(t *testing.T) {
 		quoted, last := verified(t, readPCRs(t, name)), want.Events()[len(want.Events())-1].PCR()
 		whole := 0
 		for n := range b {
-			l, err := eventlog.Parse(b[:n:n])
+			l, err := eventlog.Parse(b[:n])
 			if err != nil {
 				if !errors.Is(err, eventlog.ErrMalformed) {
 					t.Fatalf("%s, cut at %d: %v", name, n, err)
@@ -482,7 +482,7 @@ func TestI20_EveryByteOfDataIsCoveredOrNotGiven(t *testing.T) {
 	}
 }
 
-func TestI04_LogsThatAreRefused(t *testing.T) {
+func TestI04_I20_LogsThatAreRefused(t *testing.T) {
 	good := write(whole(4, eventlog.EFIAction, "x"))
 	with := func(at int, to ...byte) []byte {
 		b := bytes.Clone(good)
@@ -586,4 +586,22 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The table of banks is all that the first event has: what is behind it could be
+// anything.
+func TestI20_HeaderIsReadWhole(t *testing.T) {
+	b := header(pcr.SHA256)
+	longer := append(bytes.Clone(b), 7)
+	longer[28]++ // its size
+	vendor := append(bytes.Clone(longer), []byte{}...)
+	vendor[len(vendor)-2] = 1 // vendorInfoSize
+	if _, err := eventlog.Parse(longer); !errors.Is(err, eventlog.ErrMalformed) {
+		t.Errorf("a byte behind: %v", err)
+	}
+	for _, good := range [][]byte{b, vendor} {
+		if l, err := eventlog.Parse(good); err != nil || l.Len() != 1 {
+			t.Errorf("%d events, %v", l.Len(), err)
+		}
+	}
 }
