@@ -69,14 +69,15 @@ func moduleDir(dir string) (string, error) {
 
 // bootPath is a way from power-on to the kernel.
 type bootPath struct {
-	name     string
-	title    string
-	measured bool // a PCR of boot_aggregate covers the kernel's command line
-	firmware func(ctx context.Context, m *machine, options string) (args []string, err error)
+	name      string
+	title     string
+	measured  bool   // a PCR of boot_aggregate covers the kernel's command line
+	sleepless string // why it does not come back from suspend to RAM; empty: it does
+	firmware  func(ctx context.Context, m *machine, options string) (args []string, err error)
 }
 
 var bootPaths = []bootPath{
-	{"direct", "SeaBIOS, -kernel", false, direct},
+	{"direct", "SeaBIOS, -kernel", false, "", direct},
 }
 
 // direct has QEMU load the kernel. SeaBIOS measures neither the kernel nor its command

@@ -55,6 +55,13 @@ var chapters = []struct {
 	{"a policy of its list; enrolled, trusted", (*story).enrol},
 	{"programs that the policy does not list", (*story).strangers},
 	{"a reboot", (*story).again},
+	{"suspend to RAM", (*story).suspend},
+	{"another kernel command line", (*story).otherCommandLine},
+	{"a boot without IMA", (*story).noIMA},
+	{"a boot with IMA and without an IMA policy", (*story).noPolicy},
+	{"a boot without IMA that shows an old list", (*story).forged},
+	{"a snapshot of the TPM restored", (*story).rollback},
+	{"a clone", (*story).clone},
 }
 
 // tell tells it in a new directory. What it found is in the row also if it fails.
