@@ -125,30 +125,33 @@ func failed(id wire.FailureID) func(rest.Agent) bool {
 
 // noIMA boots the kernel with IMA kept from starting.
 func (s *story) noIMA() error {
-	a, err := s.anew(notMeasuring, string(wire.IMANotMeasuring), failed(wire.IMANotMeasuring))
-	if err != nil {
+	if _, err := s.anew(notMeasuring, string(wire.IMANotMeasuring), failed(wire.IMANotMeasuring)); err != nil {
 		return err
 	}
-	s.note("%s: untrusted, %s", notMeasuring, wire.IMANotMeasuring)
 	if _, err := s.tenant(s.ctx, "agent", "clear", "--yes", s.id); err != nil {
 		return err
 	}
-	if a, err = s.verifier.Agent(s.ctx, s.id); err == nil && !failed(wire.IMANotMeasuring)(a) {
+	a, err := s.verifier.Agent(s.ctx, s.id)
+	if err == nil && !failed(wire.IMANotMeasuring)(a) {
 		err = fmt.Errorf("that was cleared: %s", words(a))
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	s.note("%s: untrusted, %s, which cannot be cleared", notMeasuring, wire.IMANotMeasuring)
+	return nil
 }
 
 // noPolicy boots with IMA, and without a policy for it.
 func (s *story) noPolicy() error {
-	a, err := s.anew("", "a verdict", func(a rest.Agent) bool { return a.Epoch.Entries > 0 && a.Connected })
-	if err != nil {
+	if _, err := s.anew("", "a verdict", func(a rest.Agent) bool { return a.Epoch.Entries > 0 && a.Connected }); err != nil {
 		return err
 	}
 	if err := s.recovered(); err != nil {
 		return err
 	}
-	if a, err = s.verifier.Agent(s.ctx, s.id); err != nil {
+	a, err := s.verifier.Agent(s.ctx, s.id)
+	if err != nil {
 		return err
 	}
 	if a.Epoch.Entries != 1 {

@@ -46,7 +46,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	runtime.LockOSThread() // see start
+	runtime.LockOSThread()                                                          // see start
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil { // mke2fs is there
+		fmt.Fprintf(stderr, "vm: %v\n", err)
+		return daemon.ExitFailed
+	}
 	rows, err := o.tell(ctx, stderr)
 	if o.json {
 		err = errors.Join(err, json.NewEncoder(stdout).Encode(rows))
