@@ -5,7 +5,7 @@
 //
 // The TPM is swtpm, for tests only: a software TPM proves nothing about a machine.
 //
-// usage: vm [--paths NAME,…] [--kernels NAME,…] [--json] [--keep] [--bin DIR] [--cache DIR]
+// usage: vm [--paths NAME,…] [--kernels NAME,…] [--chapters N,…] [--json] [--keep] [--bin DIR] [--cache DIR]
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -31,6 +32,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // options are what the command line says.
 type options struct {
 	paths, kernels   []string
+	chapters         []int // from 1; the first two are always told
 	json, keep       bool
 	bin, cache, root string
 }
@@ -73,6 +75,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags.SetOutput(stderr)
 	paths := flags.String("paths", bootPaths[0].name, "boot paths, with commas between them: "+names(bootPaths, func(p bootPath) string { return p.name }))
 	kernels := flags.String("kernels", series[0].name, "kernels: "+names(series, func(s suite) string { return s.name }))
+	told := flags.String("chapters", "", "tell only these of the story, by `NUMBERS`, while you work on one: 9,10; the first two always are")
 	flags.BoolVar(&o.json, "json", false, "write the results as JSON; progress goes to standard error")
 	flags.BoolVar(&o.keep, "keep", false, "leave machines and logs behind also if all held")
 	flags.StringVar(&o.bin, "bin", "bin", "`DIR` with the programs")
@@ -83,12 +86,35 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("it takes no argument %q", flags.Arg(0))
 	}
+	if o.chapters, err = parseChapters(*told); err != nil {
+		return o, err
+	}
 	o.paths, o.kernels = strings.Split(*paths, ","), strings.Split(*kernels, ",")
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return o, err
 	}
 	o.cache, err = filepath.Abs(o.cache)
 	return o, err
+}
+
+// parseChapters returns which chapters to tell, all if nothing is said.
+func parseChapters(numbers string) (told []int, err error) {
+	if numbers == "" {
+		for i := range chapters {
+			told = append(told, i+1)
+		}
+		return told, nil
+	}
+	told = []int{1, 2}
+	for word := range strings.SplitSeq(numbers, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 || n > len(chapters) {
+			return nil, fmt.Errorf("chapter %q: there are 1 to %d", word, len(chapters))
+		}
+		told = append(told, n)
+	}
+	slices.Sort(told)
+	return slices.Compact(told), nil
 }
 
 func names[T any](all []T, name func(T) string) string {
@@ -139,12 +165,20 @@ func (o options) tell(ctx context.Context, out io.Writer) (rows []row, err error
 	return rows, nil
 }
 
+// held is the result of what held: it says so if that is not the whole story.
+func (o options) held() string {
+	if len(o.chapters) == len(chapters) {
+		return "held"
+	}
+	return strings.Trim(fmt.Sprint("held, of chapters ", o.chapters, " alone"), " ")
+}
+
 // one tells the story of one kernel on one path.
 func (o options) one(ctx context.Context, out io.Writer, from kernel, p bootPath) (row, error) {
 	fmt.Fprintf(out, "kernel %s, %s: %s\n", from.name, p.name, p.title)
 	dir := filepath.Join(o.root, from.name+"-"+p.name)
 	m := &machine{dir: filepath.Join(dir, "machine"), path: p, from: from}
-	s := &story{ctx: ctx, out: out, dir: dir, bin: o.bin, machine: m, row: row{Kernel: from.name, Path: p.name, Result: "held"}}
+	s := &story{ctx: ctx, out: out, dir: dir, bin: o.bin, told: o.chapters, machine: m, row: row{Kernel: from.name, Path: p.name, Result: o.held()}}
 	err := os.MkdirAll(m.dir, 0o700)
 	if err == nil {
 		err = makeDisk(ctx, o.bin, filepath.Join(o.bin, "vm", "guest"), m.file(diskFile))

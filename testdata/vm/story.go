@@ -20,10 +20,11 @@ import (
 
 // story is what is told of one kernel on one boot path.
 type story struct {
-	ctx context.Context
-	out io.Writer
-	dir string
-	bin string
+	ctx  context.Context
+	out  io.Writer
+	dir  string
+	bin  string
+	told []int // chapters, from 1
 	*site
 	*machine
 
@@ -83,6 +84,9 @@ func (s *story) tell() (err error) {
 		return err
 	}
 	for i, c := range chapters {
+		if !slices.Contains(s.told, i+1) {
+			continue
+		}
 		fmt.Fprintf(s.out, "  %d. %s\n", i+1, c.title)
 		began := time.Now()
 		if err := c.tell(s); err != nil {
