@@ -54,6 +54,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return daemon.ExitFailed
 	}
 	rows, err := o.tell(ctx, stderr)
+	if ctx.Err() != nil {
+		fmt.Fprintln(stderr, "vm: interrupted; everything it started has ended, and its files are removed")
+		return daemon.ExitFailed
+	}
 	if o.json {
 		err = errors.Join(err, json.NewEncoder(stdout).Encode(rows))
 	} else {
@@ -135,7 +139,7 @@ func (o options) tell(ctx context.Context, out io.Writer) (rows []row, err error
 	}
 	defer func() {
 		if err == nil && !o.keep || ctx.Err() != nil {
-			err = errors.Join(err, ctx.Err(), os.RemoveAll(o.root))
+			err = errors.Join(err, os.RemoveAll(o.root))
 			return
 		}
 		fmt.Fprintf(out, "\nMachines and logs are in %s\n", o.root)
