@@ -9,7 +9,7 @@ COMMANDS := $(patsubst %/,./%,$(sort $(dir $(wildcard agent/cmd/*/main.go regist
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X quicklime/wire/daemon.Version=$(VERSION)"
 BUILD += $(if $(shell git describe --always 2>/dev/null),,-buildvcs=false)
 
-.PHONY: help build demo test check mutants bench bench-all fuzz deps clean
+.PHONY: help build demo test check mutants vm vm-matrix vm-programs bench bench-all fuzz deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,17 @@ check: ## gofmt, vet, staticcheck, go.mod, the rules about imports
 mutants: ## take each check out and see its test fail; ONLY=I17: those of one invariant, file or test
 	@.ci/deps test
 	$(GO) run ./.ci/mutants -only '$(ONLY)'
+
+vm: vm-programs ## the story on a real kernel in a virtual machine: Debian's 6.1, IMA, a software TPM
+	bin/vm/vm $(VMFLAGS)
+
+vm-matrix: vm-programs ## the same with every kernel on every boot path, Secure Boot among them
+	bin/vm/vm --kernels 6.1,6.12 --paths direct,ovmf,secureboot $(VMFLAGS)
+
+vm-programs:
+	@.ci/deps vm
+	@$(MAKE) --no-print-directory build
+	$(BUILD) -o bin/vm/ ./testdata/vm ./testdata/vm/guest
 
 bench: ## what the project promises about speed, against limits in the same run
 	@.ci/deps demo

@@ -18,7 +18,7 @@ func (m *machine) runAgent() {
 	m.t.Helper()
 	m.listFile = filepath.Join(m.t.TempDir(), "binary_runtime_measurements")
 	m.writeList(m.list...)
-	watcher, err := imalog.NewWatcher(m.listFile, imalog.DefaultBounds)
+	watcher, err := imalog.NewWatcher(m.listFile, imalog.WatchConfig{Bounds: imalog.DefaultBounds})
 	if err != nil {
 		m.t.Fatal(err)
 	}
