@@ -221,6 +221,7 @@ func TestI04_I20_SignatureLists(t *testing.T) {
 		"shorter than itself":       {list(27, 0, 48, 48), -1},
 		"a header beyond the list":  {list(28+48, 49, 48, 48), -1},
 		"a header that wraps":       {list(28+48, 0xffffffff, 48, 48), -1},
+		"a header beyond, evenly":   {list(28+32, 64, 32, 32), -1},
 		"signatures of nothing":     {list(28+48, 0, 0, 48), -1},
 		"signatures without data":   {list(28+48, 0, 16, 48), -1},
 		"not a whole signature":     {list(28+48, 0, 47, 48), -1},
