@@ -127,7 +127,11 @@ func (s *site) close() (err error) {
 func (s *site) until(ctx context.Context, id, what string, within time.Duration, wanted func(rest.Agent) bool) (a rest.Agent, err error) {
 	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	for a, err = s.verifier.Agent(waiting, id); err == nil && !wanted(a); a, err = s.verifier.PollAgent(waiting, id, a.Revision) {
+	next, err := s.verifier.Agent(waiting, id)
+	for ; err == nil; next, err = s.verifier.PollAgent(waiting, id, a.Revision) {
+		if a = next; wanted(a) {
+			return a, nil
+		}
 	}
 	if waiting.Err() != nil && ctx.Err() == nil {
 		return a, fmt.Errorf("%s did not happen within %v: the machine is %s", what, within, words(a))

@@ -148,8 +148,8 @@ func (s *story) join() error {
 }
 
 // settled bounds the way from a change in the guest to its verdict, the agent's return
-// after a boot included.
-const settled = time.Minute
+// after a boot included, on a busy machine.
+const settled = 2 * time.Minute
 
 func (s *story) enrol() error {
 	time.Sleep(time.Second) // for the agent to have read what it reads
