@@ -173,7 +173,7 @@ func (s *story) recovered() error {
 // forged boots a kernel without IMA, whose user space extends the list of a good boot
 // into PCR 10 and shows it to the agent.
 func (s *story) forged() error {
-	wanted := trusted
+	wanted := func(a rest.Agent) bool { return a.Epoch.Entries > 0 }
 	if s.path.measured {
 		wanted = failed(wire.IMABootAggregate)
 	}
@@ -204,6 +204,12 @@ func (s *story) forged() error {
 	if s.path.measured {
 		s.note("a kernel without IMA, whose user space extends the list of a good boot: refused, %s, for the command line is measured", wire.IMABootAggregate)
 		return nil
+	}
+	if err := s.recovered(); err != nil { // of what is left of earlier boots
+		return err
+	}
+	if a, err = s.until(s.ctx, s.id, "trust in the forged list", settled, trusted); err != nil {
+		return err
 	}
 	if a.Policies.Boot != wire.NotEvaluated || a.FailureCount != 0 {
 		return fmt.Errorf("the status does not say that nobody looked at the boot: %s", words(a))
