@@ -19,7 +19,10 @@ const (
 // own digest.
 func stranger(i int) string { return fmt.Sprintf("/usr/local/bin/stranger-%d", i) }
 
-const strangers = 5
+const (
+	strangers    = 5             // of one measurement
+	allStrangers = 3 * strangers // there is one measurement in the story, and two are among the figures
+)
 
 // makeDisk makes the guest's root file system, ext4, in file: the agent as its package
 // installs it, the guest's init, and what the stories run. bin has the programs.
@@ -40,7 +43,7 @@ func makeDisk(ctx context.Context, bin, guest, file string) error {
 	files := map[string]string{
 		"/sbin/init": guest, agentProgram: filepath.Join(bin, "quicklime-agent"), emulatorProgram: filepath.Join(bin, "quicklime-ima-emulator"),
 	}
-	for i := range strangers {
+	for i := range allStrangers {
 		files[stranger(i)] = guest
 	}
 	for to, from := range files {
@@ -48,7 +51,7 @@ func makeDisk(ctx context.Context, bin, guest, file string) error {
 			return err
 		}
 	}
-	for i := range strangers {
+	for i := range allStrangers {
 		if err := appendTo(filepath.Join(tree, stranger(i)), fmt.Sprintf("stranger %d", i)); err != nil {
 			return err
 		}
@@ -56,12 +59,16 @@ func makeDisk(ctx context.Context, bin, guest, file string) error {
 	if err := os.WriteFile(filepath.Join(tree, agentConfig), []byte("label = \"guest\"\n"), 0o644); err != nil {
 		return err
 	}
-	_, err = output(ctx, "", "mke2fs", "-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", "-d", tree, file, diskSize)
+	_, err = output(ctx, "", "mke2fs", "-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", "-N", inodes, "-d", tree, file, diskSize)
 	return err
 }
 
-// diskSize has room for the programs and for what a boot writes.
-const diskSize = "192M"
+// The disk has room for the programs, for what a boot writes, and for as many small
+// files as the figures are of.
+const (
+	diskSize = "448M"
+	inodes   = "40000"
+)
 
 func appendTo(path, text string) error {
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)

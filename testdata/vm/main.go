@@ -5,7 +5,7 @@
 //
 // The TPM is swtpm, for tests only: a software TPM proves nothing about a machine.
 //
-// usage: vm [--paths NAME,…] [--kernels NAME,…] [--chapters N,…] [--json] [--keep] [--bin DIR] [--cache DIR]
+// usage: vm [--paths NAME,…] [--kernels NAME,…] [--chapters N,… | --figures] [--json] [--keep] [--bin DIR] [--cache DIR]
 package main
 
 import (
@@ -80,6 +80,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	paths := flags.String("paths", bootPaths[0].name, "boot paths, with commas between them: "+names(bootPaths, func(p bootPath) string { return p.name }))
 	kernels := flags.String("kernels", series[0].name, "kernels: "+names(series, func(s suite) string { return s.name }))
 	told := flags.String("chapters", "", "tell only these of the story, by `NUMBERS`, while you work on one: 9,10; the first two always are")
+	figures := flags.Bool("figures", false, "measure times, processor time and memory in the guest, in place of the story: some ten minutes")
 	flags.BoolVar(&o.json, "json", false, "write the results as JSON; progress goes to standard error")
 	flags.BoolVar(&o.keep, "keep", false, "leave machines and logs behind also if all held")
 	flags.StringVar(&o.bin, "bin", "bin", "`DIR` with the programs")
@@ -90,7 +91,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("it takes no argument %q", flags.Arg(0))
 	}
-	if o.chapters, err = parseChapters(*told); err != nil {
+	if o.chapters, err = parseChapters(*told, *figures); err != nil {
 		return o, err
 	}
 	o.paths, o.kernels = strings.Split(*paths, ","), strings.Split(*kernels, ",")
@@ -101,15 +102,18 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	return o, err
 }
 
-// parseChapters returns which chapters to tell, all if nothing is said.
-func parseChapters(numbers string) (told []int, err error) {
-	if numbers == "" {
-		for i := range chapters {
+// parseChapters returns which chapters to tell: the story if nothing is said.
+func parseChapters(numbers string, figures bool) (told []int, err error) {
+	told = []int{1, 2}
+	for i := range chapters {
+		if numbers == "" && figures == (i >= storyEnds) {
 			told = append(told, i+1)
 		}
-		return told, nil
 	}
-	told = []int{1, 2}
+	if numbers == "" {
+		slices.Sort(told)
+		return slices.Compact(told), nil
+	}
 	for word := range strings.SplitSeq(numbers, ",") {
 		n, err := strconv.Atoi(word)
 		if err != nil || n < 1 || n > len(chapters) {
@@ -171,7 +175,7 @@ func (o options) tell(ctx context.Context, out io.Writer) (rows []row, err error
 
 // held is the result of what held: it says so if that is not the whole story.
 func (o options) held() string {
-	if len(o.chapters) == len(chapters) {
+	if len(o.chapters) == storyEnds && o.chapters[storyEnds-1] == storyEnds {
 		return "held"
 	}
 	return strings.Trim(fmt.Sprint("held, of chapters ", o.chapters, " alone"), " ")

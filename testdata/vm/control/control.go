@@ -21,6 +21,7 @@ const (
 	Exec    Verb = "exec"    // Args: a Marker, execve(2) at once after it, and then as Run
 	Read    Verb = "read"    // the file Path: Out
 	Write   Verb = "write"   // Input to the file Path
+	Fill    Verb = "fill"    // makes Count files in the new directory Path, and reads each
 	Ping    Verb = "ping"    // nothing
 	Suspend Verb = "suspend" // to RAM; answered after the machine was woken
 	Reboot  Verb = "reboot"  // no answer: the next message is a Hello
@@ -34,6 +35,7 @@ type Request struct {
 	Env   []string `json:"env,omitempty"` // beside the guest's own, "NAME=value"
 	Path  string   `json:"path,omitempty"`
 	Input []byte   `json:"input,omitempty"`
+	Count int      `json:"count,omitempty"`
 }
 
 // Message is what a guest says.
@@ -42,6 +44,7 @@ type Message struct {
 	Marker bool   `json:"marker,omitempty"` // execve(2) is the next system call of the process that wrote this
 
 	Error string `json:"error,omitempty"` // why it could not be done
+	PID   int    `json:"pid,omitempty"`   // of what was started
 	Exit  int    `json:"exit,omitempty"`
 	Out   []byte `json:"out,omitempty"`
 	Err   []byte `json:"err,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -74,7 +75,11 @@ func (m *machine) do(r control.Request) (answer control.Message, err error) {
 		c.ExtraFiles = []*os.File{m.port}
 		return finish(c, r.Input)
 	case control.Start:
-		return answer, m.start(r)
+		err = m.start(r)
+		if err == nil {
+			answer.PID = m.started.Process.Pid
+		}
+		return answer, err
 	case control.Stop:
 		return answer, m.stop()
 	case control.Read:
@@ -82,6 +87,8 @@ func (m *machine) do(r control.Request) (answer control.Message, err error) {
 		return answer, err
 	case control.Write:
 		return answer, os.WriteFile(r.Path, r.Input, 0o600)
+	case control.Fill:
+		return answer, fill(r.Path, r.Count)
 	case control.Ping:
 		return answer, nil
 	case control.Suspend:
@@ -130,6 +137,24 @@ func (m *machine) stop() error {
 		return err
 	}
 	_ = c.Wait()
+	return nil
+}
+
+// fill makes files of different contents, and reads each as root does, so that a kernel
+// measures it.
+func fill(dir string, count int) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for i := range count {
+		file := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.WriteFile(file, []byte(file), 0o644); err != nil {
+			return err
+		}
+		if _, err := os.ReadFile(file); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"quicklime/testdata/vm/control"
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+// attestAs has the agent run anew with another environment, and waits until the machine
+// is trusted by evidence of that.
+func (s *story) attestAs(env ...string) error {
+	if _, err := s.do(s.ctx, control.Request{Do: control.Stop}); err != nil {
+		return err
+	}
+	before, err := s.verifier.Agent(s.ctx, s.id)
+	if err != nil {
+		return err
+	}
+	if err := s.attest(env...); err != nil {
+		return err
+	}
+	_, err = s.until(s.ctx, s.id, "trust after the agent was started again", settled, func(a rest.Agent) bool { return a.Revision > before.Revision && trusted(a) && a.Connected })
+	return err
+}
+
+// debug has the agent say how long each step of an evidence took.
+const debug = "QUICKLIME_DEBUG=1"
+
+// wakings measures the time from execve to verdict with the timer alone and with the
+// kernel's event, and beside it how long the TPM's quote takes in the guest.
+func (s *story) wakings() error {
+	for i, how := range []struct{ name, perf string }{{"timer alone", "off"}, {"kernel event", "require"}} {
+		if err := s.attestAs(debug, "QUICKLIME_AGENT_WATCH_PERF="+how.perf); err != nil {
+			return err
+		}
+		said, err := s.console()
+		if err != nil {
+			return err
+		}
+		took, err := s.verdicts((1 + i) * strangers)
+		if err != nil {
+			return err
+		}
+		more, err := s.console()
+		if err != nil {
+			return err
+		}
+		quotes := quoteTimes(more[len(said):])
+		if len(quotes) < strangers {
+			return fmt.Errorf("the agent told of %d quotes of growth, there were %d programs", len(quotes), strangers)
+		}
+		s.note("%s: execve to verdict %s ms (median %.0f), of which from the agent's notice to its quote, reading and hashing included, %s ms (median %.0f)",
+			how.name, list(took), median(took), list(quotes), median(quotes))
+		if err := s.forgive(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *story) console() ([]byte, error) { return os.ReadFile(s.file(consoleFile)) }
+
+var quoteTime = regexp.MustCompile(`evidence was answered"? .*trigger=growth .*quote=([0-9.]+[a-zµ]+)`)
+
+// quoteTimes are what the agent's log says of evidence of growth, in milliseconds.
+func quoteTimes(log []byte) (all []float64) {
+	for _, m := range quoteTime.FindAllSubmatch(log, -1) {
+		if d, err := time.ParseDuration(string(m[1])); err == nil {
+			all = append(all, milliseconds(d))
+		}
+	}
+	return all
+}
+
+// quiet measures the agent's processor time while nothing is measured.
+func (s *story) quiet() error {
+	for _, how := range []struct{ name, perf string }{{"timer alone", "off"}, {"kernel event", "require"}} {
+		if err := s.attestAs("QUICKLIME_AGENT_WATCH_PERF=" + how.perf); err != nil {
+			return err
+		}
+		time.Sleep(15 * time.Second) // for the looks after the start to have become seldom
+		before, err := s.processorTime()
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		select {
+		case <-time.After(time.Minute):
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		}
+		after, err := s.processorTime()
+		if err != nil {
+			return err
+		}
+		s.note("%s: %v of processor time in a minute, %.2f %% of the emulated core; challenges are answered in it", how.name,
+			after-before, 100*(after-before).Seconds()/time.Since(began).Seconds())
+	}
+	return nil
+}
+
+// processorTime is what the agent has used, to a hundredth of a second (proc(5),
+// /proc/pid/stat, utime and stime).
+func (s *story) processorTime() (time.Duration, error) {
+	stat, err := s.read(s.ctx, fmt.Sprintf("/proc/%d/stat", s.pid))
+	if err != nil {
+		return 0, err
+	}
+	_, behind, _ := strings.Cut(string(stat), ") ") // the name, which may hold anything
+	fields := strings.Fields(behind)
+	var ticks int
+	for _, i := range []int{14 - 3, 15 - 3} {
+		n, err := strconv.Atoi(fields[i])
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
+// many is how many files are measured.
+const many = 20_000
+
+// large has many files measured, and looks at the agent's memory when the verifier has
+// them all, and when another agent has read and sent the whole list.
+func (s *story) large() error {
+	if err := s.attestAs(); err != nil {
+		return err
+	}
+	before, err := s.verifier.Agent(s.ctx, s.id)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if _, err := s.do(s.ctx, control.Request{Do: control.Fill, Path: "/var/fill", Count: many}); err != nil {
+		return err
+	}
+	filled := time.Since(began)
+	there := func(a rest.Agent) bool { return a.Epoch.Entries >= before.Epoch.Entries+many }
+	if _, err := s.until(s.ctx, s.id, fmt.Sprintf("a list of %d entries", many), 5*time.Minute, there); err != nil {
+		return err
+	}
+	s.note("%d files in %.0f s, the last judged %.1f s later; the agent has %s", many, filled.Seconds(), (time.Since(began) - filled).Seconds(), s.memory())
+	if err := s.attestAgain(); err != nil {
+		return err
+	}
+	s.note("started again, the whole list read and replayed anew: %s", s.memory())
+	return nil
+}
+
+// attestAgain starts the agent again, and waits until it has sent evidence.
+func (s *story) attestAgain() error {
+	if _, err := s.do(s.ctx, control.Request{Do: control.Stop}); err != nil {
+		return err
+	}
+	if err := s.attest(); err != nil {
+		return err
+	}
+	_, err := s.until(s.ctx, s.id, "the agent's return", 5*time.Minute, func(a rest.Agent) bool { return a.Connected && a.Trust != wire.Stale && a.Trust != wire.Pending })
+	time.Sleep(5 * time.Second)
+	return err
+}
+
+// memory says what the agent holds (proc(5), /proc/pid/status).
+func (s *story) memory() string {
+	status, err := s.read(s.ctx, fmt.Sprintf("/proc/%d/status", s.pid))
+	if err != nil {
+		return err.Error()
+	}
+	mib := func(name string) float64 {
+		_, after, _ := strings.Cut(string(status), name+":")
+		var kib float64
+		fmt.Sscan(after, &kib)
+		return kib / 1024
+	}
+	return fmt.Sprintf("%.1f MiB resident (%.1f at most): %.1f of the program's file, %.1f of its own", mib("VmRSS"), mib("VmHWM"), mib("RssFile"), mib("RssAnon"))
+}
+
+// shipped boots without a policy, loads the one of packaging, and has doctor look.
+func (s *story) shipped() error {
+	text, err := os.ReadFile("packaging/ima-policy")
+	if err != nil {
+		return err
+	}
+	for _, how := range []struct {
+		name, options string
+		load          bool
+	}{{"ima_policy=tcb", measuring, false}, {"packaging/ima-policy", "", true}} {
+		if err := s.off(); err != nil {
+			return err
+		}
+		if err := s.boot(how.options); err != nil {
+			return err
+		}
+		if how.load {
+			for path, content := range map[string][]byte{"/run/ima-policy": text, "/sys/kernel/security/ima/policy": text} {
+				if _, err := s.do(s.ctx, control.Request{Do: control.Write, Path: path, Input: content}); err != nil {
+					return err
+				}
+			}
+		}
+		answer, err := s.do(s.ctx, control.Request{Do: control.Run, Args: []string{agentProgram, "doctor", "--json"}})
+		if err != nil {
+			return err
+		}
+		var report struct {
+			Findings []struct{ Check, State, Seen string }
+		}
+		if err := json.Unmarshal(answer.Out, &report); err != nil {
+			return fmt.Errorf("doctor: %w: %s%s", err, answer.Out, answer.Err)
+		}
+		var words []string
+		for _, f := range report.Findings {
+			if f.State != "ok" {
+				words = append(words, f.Check+": "+f.State+", "+f.Seen)
+			}
+		}
+		s.note("%s: doctor exits with %d, and finds: %s", how.name, answer.Exit, strings.Join(words, "; "))
+	}
+	return nil
+}
