@@ -38,7 +38,6 @@ type old struct {
 	t    *testing.T
 	path string
 	e    Enrolment
-	st   Standing
 	list []ima.Entry
 	want appraise.Outcome
 }
