@@ -127,8 +127,8 @@ func (s *story) processorTime() (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
-// many is how many files are measured.
-const many = 20_000
+// many is how many files are measured, so many for each request: some seconds.
+const many, atOnce = 20_000, 500
 
 // large has many files measured, and looks at the agent's memory when the verifier has
 // them all, and when another agent has read and sent the whole list.
@@ -141,8 +141,10 @@ func (s *story) large() error {
 		return err
 	}
 	began := time.Now()
-	if _, err := s.do(s.ctx, control.Request{Do: control.Fill, Path: "/var/fill", Count: many}); err != nil {
-		return err
+	for i := range many / atOnce {
+		if _, err := s.do(s.ctx, control.Request{Do: control.Fill, Path: fmt.Sprintf("/var-%d", i), Count: atOnce}); err != nil {
+			return err
+		}
 	}
 	filled := time.Since(began)
 	there := func(a rest.Agent) bool { return a.Epoch.Entries >= before.Epoch.Entries+many }
