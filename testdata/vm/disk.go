@@ -32,7 +32,7 @@ func makeDisk(ctx context.Context, bin, guest, file string) error {
 		return err
 	}
 	defer os.RemoveAll(tree)
-	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "sbin", "usr/bin", "usr/local/bin", "etc/quicklime", agentState} {
+	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "sbin", "usr/bin", "usr/local/bin", "etc/quicklime", "etc/ima", agentState} {
 		if err := os.MkdirAll(filepath.Join(tree, dir), 0o755); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -187,6 +188,8 @@ func (s *story) memory() string {
 	return fmt.Sprintf("%.1f MiB resident (%.1f at most): %.1f of the program's file, %.1f of its own", mib("VmRSS"), mib("VmHWM"), mib("RssFile"), mib("RssAnon"))
 }
 
+const kernelCount = "/sys/kernel/security/ima/runtime_measurements_count"
+
 // shipped boots without a policy, loads the one of packaging, and has doctor look.
 func (s *story) shipped() error {
 	text, err := os.ReadFile("packaging/ima-policy")
@@ -204,8 +207,8 @@ func (s *story) shipped() error {
 			return err
 		}
 		if how.load {
-			for path, content := range map[string][]byte{"/run/ima-policy": text, "/sys/kernel/security/ima/policy": text} {
-				if _, err := s.do(s.ctx, control.Request{Do: control.Write, Path: path, Input: content}); err != nil {
+			for _, path := range []string{"/etc/ima/ima-policy", "/sys/kernel/security/ima/policy"} {
+				if _, err := s.do(s.ctx, control.Request{Do: control.Write, Path: path, Input: text}); err != nil {
 					return err
 				}
 			}
@@ -220,13 +223,20 @@ func (s *story) shipped() error {
 		if err := json.Unmarshal(answer.Out, &report); err != nil {
 			return fmt.Errorf("doctor: %w: %s%s", err, answer.Out, answer.Err)
 		}
-		var words []string
+		var lacking []string
 		for _, f := range report.Findings {
-			if f.State != "ok" {
-				words = append(words, f.Check+": "+f.State+", "+f.Seen)
+			if f.State == "lacking" {
+				lacking = append(lacking, f.Check)
 			}
 		}
-		s.note("%s: doctor exits with %d, and finds: %s", how.name, answer.Exit, strings.Join(words, "; "))
+		measured, err := s.read(s.ctx, kernelCount)
+		if err != nil {
+			return err
+		}
+		if how.load != (len(lacking) == 0) {
+			return fmt.Errorf("under %s doctor finds this lacking: %v\n%s", how.name, lacking, answer.Out)
+		}
+		s.note("%s: %s measurements; doctor finds lacking: %s", how.name, strings.TrimSpace(string(measured)), cmp.Or(strings.Join(lacking, ", "), "nothing"))
 	}
 	return nil
 }
