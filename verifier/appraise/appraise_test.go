@@ -230,8 +230,8 @@ func TestI26_BootAggregateAloneIsNotSuccess(t *testing.T) {
 		for _, f := range o.Conditions {
 			ids = append(ids, f.ID)
 		}
-		if d := cmp.Diff(expected, ids); d != "" {
-			t.Errorf("after %d entries: %s", len(m.List), d)
+		if !slices.Equal(expected, ids) {
+			t.Errorf("after %d entries: %v, want %v", len(m.List), ids, expected)
 		}
 		st = after(st, b, o)
 		m.File("/bin/a", good)

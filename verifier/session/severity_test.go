@@ -68,6 +68,7 @@ func TestRisesAreLogged(t *testing.T) {
 	v.label(severity.Rule{EventID: string(wire.IMANotInPolicy), Label: "error"})
 	a := v.agent()
 	a.under("/bin/a")
+	a.File("/bin/a", good)
 	a.begin()
 	a.attest(0)
 	for _, step := range []struct {
@@ -98,6 +99,7 @@ func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.enrol(pcr.SHA256, "web")
+	a.File("/bin/a", good)
 	a.begin()
 	if got := a.attest(0); got.Trust != wire.Untrusted || got.Failures != 1 || got.Reason != "ima.validation.dm.required_policy_not_in_use" {
 		t.Errorf("no device: %+v", got)
@@ -143,6 +145,7 @@ func TestI14_I18_PastWarningsAreJudgedAgain(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	a.Reboot()
+	a.File("/bin/a", good)
 	a.begin()
 	a.attest(0)
 	for _, c := range []struct {
@@ -152,7 +155,7 @@ func TestI14_I18_PastWarningsAreJudgedAgain(t *testing.T) {
 		if err := v.store.UpdatePolicy(t.Context(), c.policy); err != nil {
 			t.Fatal(err)
 		}
-		if got := a.attest(1); got.Trust != c.want {
+		if got := a.attest(2); got.Trust != c.want {
 			t.Errorf("want %s, got %+v", c.want, got)
 		}
 	}
