@@ -105,11 +105,11 @@ func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 		t.Errorf("no device: %+v", got)
 	}
 	a.DeviceLoads()
-	if got := a.attest(1); got.Trust != wire.Untrusted || got.Failures != 2 {
+	if got := a.attest(2); got.Trust != wire.Untrusted || got.Failures != 2 {
 		t.Errorf("a device that is not in use: %+v", got)
 	}
 	a.DeviceResumes()
-	if got := a.attest(2); got.Trust != wire.Trusted || got.Failures != 0 || got.Reason != "" {
+	if got := a.attest(3); got.Trust != wire.Trusted || got.Failures != 0 || got.Reason != "" {
 		t.Errorf("in use: %+v", got)
 	}
 	if got := v.status(); got.FailureCount != 0 || got.Severity != "" || got.Cleared != nil {
@@ -120,13 +120,13 @@ func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 	if err := v.store.UpdatePolicy(t.Context(), with(strings.Replace(verifiertest.DevicePolicy, `"name":"root"`, `"name":"other"`, 1), "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.attest(3); got.Trust != wire.Untrusted {
+	if got := a.attest(4); got.Trust != wire.Untrusted {
 		t.Errorf("under a policy for another device: %+v", got)
 	}
 	if err := v.store.UpdatePolicy(t.Context(), with(verifiertest.DevicePolicy, "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.attest(3); got.Trust != wire.Trusted {
+	if got := a.attest(4); got.Trust != wire.Trusted {
 		t.Errorf("under the first again: %+v", got)
 	}
 }

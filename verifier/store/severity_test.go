@@ -173,6 +173,7 @@ func TestI07_I14_AFloodOfWarningsHidesNothing(t *testing.T) {
 	commit(t, s, m, e, p)
 	wantSight(t, s, e, "and one that counts", sight{wire.Untrusted, 3*n + 2, 3*n + 1, "emergency", "1×emergency 1×(error) 100×(info)", wire.IMAViolation})
 	m.Reboot()
+	m.File("/bin/a", good)
 	commit(t, s, m, e, p)
 	wantSight(t, s, e, "after a reboot", sight{wire.Untrusted, 3*n + 2, 3*n + 1, "emergency", "1×emergency 1×(error) 100×(info)", wire.IMAViolation})
 	if err := clearSeen(t, s, 3*n+2); err != nil {
@@ -218,6 +219,7 @@ func TestI07_UnkeptFailuresCount(t *testing.T) {
 	const n = wire.MaxKeptFailures
 	wantSight(t, s, e, "more than are kept", sight{wire.Untrusted, n + 6, 1, "emergency", "1000×emergency", wire.IMAWrongDigest})
 	m.Reboot()
+	m.File("/bin/a", good)
 	commit(t, s, m, e, p)
 	if err := clearSeen(t, s, n+6); err != nil {
 		t.Fatal(err)

@@ -889,6 +889,7 @@ func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 		t.Errorf("%+v, cleared %+v", a, a.Cleared)
 	}
 	m.Reboot()
+	m.File("/bin/a", good)
 	commit(t, s, m, e, p)
 	if err := clearSeen(t, s, 1); err != nil {
 		t.Fatal(err)
