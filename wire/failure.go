@@ -35,7 +35,7 @@ const (
 	// IMAWeakDigest: the kernel extends the quoted bank with padded SHA-1 (I16).
 	IMAWeakDigest FailureID = "ima.weak_digest"
 	// IMANotMeasuring: IMA is off, or its list has no certified boot_aggregate
-	// (I26).
+	// (I26), or, as a condition, nothing else.
 	IMANotMeasuring FailureID = "ima.not_measuring"
 	// IMABootAggregate: a boot_aggregate entry that is not of the quoted boot
 	// (I19).

@@ -144,7 +144,7 @@ func (s *story) noIMA() error {
 
 // noPolicy boots with IMA, and without a policy for it.
 func (s *story) noPolicy() error {
-	if _, err := s.anew("", "a verdict", func(a rest.Agent) bool { return a.Epoch.Entries > 0 && a.Connected }); err != nil {
+	if _, err := s.anew("", "a verdict", func(a rest.Agent) bool { return a.Trust == wire.Untrusted && a.Epoch.Entries > 0 && a.Connected }); err != nil {
 		return err
 	}
 	if err := s.recovered(); err != nil {
@@ -157,7 +157,10 @@ func (s *story) noPolicy() error {
 	if a.Epoch.Entries != 1 {
 		return fmt.Errorf("IMA measured without a policy: %s", words(a))
 	}
-	s.note("limit: with IMA and no IMA policy the list is boot_aggregate alone: %s, and nothing is measured; boot policy: %s", a.Trust, a.Policies.Boot)
+	if a.Trust != wire.Untrusted || len(a.Conditions) != 1 || a.Conditions[0].ID != wire.IMANotMeasuring {
+		return fmt.Errorf("nothing is measured, and that is not the one condition: %s, %v", words(a), a.Conditions)
+	}
+	s.note("with IMA and no IMA policy the list is boot_aggregate alone: %s, %s, until a file is measured", a.Trust, wire.IMANotMeasuring)
 	return nil
 }
 

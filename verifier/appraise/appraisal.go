@@ -96,7 +96,7 @@ func (a *Appraisal) Outcome(b *Begun) Outcome {
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
 	result, failed := a.judge.conclude(to)
-	return Outcome{Accepted: true, Certified: c, Result: result, Learned: a.judge.learned, Conditions: a.judge.outstanding(), Failed: failed}
+	return Outcome{Accepted: true, Certified: c, Result: result, Learned: a.judge.learned, Conditions: a.judge.outstanding(to), Failed: failed}
 }
 
 // Elsewhere judges evidence that keeps its list from another point than From

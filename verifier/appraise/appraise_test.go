@@ -219,6 +219,29 @@ func TestI26_NothingMeasuredIsNotSuccess(t *testing.T) {
 	want(t, o, true, wire.IMANotMeasuring)
 }
 
+func TestI26_BootAggregateAloneIsNotSuccess(t *testing.T) {
+	m := newMachine(t)
+	p := allow(t, "", "/bin/a")
+	st := m.Standing()
+	for _, expected := range [][]wire.FailureID{{wire.IMANotMeasuring}, nil} {
+		b, o := m.appraise(st, int(st.Resume.Entries()), p)
+		want(t, o, true)
+		var ids []wire.FailureID
+		for _, f := range o.Conditions {
+			ids = append(ids, f.ID)
+		}
+		if !slices.Equal(expected, ids) {
+			t.Errorf("after %d entries: %v, want %v", len(m.List), ids, expected)
+		}
+		st = after(st, b, o)
+		m.File("/bin/a", good)
+	}
+	m = newMachine(t)
+	if _, o := m.appraise(m.Standing(), 0, nil); o.Conditions != nil {
+		t.Errorf("without a policy: %v", o.Conditions)
+	}
+}
+
 func TestI16_I17_WhatNoDigestCovers(t *testing.T) {
 	p := allow(t, "", "/bin/a")
 	entry := ima.NewFileEntry(pcr.SHA256, good, "/bin/a")

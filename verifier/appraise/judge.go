@@ -97,10 +97,17 @@ func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
 	return j.result, j.failed
 }
 
-// outstanding is what the policy waits for after the entries so far.
-func (j *judge) outstanding() (conditions []wire.Failure) {
-	if j.policy == nil || j.policy.Devices() == nil {
+// outstanding is what the policy waits for in a list that ends at a point so far.
+func (j *judge) outstanding(to ima.State) (conditions []wire.Failure) {
+	if j.policy == nil {
 		return nil
+	}
+	if to.Entries() == 1 {
+		conditions = append(conditions, j.scale.Label(wire.Failure{ID: wire.IMANotMeasuring, Message: "nothing was measured but boot_aggregate, not even the agent: IMA has no policy",
+			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy; this is over when a file is measured, and cannot be cleared"}))
+	}
+	if j.policy.Devices() == nil {
+		return conditions
 	}
 	for _, f := range j.policy.Devices().Outstanding(j.learned.devices) {
 		conditions = append(conditions, j.scale.Label(wire.Failure{ID: f.ID, Message: f.Message,

@@ -156,6 +156,7 @@ func TestI07_WarnedEntriesTakeNoRoom(t *testing.T) {
 // What a policy waits for is no failure of an entry, and over by itself.
 func TestConditions(t *testing.T) {
 	m := newMachine(t)
+	m.File("/bin/a", good)
 	p := allow(t, verifiertest.DevicePolicy, "/bin/a")
 	st := m.under(t, severity.Rule{EventID: `.*\.required_policy_not_in_use`, Label: "notice"})
 	for _, step := range []struct {

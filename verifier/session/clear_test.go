@@ -149,10 +149,11 @@ func TestI21_NoPolicyLaundersNothing(t *testing.T) {
 		t.Errorf("without a policy: %+v", got)
 	}
 	a.Reboot()
+	a.File("/bin/a", good)
 	a.begin()
 	a.attest(0)
 	v.assign("web")
-	if got := a.attest(1); got.Trust != wire.Untrusted || got.Failures != 1 {
+	if got := a.attest(2); got.Trust != wire.Untrusted || got.Failures != 1 {
 		t.Errorf("with it again: %+v", got)
 	}
 }

@@ -68,6 +68,7 @@ func TestRisesAreLogged(t *testing.T) {
 	v.label(severity.Rule{EventID: string(wire.IMANotInPolicy), Label: "error"})
 	a := v.agent()
 	a.under("/bin/a")
+	a.File("/bin/a", good)
 	a.begin()
 	a.attest(0)
 	for _, step := range []struct {
@@ -98,16 +99,17 @@ func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.enrol(pcr.SHA256, "web")
+	a.File("/bin/a", good)
 	a.begin()
 	if got := a.attest(0); got.Trust != wire.Untrusted || got.Failures != 1 || got.Reason != "ima.validation.dm.required_policy_not_in_use" {
 		t.Errorf("no device: %+v", got)
 	}
 	a.DeviceLoads()
-	if got := a.attest(1); got.Trust != wire.Untrusted || got.Failures != 2 {
+	if got := a.attest(2); got.Trust != wire.Untrusted || got.Failures != 2 {
 		t.Errorf("a device that is not in use: %+v", got)
 	}
 	a.DeviceResumes()
-	if got := a.attest(2); got.Trust != wire.Trusted || got.Failures != 0 || got.Reason != "" {
+	if got := a.attest(3); got.Trust != wire.Trusted || got.Failures != 0 || got.Reason != "" {
 		t.Errorf("in use: %+v", got)
 	}
 	if got := v.status(); got.FailureCount != 0 || got.Severity != "" || got.Cleared != nil {
@@ -118,13 +120,13 @@ func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 	if err := v.store.UpdatePolicy(t.Context(), with(strings.Replace(verifiertest.DevicePolicy, `"name":"root"`, `"name":"other"`, 1), "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.attest(3); got.Trust != wire.Untrusted {
+	if got := a.attest(4); got.Trust != wire.Untrusted {
 		t.Errorf("under a policy for another device: %+v", got)
 	}
 	if err := v.store.UpdatePolicy(t.Context(), with(verifiertest.DevicePolicy, "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.attest(3); got.Trust != wire.Trusted {
+	if got := a.attest(4); got.Trust != wire.Trusted {
 		t.Errorf("under the first again: %+v", got)
 	}
 }
@@ -143,6 +145,7 @@ func TestI14_I18_PastWarningsAreJudgedAgain(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	a.Reboot()
+	a.File("/bin/a", good)
 	a.begin()
 	a.attest(0)
 	for _, c := range []struct {
@@ -152,7 +155,7 @@ func TestI14_I18_PastWarningsAreJudgedAgain(t *testing.T) {
 		if err := v.store.UpdatePolicy(t.Context(), c.policy); err != nil {
 			t.Fatal(err)
 		}
-		if got := a.attest(1); got.Trust != c.want {
+		if got := a.attest(2); got.Trust != c.want {
 			t.Errorf("want %s, got %+v", c.want, got)
 		}
 	}

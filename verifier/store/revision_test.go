@@ -49,6 +49,7 @@ func (d damaged) exec(query string, args ...any) {
 func TestI07_TrustFromTheFuture(t *testing.T) {
 	d := newDamaged(t)
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	p := addPolicy(t, d.Store, "web", "/bin/a")
 	e := enrol(t, d.Store, m, "web")
 	commit(t, d.Store, m, e, p)

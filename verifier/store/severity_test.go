@@ -85,6 +85,7 @@ func TestI07_ToleratedFailures(t *testing.T) {
 	s := newStore(t)
 	label(t, s, string(wire.IMANotInPolicy), "error")
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
 	e := enrol(t, s, m, "web")
 	commit(t, s, m, e, p)
@@ -120,6 +121,7 @@ func TestI07_ToleratedIsNotAccepted(t *testing.T) {
 	s := newStore(t)
 	label(t, s, ".*", "info")
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
 	e := enrol(t, s, m, "web")
 	commit(t, s, m, e, p)
@@ -150,6 +152,7 @@ func TestI07_I14_AFloodOfWarningsHidesNothing(t *testing.T) {
 	s := newStore(t)
 	label(t, s, string(wire.IMANotInPolicy), "info", string(wire.IMAWrongDigest), "error")
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
 	e := enrol(t, s, m, "web")
 	flood := func() {
@@ -170,6 +173,7 @@ func TestI07_I14_AFloodOfWarningsHidesNothing(t *testing.T) {
 	commit(t, s, m, e, p)
 	wantSight(t, s, e, "and one that counts", sight{wire.Untrusted, 3*n + 2, 3*n + 1, "emergency", "1×emergency 1×(error) 100×(info)", wire.IMAViolation})
 	m.Reboot()
+	m.File("/bin/a", good)
 	commit(t, s, m, e, p)
 	wantSight(t, s, e, "after a reboot", sight{wire.Untrusted, 3*n + 2, 3*n + 1, "emergency", "1×emergency 1×(error) 100×(info)", wire.IMAViolation})
 	if err := clearSeen(t, s, 3*n+2); err != nil {
@@ -204,6 +208,7 @@ func TestI07_UnkeptFailuresCount(t *testing.T) {
 	s := newStore(t)
 	label(t, s, string(wire.IMANotInPolicy), "info")
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
 	e := enrol(t, s, m, "web")
 	for range wire.MaxKeptFailures + 5 {
@@ -214,6 +219,7 @@ func TestI07_UnkeptFailuresCount(t *testing.T) {
 	const n = wire.MaxKeptFailures
 	wantSight(t, s, e, "more than are kept", sight{wire.Untrusted, n + 6, 1, "emergency", "1000×emergency", wire.IMAWrongDigest})
 	m.Reboot()
+	m.File("/bin/a", good)
 	commit(t, s, m, e, p)
 	if err := clearSeen(t, s, n+6); err != nil {
 		t.Fatal(err)
@@ -339,6 +345,7 @@ func TestI07_I10_Conditions(t *testing.T) {
 	d := newDamaged(t)
 	s := d.Store
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	r, p := policyWith(t, "web", verifiertest.DevicePolicy, "/bin/a")
 	if err := s.AddPolicy(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -386,6 +393,7 @@ func TestI07_I10_Conditions(t *testing.T) {
 	commit(t, s, m, e, p)
 	want("in use", wire.Trusted)
 	m.Reboot()
+	m.File("/bin/a", good)
 	commit(t, s, m, e, p)
 	want("after a reboot", wire.Untrusted, missing)
 	r, p = policyOf(t, "web", "/bin/a")

@@ -136,7 +136,7 @@ func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
 	case r.judged != r.inForce:
 		return wire.Pending, "the policy has changed and the list is being judged again"
 	case r.waiting > 0:
-		return wire.Untrusted, "the policy waits for a device to be in the state that it wants"
+		return wire.Untrusted, "the policy waits for what the conditions name"
 	case r.until.Int64 == 0:
 		return wire.Stale, "the last evidence was not accepted; trust waits for the next"
 	case r.until.Int64 > now.UnixMilli()+r.span.Int64:

@@ -251,6 +251,7 @@ func TestI07_I22_AgentThroughItsStates(t *testing.T) {
 func TestI07_TrustRunsOut(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
 	e := enrol(t, s, m, "web")
 	st := standing(t, s, e)
@@ -874,6 +875,7 @@ func TestI07_ClockSetBack(t *testing.T) {
 func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 	s := newStore(t)
 	m := verifiertest.New(t)
+	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
 	e := enrol(t, s, m, "web")
 	m.Boot = bytes.Repeat([]byte{6}, 32) // not what boot_aggregate says
@@ -887,6 +889,7 @@ func TestI07_I19_ClearIsNoTrust(t *testing.T) {
 		t.Errorf("%+v, cleared %+v", a, a.Cleared)
 	}
 	m.Reboot()
+	m.File("/bin/a", good)
 	commit(t, s, m, e, p)
 	if err := clearSeen(t, s, 1); err != nil {
 		t.Fatal(err)
