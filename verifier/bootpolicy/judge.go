@@ -122,8 +122,12 @@ func digestText(e eventlog.Event) string {
 	return fmt.Sprintf("%v:%s", e.Bank(), hex.EncodeToString(e.Digest()))
 }
 
-// says is what the log claims of an event, for a message.
+// says is what the digest covers of an event or else what the log claims, for a
+// message.
 func says(e eventlog.Event) string {
+	if s := e.Measured(); s != "" {
+		return fmt.Sprintf("%v, %s", e.Type(), quote(s))
+	}
 	if s := e.Claimed(); s != "" {
 		return fmt.Sprintf("%v, which the log calls %s", e.Type(), quote(s))
 	}
