@@ -149,7 +149,7 @@ func TestI20_AllOfOneKernel(t *testing.T) {
 	}
 }
 
-func TestCreateRefuses(t *testing.T) {
+func TestI20_CreateRefuses(t *testing.T) {
 	if _, err := bootpolicy.Create(); err == nil {
 		t.Error("no log")
 	}
