@@ -165,6 +165,7 @@ func TestI20_ChangedBootsAreRefused(t *testing.T) {
 			b[24].data, b[25].data = b[25].data, b[24].data
 			return b
 		}, example, "PCR 14, event 25", 25},
+		{"MokListX before MokList", func(t *testing.T, b []event) []event { b[24], b[25] = b[25], b[24]; return b }, example, "PCR 14, event 26: no rule accepts", 26},
 		{"MokListTrusted", func(t *testing.T, b []event) []event { return other(b, 27) }, example, "MokListTrusted has another value", 28},
 		{"no MokList", func(t *testing.T, b []event) []event { return slices.Delete(b, 24, 25) }, example, "PCR 14: MokList was not measured", -1},
 		{"MokSBState", func(t *testing.T, b []event) []event {
