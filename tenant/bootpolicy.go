@@ -6,6 +6,6 @@ import "github.com/spf13/cobra"
 func (p *program) bootPolicy() *cobra.Command {
 	return p.noun(&cobra.Command{
 		Use:   "boot-policy",
-		Short: "Boot logs: what firmware, boot loader and kernel measured",
-	}, p.bootPolicyExplain())
+		Short: "Boot logs, and the reference states that boots are judged by",
+	}, p.bootPolicyExplain(), p.bootPolicyCreate(), p.bootPolicyValidate(), p.bootPolicyTest(), p.bootPolicyDiff())
 }

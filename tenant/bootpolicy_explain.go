@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/eventlog"
-	"quicklime/wire/daemon"
 	"quicklime/wire/pcr"
 )
 
@@ -69,24 +68,9 @@ contradicted.`,
 
 // explain shows the log in a file.
 func (p *program) explain(file, bank string) error {
-	b, err := p.readFile(file, eventlog.MaxLog)
+	l, s, err := p.bootLog(file, bank)
 	if err != nil {
 		return err
-	}
-	if b, err = gunzip(b, file, eventlog.MaxLog); err != nil {
-		return err
-	}
-	l, err := eventlog.Parse(b)
-	if err != nil {
-		return daemon.WithHint(fmt.Errorf("%s: %w", file, err), "LOG is "+bootLogHint)
-	}
-	read, err := chooseBank(l.Banks(), bank)
-	if err != nil {
-		return err
-	}
-	s, err := l.Suppose(read)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
 	}
 	e := explainLog(l, s)
 	p.warn("%s", noQuote)

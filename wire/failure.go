@@ -1,5 +1,7 @@
 package wire
 
+import "strconv"
+
 // FailureID names a kind of failure. Ids are stable and go to webhooks and
 // alerts; where Keylime has an id for the same thing, it is Keylime's, spelling
 // included.
@@ -41,6 +43,25 @@ const (
 	// (I19).
 	IMABootAggregate FailureID = "ima.boot_aggregate"
 )
+
+// Failures of a boot's log, beside BootPolicyFailure and BootInvalidPCR.
+const (
+	// BootMissingPCRs: the quote lacks PCRs that the boot policy judges.
+	BootMissingPCRs FailureID = "measured_boot.missing_pcrs"
+	// BootLogMalformed: bytes that are no event log.
+	BootLogMalformed FailureID = "measured_boot.parser.malformed"
+)
+
+// BootPolicyFailure is the id of what the boot policy of that name does not accept:
+// measured_boot.policy_example for a reference state.
+func BootPolicyFailure(name string) FailureID {
+	return FailureID("measured_boot.policy_" + name)
+}
+
+// BootInvalidPCR is the id of a PCR that the boot log does not lead to.
+func BootInvalidPCR(i int) FailureID {
+	return FailureID("measured_boot.invalid_pcr_" + strconv.Itoa(i))
+}
 
 // RecordUnreadable stands for a failure whose record the verifier cannot read.
 const RecordUnreadable FailureID = "quicklime.unreadable"

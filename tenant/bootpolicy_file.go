@@ -1,0 +1,54 @@
+package tenant
+
+import (
+	"errors"
+	"fmt"
+
+	"quicklime/verifier/bootpolicy"
+	"quicklime/verifier/eventlog"
+	"quicklime/verifier/policy"
+	"quicklime/wire/daemon"
+)
+
+// helpBootPolicy says what names a boot policy on the command line.
+const helpBootPolicy = `POLICY is a file with a measured-boot reference state (JSON, as Keylime has it), "-"
+standard input, or one of the names accept-all and reject-all.`
+
+// bootPolicyAt reads the boot policy that was named.
+func (p *program) bootPolicyAt(name string) (*bootpolicy.Policy, error) {
+	if named, ok := bootpolicy.Named(name); ok {
+		return named, nil
+	}
+	text, err := p.readFile(name, bootpolicy.MaxReference)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := bootpolicy.Parse(text)
+	var problems *policy.Error
+	if errors.As(err, &problems) {
+		return nil, daemon.WithHint(fmt.Errorf("%s cannot be used:\n%s", name, words(problems)), "\"boot-policy validate\" explains each problem")
+	}
+	return compiled, err
+}
+
+// bootLog reads the log in a file, plain or gzip, in one of its banks.
+func (p *program) bootLog(file, bank string) (l eventlog.Log, s eventlog.Supposed, err error) {
+	b, err := p.readFile(file, eventlog.MaxLog)
+	if err != nil {
+		return l, s, err
+	}
+	if b, err = gunzip(b, file, eventlog.MaxLog); err != nil {
+		return l, s, err
+	}
+	if l, err = eventlog.Parse(b); err != nil {
+		return l, s, daemon.WithHint(fmt.Errorf("%s: %w", file, err), "LOG is "+bootLogHint)
+	}
+	read, err := chooseBank(l.Banks(), bank)
+	if err != nil {
+		return l, s, err
+	}
+	if s, err = l.Suppose(read); err != nil {
+		return l, s, fmt.Errorf("%s: %w", file, err)
+	}
+	return l, s, nil
+}

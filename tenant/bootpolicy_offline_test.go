@@ -1,0 +1,91 @@
+package tenant
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"quicklime/wire"
+)
+
+const plainLog = "../testdata/captures/ovmf-6.1-ima-ng/binary_bios_measurements"
+
+// I20: a reference state made from a log accepts it and refuses another, in words
+// and in JSON.
+func TestI20_BootPolicyFromLogToTest(t *testing.T) {
+	f := start(t)
+	made := f.file("boot.json")
+	o := f.run(t, "boot-policy", "create", "--log", secureBootLog, "-o", made)
+	if o.code != 0 || !strings.Contains(o.stdout, "Secure Boot on, 1 firmware, 1 kernel, PCRs [0 1 2 3 4 5 6 7 8 9 14]") || !strings.Contains(o.stderr, "there is no quote") {
+		t.Fatalf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "validate", made); o.code != 0 || !strings.Contains(o.stdout, "can be used: Secure Boot on") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "test", made, secureBootLog); o.code != 0 || !strings.Contains(o.stdout, "49 events in bank sha256: 0 failures") {
+		t.Errorf("%+v", o)
+	}
+	o = f.run(t, "boot-policy", "test", made, plainLog)
+	if o.code != exitOtherState || !strings.Contains(o.stdout, "measured_boot.policy_example\n  PCR 7, event 4: Secure Boot is off") || !strings.Contains(o.stdout, "hint      switch Secure Boot on") {
+		t.Errorf("%+v", o)
+	}
+	o = f.run(t, "boot-policy", "test", made, plainLog, "--json")
+	var x testedBoot
+	if err := json.Unmarshal([]byte(o.stdout), &x); err != nil || o.code != exitOtherState || len(x.Failures) == 0 || x.Failures[0].ID != wire.BootPolicyFailure("example") || x.Verdict != "none" {
+		t.Errorf("%v, %+v", err, o)
+	}
+	if o := f.run(t, "boot-policy", "test", "reject-all", plainLog); o.code != exitOtherState || !strings.Contains(o.stdout, "measured_boot.policy_reject-all") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "test", "accept-all", plainLog); o.code != 0 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestBootPolicyDiff(t *testing.T) {
+	f := start(t)
+	o := f.run(t, "boot-policy", "create", "--log", secureBootLog)
+	if o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	one := f.write(t, "one", o.stdout)
+	two := f.write(t, "two", strings.Replace(o.stdout, `"kernel_cmdline": "/vmlinuz`, `"kernel_cmdline": "/boot/vmlinuz`, 1))
+	if o := f.run(t, "boot-policy", "diff", one, one); o.code != 0 || o.stdout != "nothing differs\n" {
+		t.Errorf("%+v", o)
+	}
+	o = f.run(t, "boot-policy", "diff", one, two)
+	if o.code != exitOtherState || !strings.Contains(o.stdout, "- kernels: shim sha256:80a66d53") || !strings.Contains(o.stdout, `command line "/boot/vmlinuz`) || strings.Count(o.stdout, "\n") != 2 {
+		t.Errorf("%+v", o)
+	}
+	o = f.run(t, "boot-policy", "diff", one, two, "--json")
+	var x comparedBoot
+	if err := json.Unmarshal([]byte(o.stdout), &x); err != nil || len(x.Added) != 1 || len(x.Removed) != 1 || x.Before == x.After {
+		t.Errorf("%v, %+v", err, o)
+	}
+}
+
+func TestBootPolicyCommandsRefuse(t *testing.T) {
+	f := start(t)
+	bad := f.write(t, "bad", `{"has_secureboot": 1}`)
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"create"}, 2, "name a boot log with --log"},
+		{[]string{"create", "--log", secureBootLog, "--log", plainLog}, 1, "log 2: Secure Boot is off, in the first log it is on"},
+		{[]string{"create", "--log", bad}, 1, "hint: LOG is the firmware's log"},
+		{[]string{"validate"}, 2, "takes one FILE or more"},
+		{[]string{"validate", bad}, 1, "1 of 1 reference state cannot be used"},
+		{[]string{"test", bad, plainLog}, 1, "has_secureboot: a number, want true or false"},
+		{[]string{"test", "-", "-"}, 2, "only one of policy and log"},
+		{[]string{"diff", "-", "-"}, 2, "only one of the policies"},
+		{[]string{"diff", bad, bad}, 1, "cannot be used"},
+		{[]string{"test", f.file("none"), plainLog}, 1, "no such file"},
+	} {
+		o := f.run(t, append([]string{"boot-policy"}, c.args...)...)
+		if o.code != c.code || !strings.Contains(o.stderr, c.says) {
+			t.Errorf("%v: %+v", c.args, o)
+		}
+	}
+}
