@@ -18,30 +18,34 @@ import (
 // commandLines has a call of every command that succeeds on the fleet of
 // TestJSONOfEveryCommand. %id stands for the machine's id.
 var commandLines = map[string]string{
-	"agent list":          "",
-	"agent add":           "%new --policy web",
-	"agent status":        "%id",
-	"agent update":        "%id --policy db",
-	"agent delete":        "%id --yes --registrar",
-	"agent rebind":        "%id --yes",
-	"agent clear":         "%id --yes",
-	"policy create":       "--exclude /tmp/.*",
-	"policy validate":     "%file",
-	"policy diff":         "%file %file",
-	"policy test":         "%judging %list",
-	"policy add":          "db %file",
-	"policy list":         "",
-	"policy show":         "web",
-	"policy update":       "web %file",
-	"policy convert":      "%allowed -o %out",
-	"policy sign":         "%file --key %key -o %out",
-	"policy verify":       "%signed --key %public",
-	"policy delete":       "web",
-	"boot-policy explain": "../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements",
-	"search":              "--path /bin/a",
-	"join-token create":   "",
-	"join-token list":     "",
-	"join-token delete":   "0123456789abcdef",
+	"agent list":           "",
+	"agent add":            "%new --policy web",
+	"agent status":         "%id",
+	"agent update":         "%id --policy db",
+	"agent delete":         "%id --yes --registrar",
+	"agent rebind":         "%id --yes",
+	"agent clear":          "%id --yes",
+	"policy create":        "--exclude /tmp/.*",
+	"policy validate":      "%file",
+	"policy diff":          "%file %file",
+	"policy test":          "%judging %list",
+	"policy add":           "db %file",
+	"policy list":          "",
+	"policy show":          "web",
+	"policy update":        "web %file",
+	"policy convert":       "%allowed -o %out",
+	"policy sign":          "%file --key %key -o %out",
+	"policy verify":        "%signed --key %public",
+	"policy delete":        "web",
+	"boot-policy explain":  "../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements",
+	"boot-policy create":   "--log ../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements -o %out",
+	"boot-policy validate": "%boot",
+	"boot-policy test":     "%boot ../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements",
+	"boot-policy diff":     "%boot %boot",
+	"search":               "--path /bin/a",
+	"join-token create":    "",
+	"join-token list":      "",
+	"join-token delete":    "0123456789abcdef",
 }
 
 // leaves returns every command that does something: "agent list".
@@ -78,6 +82,13 @@ func TestJSONOfEveryCommand(t *testing.T) {
 			if strings.Contains(line, "key %") {
 				s := f.newSigner(t)
 				line = strings.NewReplacer("%key", s.key, "%public", s.public, "%signed", s.sign(t, file)).Replace(line)
+			}
+			if strings.Contains(line, "%boot") {
+				boot := f.file("boot.json")
+				if o := f.run(t, "boot-policy", "create", "--log", "../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements", "-o", boot); o.code != 0 {
+					t.Fatalf("%+v", o)
+				}
+				line = strings.ReplaceAll(line, "%boot", boot)
 			}
 			args := append(strings.Fields(command), strings.Fields(line)...)
 			o := f.run(t, append(args, "--json")...)
