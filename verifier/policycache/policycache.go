@@ -40,10 +40,18 @@ type Cache struct {
 	loaded map[string]*policy.Policy // by digest
 }
 
-// Open opens a directory, which is made if it is not there.
+// Open opens a directory, which is made if it is not there. One that others may
+// write is refused (I05): what is in it is judged by.
 func Open(dir string, log *slog.Logger) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
+	}
+	st, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if perm := st.Mode().Perm(); perm&0o022 != 0 {
+		return nil, fmt.Errorf("compiled policies are in %s with mode %04o, where others may replace them; run: rm -r %[1]s, and they are made again", dir, perm)
 	}
 	return &Cache{dir: dir, log: log, loaded: map[string]*policy.Policy{}}, nil
 }

@@ -187,3 +187,19 @@ func TestADirectoryThatIsGone(t *testing.T) {
 		t.Errorf("nobody is told: %s", log)
 	}
 }
+
+// I05: whoever can put a compiled policy into the directory decides what is trusted.
+func TestI05_DirectoryThatOthersWriteIsRefused(t *testing.T) {
+	for _, mode := range []os.FileMode{0o720, 0o702, 0o777} {
+		dir := filepath.Join(t.TempDir(), "policies")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "run: rm -r "+dir) {
+			t.Errorf("mode %04o: %v", mode, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"quicklime/verifier/appraise"
@@ -34,6 +35,7 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 	if err != nil {
 		return err
 	}
+	defer r.release()
 	arrived()
 	if from := begun.From(); begun.Resync() && s.told != from.Entries() {
 		s.log.Info("asked for the list from another point", "epoch", begun.Epoch(), "first", ev.IMA.First, "want", from.Entries())
@@ -93,6 +95,20 @@ type received struct {
 	elapsed   time.Duration // of the replay, with the judging
 }
 
+// appraisals are shared by the sessions, which wait for the next evidence most of the
+// time.
+var appraisals = sync.Pool{New: func() any { return new(appraise.Appraisal) }}
+
+// release gives the appraisal back, and with it what it holds of the evidence.
+func (r *received) release() {
+	if r.appraisal == nil {
+		return
+	}
+	*r.appraisal = appraise.Appraisal{}
+	appraisals.Put(r.appraisal)
+	r.appraisal = nil
+}
+
 // receive replays and judges the list while it arrives, by the policy that is in
 // force when it begins to.
 func (s *session) receive(ctx context.Context, ev wire.Evidence, b *appraise.Begun) (*received, error) {
@@ -110,7 +126,7 @@ func (s *session) receive(ctx context.Context, ev wire.Evidence, b *appraise.Beg
 		return r, err
 	}
 	r.list = s.server.store.Collect()
-	r.appraisal = &s.appraisal
+	r.appraisal = appraisals.Get().(*appraise.Appraisal)
 	r.appraisal.Begin(b, p, r.list)
 	if _, err := io.Copy(timed{r.appraisal, &r.elapsed}, io.LimitReader(raw, int64(ev.IMA.Bytes))); err != nil {
 		return r, err

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"quicklime/verifier/appraise"
 	"quicklime/verifier/store"
 	"quicklime/wire"
 	"quicklime/wire/channel"
@@ -58,8 +57,6 @@ type session struct {
 	late      int        // evidence in a row that newer overtook
 	rejected  bool       // evidence was
 	judged    time.Time  // when the evidence in hand was judged last, for the log
-
-	appraisal appraise.Appraisal // of the evidence in hand
 }
 
 // run serves the agent until the connection or the enrolment ends.

@@ -101,8 +101,7 @@ func (s *session) arrived(b *appraise.Begun, list []byte) *received {
 	if err != nil {
 		panic(err)
 	}
-	r := &received{list: s.server.store.Collect()}
-	r.appraisal = &s.appraisal
+	r := &received{list: s.server.store.Collect(), appraisal: new(appraise.Appraisal)}
 	r.appraisal.Begin(b, p, r.list)
 	r.appraisal.Write(list)
 	return r
