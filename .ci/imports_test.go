@@ -142,7 +142,7 @@ func TestRulesReport(t *testing.T) {
 		{"pure", "verifier/quote: os", "verifier/quote is pure and imports os"},
 		{"pure", "verifier/imalist: os", "verifier/imalist is pure and imports os"},
 		{"pure", "verifier/eventlog: os", "verifier/eventlog is pure and imports os"},
-		{"pure", "verifier/measuredboot: os", "verifier/measuredboot is pure and imports os"},
+		{"pure", "verifier/bootpolicy: os", "verifier/bootpolicy is pure and imports os"},
 		{"pure", "verifier/policy: os", "verifier/policy is pure and imports os"},
 		{"pure", "verifier/appraise: quicklime/verifier/store", "verifier/appraise is pure and imports verifier/store, which is not"},
 		{"pure", "wire: quicklime/wire/rest", "wire is pure and imports wire/rest, which is not"},

@@ -178,9 +178,9 @@ func (f *fake) putPolicy(w http.ResponseWriter, r *http.Request) error {
 	if err := rest.ReadJSON(r, rest.MaxBody, &body); err != nil {
 		return err
 	}
-	in := rest.RuntimePolicy{Name: body.Name, Text: body.Text}
+	in := rest.RuntimePolicy{Name: body.Name, Text: string(body.Text)}
 	if e, err := dsse.Parse([]byte(body.Text)); err == nil { // who signed the real verifier finds out
-		in.Text, in.Envelope, in.SignedBy = string(e.Unverified()), body.Text, []rest.Signer{{KeyID: hexSum("key"), Subject: "CN=release\x1b"}}
+		in.Text, in.Envelope, in.SignedBy = string(e.Unverified()), string(body.Text), []rest.Signer{{KeyID: hexSum("key"), Subject: "CN=release\x1b"}}
 	}
 	sum := sha256.Sum256([]byte(in.Text))
 	in.Digest, in.Paths, in.Agents, in.UpdatedAt = hex.EncodeToString(sum[:]), 1, 2, now.Add(-time.Hour)

@@ -39,7 +39,7 @@ func newSystem(t testing.TB) *system {
 	s := &system{t, in.newHost("box"), disk}
 	enrolment := s.enrolment()
 	enrolment.Policy = "small"
-	in.call("POST", rest.AddPolicy.Pattern, rest.PolicyRequest{Name: enrolment.Policy, Text: string(policyOf(10_000))}, nil)
+	in.call("POST", rest.AddPolicy.Pattern, rest.PolicyRequest{Name: enrolment.Policy, Text: rest.Text(policyOf(10_000))}, nil)
 	in.call("POST", rest.EnrolAgent.Pattern, enrolment, nil)
 	s.measureFile("/usr/bin/0") // as a booted machine has measured more than its boot
 	s.run()

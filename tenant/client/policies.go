@@ -44,7 +44,7 @@ func (v *Verifier) store(ctx context.Context, r request, name string, text []byt
 	if !utf8.Valid(text) {
 		return rest.RuntimePolicy{}, errors.New("the policy is not UTF-8")
 	}
-	body, err := json.Marshal(rest.PolicyRequest{Name: name, Text: string(text)})
+	body, err := json.Marshal(rest.PolicyRequest{Name: name, Text: rest.Text(text)})
 	if err != nil {
 		return rest.RuntimePolicy{}, err
 	}

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strings"
 	"unicode/utf8"
 
 	"quicklime/verifier/policy"
+	"quicklime/wire/strictjson"
 )
 
 // checkJSON refuses a JSON text that readers may take for different ones: decoding
@@ -93,15 +92,13 @@ func (w *walker) object(depth int) error {
 	return err
 }
 
-var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
-
 func (w *walker) token() (json.Token, error) {
 	start := w.tokens.InputOffset()
 	t, err := w.tokens.Token()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the text ends inside a value")
 	}
-	if s, ok := t.(string); ok && strings.ContainsRune(s, utf8.RuneError) && surrogate.Match(w.in.Text[start:w.tokens.InputOffset()]) {
+	if s, ok := t.(string); ok && strictjson.Halved(w.in.Text[start:w.tokens.InputOffset()]) {
 		w.problem(w.place(), "%s: an escape \\ud800 to \\udfff stands for a byte that is not UTF-8, which no policy can hold: leave the file out, and exclude it", quote(s))
 	}
 	return t, err

@@ -94,7 +94,7 @@ func (p policies) read(r *http.Request) (rest.RuntimePolicy, *policy.Policy, err
 	if len(in.Text) == 0 {
 		return rest.RuntimePolicy{}, nil, rest.Errorf(rest.CodeBadRequest, "the body has no text")
 	}
-	out, err := p.signatures.open(in.Text)
+	out, err := p.signatures.open(string(in.Text))
 	if err != nil {
 		return rest.RuntimePolicy{}, nil, err
 	}

@@ -208,6 +208,21 @@ func TestI04_I20_ReferenceStatesThatAreRefused(t *testing.T) {
 	}
 }
 
+// I24: an expression with half a character would match another text than is written.
+func TestI24_HalfACharacterIsRefused(t *testing.T) {
+	whole := keylime(t)
+	for _, text := range []string{
+		strings.Replace(whole, "console=ttyS0", `console=\ud800`, 1),
+		strings.Replace(whole, `"kernels"`, `"\udc00": 1, "kernels"`, 1),
+	} {
+		_, err := bootpolicy.Parse([]byte(text))
+		var problems *policy.Error
+		if !errors.As(err, &problems) || !strings.Contains(err.Error(), "half a character") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func TestUnknownMembersAreNoted(t *testing.T) {
 	p := parse(t, `{"comment": {"x": 1},`+strings.Replace(minimal[1:], "{}", `{"tag": "web", "foo_authcode_sha256": "x"}`, 1))
 	if got := strings.Join(p.Unknown(), " "); got != "comment kernels[0].tag kernels[0].foo_authcode_sha256" {

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"quicklime/verifier/policy"
+	"quicklime/wire/strictjson"
 )
 
 // value is a JSON value with its place.
@@ -27,7 +28,7 @@ type member struct {
 }
 
 // text reads a JSON text into values. What encoding/json does not do is here: the
-// names of members are unique, depth and count are bounded.
+// names of members are unique, depth and count are bounded, no text is repaired.
 type text struct {
 	b      []byte
 	tokens *json.Decoder
@@ -92,9 +93,19 @@ func (t *text) lineAt() int {
 	return t.line
 }
 
+// next reads a token of what is at a place.
+func (t *text) next(place string) (json.Token, error) {
+	from := t.tokens.InputOffset()
+	token, err := t.tokens.Token()
+	if _, ok := token.(string); ok && strictjson.Halved(t.b[from:t.tokens.InputOffset()]) {
+		t.problem(&value{place: place, line: t.lineAt()}, `an escape \ud800 to \udfff stands for half a character: write the character itself`)
+	}
+	return token, err
+}
+
 // read reads a value with all that is in it.
 func (t *text) read(place string, depth int) (*value, error) {
-	token, err := t.tokens.Token()
+	token, err := t.next(place)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +135,7 @@ func (t *text) read(place string, depth int) (*value, error) {
 func (t *text) readMembers(v *value, depth int) error {
 	seen := map[string]bool{}
 	for t.tokens.More() {
-		token, err := t.tokens.Token()
+		token, err := t.next(v.place)
 		if err != nil {
 			return err
 		}

@@ -298,3 +298,12 @@ func checkListed(t *testing.T, p *Policy, path string, sums []string) {
 		}
 	}
 }
+
+// A whole character that is escaped in two halves is none that is repaired, whatever
+// stands beside it.
+func TestParseTakesPairs(t *testing.T) {
+	p := mustParse(t, `{"meta": {"version": 1}, "digests": {"/`+"\ufffd"+`\ud83d\ude00": []}}`)
+	if p.Paths() != 1 {
+		t.Errorf("%d paths", p.Paths())
+	}
+}

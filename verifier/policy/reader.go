@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"quicklime/wire/strictjson"
 )
 
 // A reader walks one JSON text. It reports every value that is not what the
@@ -80,7 +80,7 @@ func (r *reader) next() (json.Token, bool) {
 		r.malformed(err)
 		return nil, false
 	}
-	if s, ok := t.(string); ok && halved(s, r.text[start:r.offset()]) {
+	if _, ok := t.(string); ok && strictjson.Halved(r.text[start:r.offset()]) {
 		r.problem("an escape \\ud800 to \\udfff stands for half a character: write the character itself")
 	}
 	return t, true
@@ -97,14 +97,6 @@ func (r *reader) malformed(err error) {
 	line := 1 + bytes.Count(before, []byte("\n"))
 	column := len(before) - bytes.LastIndexByte(before, '\n')
 	r.err.add(r.base.String(), fmt.Sprintf("not JSON: line %d, column %d: %v", line, column, err))
-}
-
-var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
-
-// halved reports whether encoding/json replaced an unpaired surrogate (RFC 8259,
-// section 8.2) when it read raw as s.
-func halved(s string, raw []byte) bool {
-	return strings.ContainsRune(s, utf8.RuneError) && surrogate.Match(raw)
 }
 
 // object reads an object and calls member for each of its members, which must

@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+
+	"quicklime/wire/strictjson"
 )
 
 // A scanner reads the shape that digests have in every policy that is in order,
@@ -68,7 +70,7 @@ func (s *scanner) escaped(i int) ([]byte, bool) {
 	s.at = i + 1
 	var str string
 	raw := s.text[from:s.at]
-	if json.Unmarshal(raw, &str) != nil || halved(str, raw) {
+	if json.Unmarshal(raw, &str) != nil || strictjson.Halved(raw) {
 		return nil, false
 	}
 	return []byte(str), true

@@ -9,10 +9,13 @@
 package rest
 
 import (
+	"encoding/json"
+	"errors"
 	"time"
 
 	"quicklime/wire"
 	"quicklime/wire/pcr"
+	"quicklime/wire/strictjson"
 )
 
 // Enrolment asks the verifier to watch an agent. It becomes one immutable
@@ -144,7 +147,20 @@ type Signer struct {
 // envelope with it. The name may be left out of a replacement, whose path has it.
 type PolicyRequest struct {
 	Name string `json:"name,omitempty"`
-	Text string `json:"text"`
+	Text Text   `json:"text"`
+}
+
+// Text is a string that is read as it was written. One that encoding/json would repair,
+// which is not UTF-8 or has half a character, is refused: its digest and its signature
+// would be those of another.
+type Text string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Text) UnmarshalJSON(raw []byte) error {
+	if strictjson.Repaired(raw) {
+		return errors.New("a text that is not UTF-8, or has an escape for half a character: send it as it is, in UTF-8")
+	}
+	return json.Unmarshal(raw, (*string)(t))
 }
 
 // PolicyList answers ListPolicies.

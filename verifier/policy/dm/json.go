@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
-	"strings"
 	"unicode/utf8"
+
+	"quicklime/wire/strictjson"
 )
 
 // Problem is one thing that is wrong with a policy.
@@ -121,8 +121,6 @@ func (r *reader) read(text []byte) *value {
 	return root
 }
 
-var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
-
 // next reads a token that belongs to v.
 func (r *reader) next(v *value) (json.Token, bool) {
 	start := r.tokens.InputOffset()
@@ -131,8 +129,7 @@ func (r *reader) next(v *value) (json.Token, bool) {
 		r.malformed(err)
 		return nil, false
 	}
-	s, ok := t.(string)
-	if ok && strings.ContainsRune(s, utf8.RuneError) && surrogate.Match(r.text[start:r.tokens.InputOffset()]) {
+	if _, ok := t.(string); ok && strictjson.Halved(r.text[start:r.tokens.InputOffset()]) {
 		r.problem(v, `an escape \ud800 to \udfff stands for half a character: write the character itself`)
 	}
 	return t, true
