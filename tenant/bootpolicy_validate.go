@@ -1,7 +1,6 @@
 package tenant
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/bootpolicy"
-	"quicklime/verifier/policy"
 	"quicklime/wire/daemon"
 )
 
@@ -103,19 +101,12 @@ func (p *program) validateBootFile(file string) validatedBootFile {
 		return f
 	}
 	compiled, err := bootpolicy.Parse(text)
-	var problems *policy.Error
-	switch {
-	case errors.As(err, &problems):
-		f.More = problems.More
-		for _, each := range problems.Problems {
-			f.Problems = append(f.Problems, problem{each.Line, each.Place, each.Text})
-		}
-	case err != nil:
-		f.Problems = []problem{{Text: err.Error()}}
-	default:
-		summary := summarizeBoot(compiled)
-		f.Valid, f.Summary = true, &summary
+	if err != nil {
+		f.Problems, f.More = problemsOf(err)
+		return f
 	}
+	summary := summarizeBoot(compiled)
+	f.Valid, f.Summary = true, &summary
 	return f
 }
 

@@ -96,19 +96,25 @@ func (p *program) validateFile(file string, k *checker) validatedFile {
 	}
 	f.Signature = &s
 	compiled, err := policy.Parse(inside)
-	var problems *policy.Error
-	switch {
-	case errors.As(err, &problems):
-		f.More = problems.More
-		for _, each := range problems.Problems {
-			f.Problems = append(f.Problems, problem{each.Line, each.Place, each.Text})
-		}
-	case err != nil:
-		f.Problems = []problem{{Text: err.Error()}}
-	default:
-		f.Valid, f.Summary = true, summarize(compiled)
+	if err != nil {
+		f.Problems, f.More = problemsOf(err)
+		return f
 	}
+	f.Valid, f.Summary = true, summarize(compiled)
 	return f
+}
+
+// problemsOf returns the problems that an error consists of, and how many more there
+// are; one that is no *policy.Error is one.
+func problemsOf(err error) (all []problem, more int) {
+	problems, ok := errors.AsType[*policy.Error](err)
+	if !ok {
+		return []problem{{Text: err.Error()}}, 0
+	}
+	for _, each := range problems.Problems {
+		all = append(all, problem{each.Line, each.Place, each.Text})
+	}
+	return all, problems.More
 }
 
 func (p *program) writeValidated(w io.Writer, v validated) {

@@ -11,6 +11,7 @@ import (
 
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
+	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 )
@@ -18,7 +19,7 @@ import (
 // I20: the reference state that is made of a boot accepts it, and says what was
 // booted.
 func TestI20_ReferenceStateOfACaptureAcceptsIt(t *testing.T) {
-	for _, name := range names(t) {
+	for _, name := range verifiertest.BootLogs(t) {
 		r := captured(t, name)
 		p := created(t, r)
 		if fails := p.Judge(r); len(fails) > 0 {
@@ -177,7 +178,7 @@ func TestI20_ChangedBootsAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := created(t, captured(t, secureBoot))
-			b := events(t, readLog(t, secureBoot))
+			b := events(t, verifiertest.BootLog(t, secureBoot))
 			if fails := p.Judge(booted(t, b, nil)); len(fails) > 0 {
 				t.Fatalf("the unchanged boot: %+v", fails)
 			}
@@ -202,8 +203,8 @@ func TestI20_ChangedBootsAreRefused(t *testing.T) {
 // PCR is refused.
 func TestI20_EditedLogsOfTheTrueBoot(t *testing.T) {
 	p := created(t, captured(t, secureBoot))
-	original := events(t, readLog(t, secureBoot))
-	q := verified(t, led(t, original, nil))
+	original := events(t, verifiertest.BootLog(t, secureBoot))
+	q := verifiertest.Quoted(t, led(t, original, nil))
 	if fails := p.Judge(parseLog(t, write(original)).Replay(q)); len(fails) > 0 {
 		t.Fatalf("%+v", fails)
 	}
@@ -230,13 +231,13 @@ func TestI20_EditedLogsOfTheTrueBoot(t *testing.T) {
 
 func TestI20_PCRsThatAreNotQuoted(t *testing.T) {
 	p := created(t, captured(t, secureBoot))
-	b := events(t, readLog(t, secureBoot))
+	b := events(t, verifiertest.BootLog(t, secureBoot))
 	all := led(t, b, nil)
 	some, err := pcr.NewValues(pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 7)}}, all.Digests()[:8])
 	if err != nil {
 		t.Fatal(err)
 	}
-	fails := p.Judge(parseLog(t, write(b)).Replay(verified(t, some)))
+	fails := p.Judge(parseLog(t, write(b)).Replay(verifiertest.Quoted(t, some)))
 	if len(fails) != 1 || fails[0].ID != wire.BootMissingPCRs || !strings.Contains(fails[0].Message, "[8 9 14]") {
 		t.Errorf("%+v", fails)
 	}
@@ -303,7 +304,7 @@ var asked = map[string][]int{
 func TestI20_NoEditThatChangesAFactPasses(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, name := range []string{secureBoot, "ovmf-6.1-ima-ng", "direct-6.1-ima-ng"} {
-		original := events(t, readLog(t, name))
+		original := events(t, verifiertest.BootLog(t, name))
 		p := created(t, captured(t, name))
 		facts := measurements(original)
 		accepted, changed := 0, 0

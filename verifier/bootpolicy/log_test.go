@@ -3,109 +3,18 @@ package bootpolicy_test
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
-	"quicklime/verifier/quote"
 	"quicklime/verifier/verifiertest"
-	"quicklime/wire"
-	"quicklime/wire/envelope"
 	"quicklime/wire/pcr"
-	"quicklime/wire/tpm/softtpm"
 )
 
-const captures = "../../testdata/captures"
-
 const secureBoot = "ovmf-secureboot-6.1"
-
-// names returns the captures with a boot log.
-func names(t testing.TB) (all []string) {
-	t.Helper()
-	found, err := filepath.Glob(filepath.Join(captures, "*", "binary_bios_measurements"))
-	if err != nil || len(found) < 13 {
-		t.Fatalf("%d captures, %v", len(found), err)
-	}
-	for _, f := range found {
-		all = append(all, filepath.Base(filepath.Dir(f)))
-	}
-	return all
-}
-
-func readLog(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(captures, name, "binary_bios_measurements"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// readPCRs returns all PCRs of a capture's pcrs.txt.
-func readPCRs(t testing.TB, name string) pcr.Values {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(captures, name, "pcrs.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s pcr.Selection
-	var digests [][]byte
-	var bank pcr.Bank
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		value, isPCR := strings.CutPrefix(strings.TrimSpace(value), "0x")
-		if !isPCR {
-			if bank, err = pcr.ParseBank(strings.TrimSpace(key)); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		i, err := strconv.Atoi(strings.TrimSpace(key))
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := hex.DecodeString(value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := len(s); n == 0 || s[n-1].Bank != bank {
-			s = append(s, pcr.BankSet{Bank: bank})
-		}
-		s[len(s)-1].PCRs |= pcr.Of(i)
-		digests = append(digests, d)
-	}
-	v, err := pcr.NewValues(s, digests)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// verified is a quote over the values.
-func verified(t testing.TB, v pcr.Values) quote.Verified {
-	t.Helper()
-	ak := softtpm.New(t)
-	b, err := envelope.Seal(envelope.Payload{Nonce: verifiertest.Nonce, AgentID: verifiertest.AgentID, Trigger: wire.TriggerGrowth}, ak.Public, verifiertest.Exporter, ak.Quoter(v))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := envelope.Open(b, ak.Public, verifiertest.AgentID, verifiertest.Exporter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := quote.Verify(o, verifiertest.Nonce, v.Selection(), v.Digests())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return q
-}
 
 func parseLog(t testing.TB, b []byte) eventlog.Log {
 	t.Helper()
@@ -119,7 +28,7 @@ func parseLog(t testing.TB, b []byte) eventlog.Log {
 // captured is a capture's log, replayed to its own quote.
 func captured(t testing.TB, name string) eventlog.Replayed {
 	t.Helper()
-	return parseLog(t, readLog(t, name)).Replay(verified(t, readPCRs(t, name)))
+	return parseLog(t, verifiertest.BootLog(t, name)).Replay(verifiertest.Quoted(t, verifiertest.PCRs(t, name)))
 }
 
 // event is one event of a log that a test changes.
@@ -177,7 +86,7 @@ func write(events []event) []byte {
 // lead to, or what set says.
 func booted(t testing.TB, events []event, set map[int][]byte) eventlog.Replayed {
 	t.Helper()
-	return parseLog(t, write(events)).Replay(verified(t, led(t, events, set)))
+	return parseLog(t, write(events)).Replay(verifiertest.Quoted(t, led(t, events, set)))
 }
 
 // led are the PCRs 0 to 15 that events lead to, in SHA-256.

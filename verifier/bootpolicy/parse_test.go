@@ -9,6 +9,7 @@ import (
 
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/policy"
+	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 )
@@ -18,7 +19,7 @@ import (
 // escaped as Python does.
 func keylime(t testing.TB) string {
 	t.Helper()
-	b := events(t, readLog(t, secureBoot))
+	b := events(t, verifiertest.BootLog(t, secureBoot))
 	hex := func(i int) string { return fmt.Sprintf("0x%x", b[i].digest) }
 	made, err := bootpolicy.Create(captured(t, secureBoot))
 	if err != nil {
@@ -51,7 +52,7 @@ func TestI20_KeylimesReferenceState(t *testing.T) {
 			return b
 		},
 	} {
-		fails := p.Judge(booted(t, do(events(t, readLog(t, secureBoot))), nil))
+		fails := p.Judge(booted(t, do(events(t, verifiertest.BootLog(t, secureBoot))), nil))
 		if !slices.ContainsFunc(fails, func(f wire.Failure) bool { return f.ID == example && strings.Contains(f.Message, says) }) {
 			t.Errorf("want %q: %+v", says, fails)
 		}
@@ -62,7 +63,7 @@ func TestI20_KeylimesReferenceState(t *testing.T) {
 func TestI20_Extensions(t *testing.T) {
 	text := keylime(t)
 	in := func(members string) *bootpolicy.Policy { return parse(t, text[:len(text)-1]+", "+members+"}") }
-	b := events(t, readLog(t, secureBoot))
+	b := events(t, verifiertest.BootLog(t, secureBoot))
 	absent := strings.Repeat("ab", 32)
 	listed := fmt.Sprintf("%x", b[7].data[len(b[7].data)-32:])
 	rom := measured(2, 0x80000004, "rom")
@@ -96,7 +97,7 @@ func TestI20_UnifiedKernelImages(t *testing.T) {
 	if p.PCRs() != pcr.Range(0, 9)|pcr.Range(11, 14) {
 		t.Errorf("%v", p.PCRs())
 	}
-	b := events(t, readLog(t, secureBoot))
+	b := events(t, verifiertest.BootLog(t, secureBoot))
 	phase := func(of []byte, names ...string) []byte {
 		for _, n := range names {
 			of = pcr.SHA256.Extend(of, pcr.SHA256.Sum([]byte(n)))
@@ -133,7 +134,7 @@ func TestI20_UnifiedKernelImages(t *testing.T) {
 // The values of one boot are of one kernel, and the nearest is told of.
 func TestI20_AllOfOneKernel(t *testing.T) {
 	one := captured(t, secureBoot)
-	next := events(t, readLog(t, secureBoot))
+	next := events(t, verifiertest.BootLog(t, secureBoot))
 	next = other(other(other(next, 41), 42), 45) // kernel and initrd of an update
 	p := created(t, one, booted(t, next, nil))
 	if p.Kernels() != 2 || p.Firmwares() != 1 {
@@ -142,7 +143,7 @@ func TestI20_AllOfOneKernel(t *testing.T) {
 	if f := slices.Concat(p.Judge(one), p.Judge(booted(t, next, nil))); len(f) > 0 {
 		t.Errorf("%+v", f)
 	}
-	mixed := other(events(t, readLog(t, secureBoot)), 45)
+	mixed := other(events(t, verifiertest.BootLog(t, secureBoot)), 45)
 	fails := p.Judge(booted(t, mixed, nil))
 	if len(fails) == 0 || !strings.Contains(fails[0].Message, "; nearest of 2 is kernels[0]") && !strings.Contains(fails[0].Message, "; nearest of 2 is kernels[1]") {
 		t.Errorf("old kernel and new initrd: %+v", fails)
@@ -232,7 +233,7 @@ func TestUnknownMembersAreNoted(t *testing.T) {
 
 // Expressions match the whole of the line.
 func TestI20_ExpressionsMatchWhole(t *testing.T) {
-	b := events(t, readLog(t, secureBoot))
+	b := events(t, verifiertest.BootLog(t, secureBoot))
 	for x, want := range map[string]bool{"/vmlinuz.*": true, "/vmlinuz": false, "vmlinuz.*": false, "a|/vmlinuz.*": true, "/vmlinuz|x": false} {
 		text := keylime(t)
 		at := strings.Index(text, `"kernel_cmdline"`)
@@ -247,7 +248,7 @@ func TestI20_ExpressionsMatchWhole(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(minimal))
 	f.Add([]byte(keylime(f)))
-	s, err := parseLog(f, readLog(f, secureBoot)).Suppose(pcr.SHA256)
+	s, err := parseLog(f, verifiertest.BootLog(f, secureBoot)).Suppose(pcr.SHA256)
 	if err != nil {
 		f.Fatal(err)
 	}

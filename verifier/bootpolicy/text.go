@@ -193,20 +193,7 @@ func quote(s string) string {
 
 // kind names what a value is.
 func (v *value) kind() string {
-	switch t := v.token.(type) {
-	case json.Delim:
-		if t == '{' {
-			return "an object"
-		}
-		return "an array"
-	case string:
-		return "a string"
-	case json.Number:
-		return "a number"
-	case bool:
-		return "true or false"
-	}
-	return "null"
+	return strictjson.Kind(v.token)
 }
 
 // object calls each for the members of an object; another value is a problem.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quicklime/verifier/eventlog"
+	"quicklime/verifier/verifiertest"
 	"quicklime/wire/pcr"
 )
 
@@ -24,7 +25,7 @@ func spent(b *testing.B) time.Duration {
 // reads what the digests cover, in turn with what cannot be spared: the chain of
 // the same digests, and with the hashes of the data beside it. Times are of the processor.
 func BenchmarkReplay(b *testing.B) {
-	log := readLog(b, "ovmf-secureboot-6.1")
+	log := verifiertest.BootLog(b, "ovmf-secureboot-6.1")
 	tail := log[bytes.Index(log, []byte("Spec ID Event03"))+37:]
 	for len(log) < 50_000 {
 		log = append(log, tail...)
@@ -40,7 +41,7 @@ func BenchmarkReplay(b *testing.B) {
 			of[i] = v
 		}
 	}
-	quoted := verified(b, values(b, pcr.SHA256, of))
+	quoted := verifiertest.Quoted(b, values(b, pcr.SHA256, of))
 
 	var whole, chain, hashes time.Duration
 	b.SetBytes(int64(len(log)))

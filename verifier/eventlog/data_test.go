@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quicklime/verifier/eventlog"
+	"quicklime/verifier/verifiertest"
 	"quicklime/wire/pcr"
 )
 
@@ -131,7 +132,7 @@ var update = flag.Bool("update", false, "write testdata/secureboot.txt anew")
 // What is known of a boot with shim, GRUB and Secure Boot: PCR, check, what was
 // measured, what the log says beside it.
 func TestSecureBootCapture(t *testing.T) {
-	r := parse(t, readLog(t, "ovmf-secureboot-6.1")).Replay(verified(t, readPCRs(t, "ovmf-secureboot-6.1")))
+	r := parse(t, verifiertest.BootLog(t, "ovmf-secureboot-6.1")).Replay(verifiertest.Quoted(t, verifiertest.PCRs(t, "ovmf-secureboot-6.1")))
 	var got []byte
 	for _, e := range r.Events() {
 		got = fmt.Appendf(got, "%d | %s | %s | %s\n", e.PCR(), e.Check(), e.Measured(), e.Claimed())
@@ -153,7 +154,7 @@ func TestSecureBootCapture(t *testing.T) {
 
 func TestI20_Variables(t *testing.T) {
 	vars := map[string]eventlog.Variable{}
-	for _, e := range supposed(t, readLog(t, "ovmf-secureboot-6.1")) {
+	for _, e := range supposed(t, verifiertest.BootLog(t, "ovmf-secureboot-6.1")) {
 		if v, ok := e.Data().(eventlog.Variable); ok {
 			vars[v.Name+" "+e.Type().String()[16:]] = v
 		}
@@ -304,7 +305,7 @@ func TestI04_I20_DevicePaths(t *testing.T) {
 // A partition table is read whole or not at all.
 func TestI04_I20_GPT(t *testing.T) {
 	var b []byte
-	for _, e := range supposed(t, readLog(t, "ovmf-secureboot-6.1")) {
+	for _, e := range supposed(t, verifiertest.BootLog(t, "ovmf-secureboot-6.1")) {
 		if g, ok := e.Data().(eventlog.GPT); ok {
 			b = e.Claim().Unchecked()
 			if g.Disk.String() != "11111111-2222-3333-4444-555555555555" || len(g.Partitions) != 1 || g.Partitions[0].First != 0x800 {

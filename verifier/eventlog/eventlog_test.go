@@ -3,13 +3,9 @@ package eventlog_test
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -18,94 +14,8 @@ import (
 	"quicklime/verifier/eventlog"
 	"quicklime/verifier/quote"
 	"quicklime/verifier/verifiertest"
-	"quicklime/wire"
-	"quicklime/wire/envelope"
 	"quicklime/wire/pcr"
-	"quicklime/wire/tpm/softtpm"
 )
-
-const captures = "../../testdata/captures"
-
-// names returns the captures with a boot log.
-func names(t testing.TB) (all []string) {
-	t.Helper()
-	found, err := filepath.Glob(filepath.Join(captures, "*", "binary_bios_measurements"))
-	if err != nil || len(found) < 13 {
-		t.Fatalf("%d captures, %v", len(found), err)
-	}
-	for _, f := range found {
-		all = append(all, filepath.Base(filepath.Dir(f)))
-	}
-	return all
-}
-
-func readLog(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(captures, name, "binary_bios_measurements"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// readPCRs returns all PCRs of a capture's pcrs.txt.
-func readPCRs(t testing.TB, name string) pcr.Values {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(captures, name, "pcrs.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s pcr.Selection
-	var digests [][]byte
-	var bank pcr.Bank
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		value, isPCR := strings.CutPrefix(strings.TrimSpace(value), "0x")
-		if !isPCR {
-			if bank, err = pcr.ParseBank(strings.TrimSpace(key)); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		i, err := strconv.Atoi(strings.TrimSpace(key))
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := hex.DecodeString(value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := len(s); n == 0 || s[n-1].Bank != bank {
-			s = append(s, pcr.BankSet{Bank: bank})
-		}
-		s[len(s)-1].PCRs |= pcr.Of(i)
-		digests = append(digests, d)
-	}
-	v, err := pcr.NewValues(s, digests)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// verified is a quote over the values.
-func verified(t testing.TB, v pcr.Values) quote.Verified {
-	t.Helper()
-	ak := softtpm.New(t)
-	b, err := envelope.Seal(envelope.Payload{Nonce: verifiertest.Nonce, AgentID: verifiertest.AgentID, Trigger: wire.TriggerGrowth}, ak.Public, verifiertest.Exporter, ak.Quoter(v))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := envelope.Open(b, ak.Public, verifiertest.AgentID, verifiertest.Exporter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := quote.Verify(o, verifiertest.Nonce, v.Selection(), v.Digests())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return q
-}
 
 // values makes the PCRs of one bank.
 func values(t testing.TB, b pcr.Bank, of map[int][]byte) pcr.Values {
@@ -192,10 +102,10 @@ func extended(start byte, texts ...string) []byte {
 
 // I20: every captured log leads to its own PCRs, in every bank.
 func TestI20_ReplayOfCapturesReachesTheirPCRs(t *testing.T) {
-	for _, name := range names(t) {
+	for _, name := range verifiertest.BootLogs(t) {
 		t.Run(name, func(t *testing.T) {
-			v := readPCRs(t, name)
-			r := parse(t, readLog(t, name)).Replay(verified(t, v))
+			v := verifiertest.PCRs(t, name)
+			r := parse(t, verifiertest.BootLog(t, name)).Replay(verifiertest.Quoted(t, v))
 			if len(r.Outcomes()) != v.Selection().Len() || v.Selection().Len() < 24 {
 				t.Errorf("%d outcomes of %d PCRs", len(r.Outcomes()), v.Selection().Len())
 			}
@@ -230,7 +140,7 @@ func TestI20_ReplayOfCapturesReachesTheirPCRs(t *testing.T) {
 
 // Another boot's log proves nothing of what differs.
 func TestI20_AnotherLogIsNotProven(t *testing.T) {
-	r := parse(t, readLog(t, "ovmf-6.1-ima-ng")).Replay(verified(t, readPCRs(t, "ovmf-secureboot-6.1")))
+	r := parse(t, verifiertest.BootLog(t, "ovmf-6.1-ima-ng")).Replay(verifiertest.Quoted(t, verifiertest.PCRs(t, "ovmf-secureboot-6.1")))
 	for _, e := range r.Events() {
 		if e.PCR() == 7 || e.PCR() == 4 {
 			t.Fatalf("event %d of PCR %d is given out", e.Number(), e.PCR())
@@ -248,7 +158,7 @@ func TestI20_AnotherLogIsNotProven(t *testing.T) {
 }
 
 func TestI20_ZeroQuoteProvesNothing(t *testing.T) {
-	r := parse(t, readLog(t, "ovmf-secureboot-6.1")).Replay(quote.Verified{})
+	r := parse(t, verifiertest.BootLog(t, "ovmf-secureboot-6.1")).Replay(quote.Verified{})
 	if len(r.Events()) != 0 || len(r.Outcomes()) != 0 || r.Proven() != 0 {
 		t.Errorf("%d events, %d outcomes", len(r.Events()), len(r.Outcomes()))
 	}
@@ -260,7 +170,7 @@ func TestI20_ZeroQuoteProvesNothing(t *testing.T) {
 // A PCR whose events lead to the quoted value in one bank and not in the other is
 // not proven.
 func TestI20_EveryQuotedBankCounts(t *testing.T) {
-	v := readPCRs(t, "ovmf-secureboot-6.1")
+	v := verifiertest.PCRs(t, "ovmf-secureboot-6.1")
 	for n, bank := range []pcr.Bank{pcr.SHA1, pcr.SHA256} {
 		digests := slices.Clone(v.Digests())
 		digests[24*n+7] = bank.Sum([]byte("other"))
@@ -268,7 +178,7 @@ func TestI20_EveryQuotedBankCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := parse(t, readLog(t, "ovmf-secureboot-6.1")).Replay(verified(t, changed))
+		r := parse(t, verifiertest.BootLog(t, "ovmf-secureboot-6.1")).Replay(verifiertest.Quoted(t, changed))
 		if r.Proven().Has(7) || !r.Proven().Has(4) {
 			t.Errorf("%v: proven %x", bank, r.Proven())
 		}
@@ -300,7 +210,7 @@ func TestI20_StartupLocality(t *testing.T) {
 		"3, said to be 0":       {write(version), extended(3, "v\x001\x00"), eventlog.Mismatch, eventlog.CauseLocality},
 		"0, said to be 3":       {write(locality(3), version), extended(0, "v\x001\x00"), eventlog.Mismatch, eventlog.CauseLocality},
 	} {
-		r := parse(t, c.log).Replay(verified(t, values(t, pcr.SHA256, map[int][]byte{0: c.quoted})))
+		r := parse(t, c.log).Replay(verifiertest.Quoted(t, values(t, pcr.SHA256, map[int][]byte{0: c.quoted})))
 		o, _ := r.PCR(pcr.SHA256, 0)
 		if o.State != c.state || o.Cause != c.cause {
 			t.Errorf("%s: %s", name, o)
@@ -337,7 +247,7 @@ func TestI20_Mismatches(t *testing.T) {
 		"nothing measured":            {extended(0), eventlog.Mismatch, eventlog.CauseReset},
 		"something else":              {extended(0, "y"), eventlog.Mismatch, ""},
 	} {
-		r := parse(t, log).Replay(verified(t, values(t, pcr.SHA256, map[int][]byte{5: c.quoted})))
+		r := parse(t, log).Replay(verifiertest.Quoted(t, values(t, pcr.SHA256, map[int][]byte{5: c.quoted})))
 		o, _ := r.PCR(pcr.SHA256, 5)
 		if o.State != c.state || o.Cause != c.cause || (len(r.Events()) > 0) != (c.state == eventlog.Proven) || !strings.Contains(o.String(), string(c.cause)) {
 			t.Errorf("%s: %s, %d events", name, o, len(r.Events()))
@@ -349,7 +259,7 @@ func TestI20_Mismatches(t *testing.T) {
 func TestI20_PCRsWithoutEvents(t *testing.T) {
 	ones, zeros := bytes.Repeat([]byte{0xff}, 32), make([]byte, 32)
 	log := parse(t, write(whole(4, eventlog.EFIAction, "x")))
-	r := log.Replay(verified(t, values(t, pcr.SHA256, map[int][]byte{0: zeros, 1: ones, 16: zeros, 17: ones, 18: zeros, 22: ones, 23: zeros})))
+	r := log.Replay(verifiertest.Quoted(t, values(t, pcr.SHA256, map[int][]byte{0: zeros, 1: ones, 16: zeros, 17: ones, 18: zeros, 22: ones, 23: zeros})))
 	got := map[int]eventlog.State{}
 	for _, o := range r.Outcomes() {
 		got[o.PCR] = o.State
@@ -364,7 +274,7 @@ func TestI20_PCRsWithoutEvents(t *testing.T) {
 // nothing.
 func TestI20_BanksOfALog(t *testing.T) {
 	v := func(b pcr.Bank) quote.Verified {
-		return verified(t, values(t, b, map[int][]byte{4: b.Extend(make([]byte, b.Size()), b.Sum([]byte("x"))), 5: make([]byte, b.Size())}))
+		return verifiertest.Quoted(t, values(t, b, map[int][]byte{4: b.Extend(make([]byte, b.Size()), b.Sum([]byte("x"))), 5: make([]byte, b.Size())}))
 	}
 	x := whole(4, eventlog.EFIAction, "x")
 	both := x.appendTo(header(pcr.SHA1, pcr.SHA256), pcr.SHA256, pcr.SHA1)
@@ -405,13 +315,13 @@ func TestI20_BanksOfALog(t *testing.T) {
 // I04: a log cut at any byte is refused, or is whole events, and they are the same.
 func TestI04_EveryCut(t *testing.T) {
 	for _, name := range []string{"ovmf-secureboot-6.1", "direct-6.1-ima-ng", "ovmf-6.1-sha384bank"} {
-		b := readLog(t, name)
+		b := verifiertest.BootLog(t, name)
 		all, bank := parse(t, b), pcr.SHA256
 		want, err := all.Suppose(bank)
 		if err != nil {
 			t.Fatal(err)
 		}
-		quoted, last := verified(t, readPCRs(t, name)), want.Events()[len(want.Events())-1].PCR()
+		quoted, last := verifiertest.Quoted(t, verifiertest.PCRs(t, name)), want.Events()[len(want.Events())-1].PCR()
 		whole := 0
 		for n := range b {
 			l, err := eventlog.Parse(b[:n])
@@ -447,7 +357,7 @@ func TestI04_EveryCut(t *testing.T) {
 // no Data.
 func TestI20_EveryByteOfDataIsCoveredOrNotGiven(t *testing.T) {
 	for _, name := range []string{"ovmf-secureboot-6.1", "ovmf-6.1-ima-ng", "direct-6.1-ima-ng"} {
-		b := readLog(t, name)
+		b := verifiertest.BootLog(t, name)
 		s, err := parse(t, b).Suppose(pcr.SHA256)
 		if err != nil {
 			t.Fatal(err)
@@ -531,7 +441,7 @@ func TestI04_I20_LogsThatAreRefused(t *testing.T) {
 // EV_NO_ACTION extends nothing and is not given out, whatever PCR it names.
 func TestI20_NoActionIsNotBelieved(t *testing.T) {
 	log := write(whole(0xffffffff, eventlog.NoAction, "SP800-155 Event"), whole(4, eventlog.NoAction, "x"), whole(4, eventlog.EFIAction, "y"))
-	r := parse(t, log).Replay(verified(t, values(t, pcr.SHA256, map[int][]byte{4: extended(0, "y")})))
+	r := parse(t, log).Replay(verifiertest.Quoted(t, values(t, pcr.SHA256, map[int][]byte{4: extended(0, "y")})))
 	if len(r.Events()) != 1 || r.Events()[0].Number() != 3 {
 		t.Errorf("%d events", len(r.Events()))
 	}
@@ -551,8 +461,8 @@ func TestGUID(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, name := range names(f) {
-		f.Add(readLog(f, name))
+	for _, name := range verifiertest.BootLogs(f) {
+		f.Add(verifiertest.BootLog(f, name))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := eventlog.Parse(b)

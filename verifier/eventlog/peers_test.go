@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quicklime/verifier/eventlog"
+	"quicklime/verifier/verifiertest"
 	"quicklime/wire/pcr"
 )
 
@@ -57,8 +58,8 @@ func foreign(t testing.TB) map[string][]byte {
 func all(t testing.TB) map[string][]byte {
 	t.Helper()
 	logs := foreign(t)
-	for _, name := range names(t) {
-		logs[name] = readLog(t, name)
+	for _, name := range verifiertest.BootLogs(t) {
+		logs[name] = verifiertest.BootLog(t, name)
 	}
 	return logs
 }
@@ -133,7 +134,7 @@ func TestGoAttestationRepairs(t *testing.T) {
 	if _, err := peer.Verify([]attest.PCR{{Index: 5, Digest: value, DigestAlg: crypto.SHA1}}); err != nil {
 		t.Errorf("go-attestation does not repair it: %v", err)
 	}
-	o, _ := parse(t, b).Replay(verified(t, values(t, pcr.SHA1, map[int][]byte{5: value}))).PCR(pcr.SHA1, 5)
+	o, _ := parse(t, b).Replay(verifiertest.Quoted(t, values(t, pcr.SHA1, map[int][]byte{5: value}))).PCR(pcr.SHA1, 5)
 	if o.State != eventlog.Mismatch || o.Cause != eventlog.CauseExitBootServices {
 		t.Error(o)
 	}

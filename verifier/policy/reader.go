@@ -194,7 +194,7 @@ func (r *reader) number() (json.Number, bool) {
 
 // wrong reports that t begins another value than the one wanted, and skips it.
 func (r *reader) wrong(t json.Token, want string) {
-	r.problem("%s, want %s", kind(t), want)
+	r.problem("%s, want %s", strictjson.Kind(t), want)
 	r.skipFrom(t)
 }
 
@@ -234,22 +234,4 @@ func (r *reader) end() {
 	if _, err := r.tokens.Token(); !errors.Is(err, io.EOF) {
 		r.err.add(r.base.String(), "something follows the closing brace: take it out")
 	}
-}
-
-// kind names what a token begins.
-func kind(t json.Token) string {
-	switch t := t.(type) {
-	case json.Delim:
-		if t == '{' {
-			return "an object"
-		}
-		return "an array"
-	case string:
-		return "a string"
-	case json.Number:
-		return "a number"
-	case bool:
-		return "true or false"
-	}
-	return "null"
 }

@@ -13,6 +13,7 @@ import (
 	"quicklime/ima"
 	"quicklime/ima/digsig"
 	"quicklime/verifier/policy/dm"
+	"quicklime/wire/strictjson"
 )
 
 // rules are what a policy says beside the digests of files and what to exclude.
@@ -119,7 +120,7 @@ func (p *parser) deviceMapper() {
 		return
 	}
 	if t != json.Delim('{') {
-		p.problem("%s, want an object or null", kind(t))
+		p.problem("%s, want an object or null", strictjson.Kind(t))
 		return
 	}
 	first := 1 + bytes.Count(p.text[:p.offset()-len(text)], []byte("\n"))

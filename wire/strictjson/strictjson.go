@@ -1,9 +1,11 @@
-// Package strictjson finds what encoding/json repairs without a word. Who signs, digests
-// or compares a text must not read another one than is written.
+// Package strictjson is what readers of JSON by hand share: it finds what encoding/json
+// repairs without a word, for who signs, digests or compares a text must not read another
+// one than is written, and has the words for what a value is.
 package strictjson
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 	"unicode/utf8"
 )
@@ -50,4 +52,22 @@ func unit(text []byte) (u uint64, ok bool) {
 	}
 	u, err := strconv.ParseUint(string(text[2:escape]), 16, 16)
 	return u, err == nil
+}
+
+// Kind names what a token begins, for messages to people: "an object", "null".
+func Kind(t json.Token) string {
+	switch t := t.(type) {
+	case json.Delim:
+		if t == '{' {
+			return "an object"
+		}
+		return "an array"
+	case string:
+		return "a string"
+	case json.Number:
+		return "a number"
+	case bool:
+		return "true or false"
+	}
+	return "null"
 }

@@ -67,20 +67,7 @@ func plainName(name string) bool {
 
 // kind names what v is.
 func (v *value) kind() string {
-	switch t := v.token.(type) {
-	case json.Delim:
-		if t == '{' {
-			return "an object"
-		}
-		return "an array"
-	case string:
-		return "a string"
-	case json.Number:
-		return "a number"
-	case bool:
-		return "true or false"
-	}
-	return "null"
+	return strictjson.Kind(v.token)
 }
 
 // A reader reads one JSON text into values and collects problems.
