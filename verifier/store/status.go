@@ -136,7 +136,7 @@ func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
 	case r.judged != r.inForce:
 		return wire.Pending, "the policy has changed and the list is being judged again"
 	case r.waiting > 0:
-		return wire.Untrusted, "the policy waits for what the conditions name"
+		return wire.Untrusted, conditions(r.waiting)
 	case r.until.Int64 == 0:
 		return wire.Stale, "the last evidence was not accepted; trust waits for the next"
 	case r.until.Int64 > now.UnixMilli()+r.span.Int64:
@@ -154,4 +154,12 @@ func standing(failures int) string {
 		return "1 standing failure"
 	}
 	return fmt.Sprintf("%d standing failures", failures)
+}
+
+// conditions says how many the policy waits for; the agent's status names each.
+func conditions(waiting int) string {
+	if waiting == 1 {
+		return "1 condition is not met yet"
+	}
+	return fmt.Sprintf("%d conditions are not met yet", waiting)
 }
