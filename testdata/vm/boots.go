@@ -128,7 +128,7 @@ func (s *story) noIMA() error {
 	if _, err := s.anew(notMeasuring, string(wire.IMANotMeasuring), failed(wire.IMANotMeasuring)); err != nil {
 		return err
 	}
-	if _, err := s.tenant(s.ctx, "agent", "clear", "--yes", s.id); err != nil {
+	if err := s.clear(); err != nil {
 		return err
 	}
 	a, err := s.verifier.Agent(s.ctx, s.id)
@@ -147,12 +147,15 @@ func (s *story) noPolicy() error {
 	if _, err := s.anew("", "a verdict", func(a rest.Agent) bool { return a.Trust == wire.Untrusted && a.Epoch.Entries > 0 && a.Connected }); err != nil {
 		return err
 	}
-	if err := s.recovered(); err != nil {
+	if err := s.clear(); err != nil { // what the boot without IMA left
 		return err
 	}
 	a, err := s.verifier.Agent(s.ctx, s.id)
 	if err != nil {
 		return err
+	}
+	if a.FailureCount != 0 {
+		return fmt.Errorf("not every failure was cleared: %s", words(a))
 	}
 	if a.Epoch.Entries != 1 {
 		return fmt.Errorf("IMA measured without a policy: %s", words(a))

@@ -272,9 +272,15 @@ func (s *story) channel() error {
 	return nil
 }
 
-// forgive clears what the operator has seen.
+// clear takes away what the operator has seen.
+func (s *story) clear() error {
+	_, err := s.tenant(s.ctx, "agent", "clear", "--yes", s.id)
+	return err
+}
+
+// forgive clears, and waits for trust.
 func (s *story) forgive() error {
-	if _, err := s.tenant(s.ctx, "agent", "clear", "--yes", s.id); err != nil {
+	if err := s.clear(); err != nil {
 		return err
 	}
 	_, err := s.until(s.ctx, s.id, "trust after the failures were cleared", settled, trusted)
