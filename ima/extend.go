@@ -43,10 +43,10 @@ func (s *Stream) run(b Batch, at int) int {
 	return end - at
 }
 
-// near is the table in which the sums of entries like that one are looked for, or nil.
-func (s *Stream) near(b Batch, at int) []byte {
+// near is where the sums of entries like that one are looked for.
+func (s *Stream) near(b Batch, at int) chain.Near {
 	if s.finder == nil {
-		return nil
+		return chain.Near{}
 	}
 	return s.finder.Near(b.Entries[at].Template)
 }
@@ -99,7 +99,7 @@ func (s *Stream) again(b Batch, at int) (n int) {
 		n++
 	}
 	if n > 0 {
-		chain.Fetch(s.near(b, at), b.Sums[at:at+n])
+		s.near(b, at).Fetch(b.Sums[at : at+n])
 	}
 	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+n])
 	to.entries += uint64(n)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"quicklime/ima/chain"
 	"quicklime/wire/pcr"
 )
 
@@ -26,9 +27,9 @@ type Visitor interface{ Visit(Batch) }
 type Finder interface {
 	Visitor
 
-	// Near returns the table in which the sums of entries of a template are looked
-	// for when they are shown; see chain.Extend.
-	Near(template []byte) []byte
+	// Near returns where the sums of entries of a template are looked for when they
+	// are shown.
+	Near(template []byte) chain.Near
 }
 
 // Replayed is a part of a list that was parsed and hashed from one point to

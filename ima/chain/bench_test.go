@@ -44,7 +44,7 @@ const batch = 256 // entries
 func extend(data [][]byte, sums []sum) (value sum) {
 	for i := 0; i < len(data); i += batch {
 		end := min(i+batch, len(data))
-		chain.Extend(&value, data[i:end], sums[i:end], nil)
+		chain.Extend(&value, data[i:end], sums[i:end], chain.Near{})
 	}
 	return value
 }

@@ -30,10 +30,9 @@ import (
 //
 // It panics if there are fewer sums than messages. It allocates nothing.
 //
-// Near, if it is not empty, is a sorted table of hashes in which the sums are looked
-// for afterwards. The kernel has the processor fetch where each will be: 256 bytes
-// from the fraction of the table on that the sum is of 2^256.
-func Extend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+// Near is where the sums are looked for afterwards. The kernel has the processor fetch
+// that meanwhile.
+func Extend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	if usesKernel() {
 		kernelExtend(value, messages, sums[:len(messages)], near)
 		return

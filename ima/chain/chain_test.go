@@ -26,7 +26,8 @@ func oracle(value sum, messages [][]byte) (sum, []sum) {
 func check(t *testing.T, start sum, messages [][]byte) {
 	t.Helper()
 	wantValue, want := oracle(start, messages)
-	near := make([]byte, sha256.Size*len(messages)) // none, if there are no messages
+	table := make([]byte, sha256.Size*len(messages)) // none, if there are no messages
+	near := chain.Near{Index: table, Slots: table}
 	for _, which := range []string{"auto", "portable"} {
 		use(t, which)
 		value, bare, sums := start, start, make([]sum, len(messages))
@@ -101,7 +102,7 @@ func TestFewerSumsPanic(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	chain.Extend(new(sum), make([][]byte, 2), make([]sum, 1), nil)
+	chain.Extend(new(sum), make([][]byte, 2), make([]sum, 1), chain.Near{})
 }
 
 func TestAllocatesNothing(t *testing.T) {
@@ -115,7 +116,7 @@ func TestAllocatesNothing(t *testing.T) {
 			for i := range messages {
 				messages[i] = long[i*40:]
 			}
-			chain.Extend(&value, messages[:], sums[:], nil)
+			chain.Extend(&value, messages[:], sums[:], chain.Near{})
 			chain.ExtendSums(&value, sums[:])
 		})
 		if n != 0 {

@@ -26,21 +26,18 @@ func kernelSupported() bool {
 	return last >= leaf && b&sha != 0 && cpu.X86.HasSSSE3 && cpu.X86.HasSSE41 && cpu.X86.HasAVX
 }
 
-func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	if len(messages) == 0 {
 		return
 	}
-	table := &value[0] // where to fetch from does no harm
-	if len(near) > 0 {
-		table = &near[0]
-	}
+	place := placeOf(near)
 	var jobs [batch]job
 	var nothing [sha256.Size]byte // there is no hash to extend with before the first
 	prepare(jobs[:], messages[:1])
-	extendAndHash(&nothing, &nothing, &messages[0], &jobs[0], &sums[0], 1, table, len(near)/sha256.Size)
+	extendAndHash(&nothing, &nothing, &messages[0], &jobs[0], &sums[0], 1, &place)
 	for i := 1; i < len(messages); {
 		n := prepare(jobs[:], messages[i:])
-		extendAndHash(value, &sums[i-1], &messages[i], &jobs[0], &sums[i], n, table, len(near)/sha256.Size)
+		extendAndHash(value, &sums[i-1], &messages[i], &jobs[0], &sums[i], n, &place)
 		i += n
 	}
 	extend(value, &sums[len(messages)-1], 1)
@@ -52,6 +49,21 @@ func kernelExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
 		extend(value, &sums[0], n)
 		sums = sums[n:]
 	}
+}
+
+// place is a Near as extendAndHash takes it.
+type place struct {
+	index   *byte
+	numbers int
+	slots   *byte
+	next    *byte // index entry of the last hash, whose slots are not fetched yet
+}
+
+func placeOf(near Near) place {
+	if len(near.Index) < indexEntry || len(near.Slots) == 0 {
+		near = Near{[]byte(noNumber), []byte(noNumber)}
+	}
+	return place{&near.Index[0], len(near.Index) / indexEntry, &near.Slots[0], &near.Index[0]}
 }
 
 // job is what lane B hashes of a message in a step of extendAndHash: the last two
@@ -144,10 +156,10 @@ func (l lane) alone() {
 
 // extendAndHash extends value with *sum and then with sums[0] to sums[n-2], while
 // it ends the hashes of n messages and writes them to sums[0] to sums[n-1]. n > 0.
-// It fetches where each of these has its place in a table of so many hashes.
+// It fetches where each of these is looked for.
 //
 //go:noescape
-func extendAndHash(value, sum *[sha256.Size]byte, messages *[]byte, jobs *job, sums *[sha256.Size]byte, n int, table *byte, hashes int)
+func extendAndHash(value, sum *[sha256.Size]byte, messages *[]byte, jobs *job, sums *[sha256.Size]byte, n int, near *place)
 
 // extend extends value with n sums. n > 0.
 //

@@ -218,31 +218,41 @@
 // asked for soon: about 64 entries.
 #define AHEAD 9728
 
-// FETCH fetches where a hash, in words as WORDS leaves them, has its place in a
-// table: 32 bytes times table's length times the first 64 bits, a fraction. A fetch
-// of what is not mapped does nothing. It uses AX and DX.
-#define FETCH(words, table, length) \
-	MOVQ words, AX      \
-	ROLQ $32, AX        \
-	MULQ length         \
-	SHLQ $5, DX         \
-	ADDQ table, DX      \
-	PREFETCHT0 (DX)     \
-	PREFETCHT0 64(DX)   \
-	PREFETCHT0 128(DX)  \
-	PREFETCHT0 192(DX)
+// FETCHINDEX fetches the index entry of a hash, in words as WORDS leaves them, and
+// leaves its address in R13: index, and 4 bytes times numbers times the first 64 bits,
+// a fraction. It uses AX and DX.
+#define FETCHINDEX(words) \
+	MOVQ words, AX            \
+	ROLQ $32, AX              \
+	MOVQ near+48(FP), R13     \
+	MULQ place_numbers(R13)   \
+	MOVQ place_index(R13), R13 \
+	LEAQ (R13)(DX*4), R13     \
+	PREFETCHT0 (R13)
 
-// func extendAndHash(value, sum *[32]byte, messages *[]byte, jobs *job, sums *[32]byte, n int, table *byte, hashes int)
+// FETCHSLOTS fetches the slots that the index entry at R13 tells of: three, which lie
+// in two lines. A fetch of what is not mapped does nothing. It uses AX and DX.
+#define FETCHSLOTS \
+	MOVL (R13), AX           \
+	SHLQ $5, AX              \
+	MOVQ near+48(FP), DX     \
+	ADDQ place_slots(DX), AX \
+	PREFETCHT0 (AX)          \
+	PREFETCHT0 64(AX)
+
+// func extendAndHash(value, sum *[32]byte, messages *[]byte, jobs *job, sums *[32]byte, n int, near *place)
 //
 // Lane A extends value with sum while lane B ends the hash of the first message,
 // then with that hash while lane B ends the second, and so on.
-TEXT ·extendAndHash(SB), NOSPLIT, $0-64
+TEXT ·extendAndHash(SB), NOSPLIT, $0-56
 	MOVQ value+0(FP), DI
 	MOVQ sum+8(FP), AX
 	MOVQ messages+16(FP), BX
 	MOVQ jobs+24(FP), SI
 	MOVQ sums+32(FP), R14
 	MOVQ n+40(FP), CX
+	MOVQ near+48(FP), R13
+	MOVQ place_next(R13), R13
 	TABLES
 	LOADSUM(DI, X5, X6)
 	LOADSUM(AX, X7, X8)
@@ -255,11 +265,11 @@ next:
 	LEAQ job_buffer(SI)(R11*1), R11   // the last block
 	LEAQ job_buffer+64(SI), R12
 	TESTQ R10, R10
-	MOVQ (BX), R13
-	PREFETCHT0 AHEAD(R13)
-	PREFETCHT0 AHEAD+64(R13)
-	PREFETCHT0 AHEAD+128(R13)
-	LEAQ (R13)(R10*1), R10            // the last block but one
+	MOVQ (BX), AX
+	PREFETCHT0 AHEAD(AX)
+	PREFETCHT0 AHEAD+64(AX)
+	PREFETCHT0 AHEAD+128(AX)
+	LEAQ (AX)(R10*1), R10             // the last block but one
 	CMOVQLT R12, R10
 	VMOVDQU job_state(SI), B0
 	VMOVDQU job_state+16(SI), B1
@@ -301,17 +311,20 @@ second:
 	BOTHPAD(13, X10, X11, X12,  X9)
 	BOTHPAD(14, X11, X12,  X9, X10)
 	BOTHPAD(15, X12,  X9, X10, X11)
+	FETCHSLOTS // of the hash before
 	CLOSE
 	VPADDD X7, B0, B0
 	VPADDD X8, B1, B1
 	WORDS(B0, B1, X7, X8)
 	SAVESUM(X7, X8, R14, B0, B1)
-	FETCH(X7, table+48(FP), hashes+56(FP))
+	FETCHINDEX(X7)
 	ADDQ $32, R14
 	ADDQ $24, BX
 	ADDQ $job__size, SI
 	DECQ CX
 	JNZ next
+	MOVQ near+48(FP), DX
+	MOVQ R13, place_next(DX)
 	SAVESUM(X5, X6, DI, X5, X6)
 	RET
 

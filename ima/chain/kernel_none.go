@@ -6,7 +6,7 @@ import "crypto/sha256"
 
 func kernelSupported() bool { return false }
 
-func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	portableExtend(value, messages, sums, near)
 }
 

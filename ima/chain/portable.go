@@ -2,14 +2,14 @@ package chain
 
 import "crypto/sha256"
 
-func portableExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+func portableExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	v := *value
 	for i, m := range messages {
 		sums[i] = sha256.Sum256(m)
 		v = extended(v, &sums[i])
 	}
 	*value = v
-	Fetch(near, sums)
+	near.Fetch(sums)
 }
 
 func portableExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {

@@ -6,7 +6,7 @@ import (
 )
 
 type (
-	extendFunc     = func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte)
+	extendFunc     = func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near)
 	extendSumsFunc = func(value *[sha256.Size]byte, sums [][sha256.Size]byte)
 )
 
@@ -29,16 +29,16 @@ func passes(extend extendFunc, extendSums extendSumsFunc) bool {
 	want, got := make([][sha256.Size]byte, len(messages)), make([][sha256.Size]byte, len(messages))
 	start := sha256.Sum256(text[:])
 	wantValue, value, short, bare := start, start, start, start
-	portableExtend(&wantValue, messages, want, nil)
+	portableExtend(&wantValue, messages, want, Near{})
 
-	extend(&value, messages, got, text[:])
+	extend(&value, messages, got, Near{text[:], text[:]})
 	if value != wantValue || !slices.Equal(got, want) {
 		return false
 	}
 	clear(got)
 	for i, size := 0, 0; i < len(messages); i, size = i+size, size+1 {
 		end := min(i+size, len(messages))
-		extend(&short, messages[i:end], got[i:end], nil)
+		extend(&short, messages[i:end], got[i:end], Near{})
 	}
 	extendSums(&bare, want)
 	return short == wantValue && bare == wantValue && slices.Equal(got, want)

@@ -6,7 +6,7 @@ import (
 )
 
 func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
-	wrongSum := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+	wrongSum := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 		portableExtend(value, messages, sums, near)
 		for i, m := range messages {
 			if len(messages) > longest && len(m) == longest { // all at once
@@ -14,7 +14,7 @@ func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 			}
 		}
 	}
-	wrongValue := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near []byte) {
+	wrongValue := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 		portableExtend(value, messages, sums, near)
 		if len(messages) == 1 {
 			value[0] ^= 1

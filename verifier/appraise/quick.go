@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 
 	"quicklime/ima"
+	"quicklime/ima/chain"
 	"quicklime/verifier/policy"
 )
 
@@ -52,10 +53,10 @@ func (j *judge) shape(template []byte) (s policy.Shape, ok bool) {
 }
 
 // Near implements ima.Finder.
-func (j *judge) Near(template []byte) []byte {
+func (j *judge) Near(template []byte) chain.Near {
 	shape, ok := j.shape(template)
 	if !ok {
-		return nil
+		return chain.Near{}
 	}
 	return j.policy.Near(shape)
 }

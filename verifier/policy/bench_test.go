@@ -81,7 +81,7 @@ func BenchmarkLoad(b *testing.B) {
 	if err := os.WriteFile(file, p.Compiled(), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(len(p.set(ShapeNG)))/million, "set-B/path")
+	b.ReportMetric(float64(len(p.set(ShapeNG).bytes))/million, "set-B/path")
 	p = nil
 	runtime.GC()
 	for b.Loop() {

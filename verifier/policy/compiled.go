@@ -32,7 +32,7 @@ const (
 
 	// FormVersion is the version of the compiled form, and of what compiling
 	// means: a form is good for programs of the same version.
-	FormVersion = 2
+	FormVersion = 3
 
 	formHeader = 128 // bytes; sets begin at a multiple of 64, so that a cache line holds two digests
 )
@@ -44,7 +44,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Compiled returns the policy's compiled form, some 190 bytes a path.
 func (p *Policy) Compiled() []byte {
-	parts := [...][]byte{p.set(ShapeNG), p.set(ShapeSig), p.files.index, p.files.records, p.others}
+	parts := [...][]byte{p.set(ShapeNG).bytes, p.set(ShapeSig).bytes, p.files.index, p.files.records, p.others}
 	size := formHeader
 	for _, part := range parts {
 		size += len(part)
@@ -91,8 +91,11 @@ func Load(b []byte) (*Policy, error) {
 	p.paths = int(binary.LittleEndian.Uint64(b[48:]))
 	p.files.index, p.files.records = parts[2], parts[3]
 	for i, shape := range stored {
-		s := set(parts[i])
-		p.sets[shape].Store(&s)
+		s, err := openSet(parts[i])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrForm, err)
+		}
+		p.sets[shape].Store(s)
 	}
 	return p, nil
 }
@@ -117,11 +120,6 @@ func open(b []byte) (parts [5][]byte, err error) {
 	}
 	if len(rest) > 0 || !bytes.Equal(b[96:formHeader], make([]byte, formHeader-96)) {
 		return parts, errors.New("more than the parts")
-	}
-	for i := range stored {
-		if n := len(parts[i]); n%slotSize != 0 || n <= maxProbe*slotSize {
-			return parts, fmt.Errorf("a set of %d bytes", n)
-		}
 	}
 	return parts, nil
 }

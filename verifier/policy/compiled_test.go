@@ -127,7 +127,7 @@ func ask(p *Policy) {
 // Whatever a form holds, nothing is read that is not there.
 func TestDamagedPartsAreHarmless(t *testing.T) {
 	form := mustParse(t, whole).Compiled()
-	sets := 2 * len(mustParse(t, whole).set(ShapeNG))
+	sets := 2 * len(mustParse(t, whole).set(ShapeNG).bytes)
 	for i := 48; i < len(form); i++ {
 		if i == formHeader {
 			i += sets

@@ -5,40 +5,49 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"math"
 	"math/bits"
 	"runtime"
 	"slices"
+
+	"quicklime/ima/chain"
 )
 
 // A set holds template digests. A member proves all that JudgeFile would find: to
 // be in it, a template needs the SHA-256 of one that is listed. So the digests are
-// there to the last bit, in n slots, in ascending order.
+// there to the last bit, in ascending order.
 //
-// A digest's home is its first 64 bits, scaled to the n - maxProbe homes. It lies in
-// the first slot at or behind its home that no smaller one takes. What is left free
-// before it holds it too; what is left behind the last holds ones, which nothing is
-// known to hash to. So a search begins at home and ends at the first digest that is
-// not smaller, mostly a few slots on, and who has the digest can have these fetched
-// before they are looked at (see Near).
+// The index has a number for each perNumber digests, and says in which slot a search
+// begins: of a digest whose first 64 bits are the fraction f of 2^64, number f·n. All
+// digests of a number lie from there up to where the next begins, mostly one or two.
+// So what a search reads is known as soon as the digest is, and can be fetched
+// meanwhile (see Near).
 //
-// A digest that would lie maxProbe slots from home is left out: chance makes none,
-// and who looks for them with 2^50 hashes gets their files judged the slower way.
-type set []byte
+// As one byte string (little-endian), each part of which begins at a multiple of 64:
+//
+//	count of digests u64 | index, a u32 for each number and one for the end | slots
+type set struct {
+	bytes, index, slots []byte
+	count               uint32 // of digests; behind them are near slots of ones, which nothing is known to hash to
+}
 
 const (
-	slotSize = sha256.Size
+	slotSize   = sha256.Size
+	perNumber  = 1 // digests, on average
+	indexEntry = 4 // bytes
+	cacheLine  = 64
 
-	// maxProbe bounds a search. With five of six slots filled, a digest lies k slots
-	// from home with a probability of about 1.4^-k.
-	maxProbe = 128
-
-	// near is how many slots are looked at without a branch: eleven of twelve digests
-	// lie there. It is what chain.Extend has fetched.
-	near = 8
+	// near is how many slots are looked at without a branch: 97 of 100 digests lie there.
+	// It is what chain.Extend has fetched.
+	near = 3
 )
 
+// numbers is how many an index has for so many digests.
+func numbers(digests int) int { return digests/perNumber + 1 }
+
 // newSet makes a set of digests, which it sorts.
-func newSet(digests [][sha256.Size]byte) set {
+func newSet(digests [][sha256.Size]byte) *set {
 	slices.SortFunc(digests, func(a, b [sha256.Size]byte) int {
 		if c := cmp.Compare(lead(&a), lead(&b)); c != 0 {
 			return c
@@ -46,56 +55,87 @@ func newSet(digests [][sha256.Size]byte) set {
 		return bytes.Compare(a[:], b[:])
 	})
 	digests = slices.Compact(digests)
-	n := len(digests) + len(digests)/5 + 1 + maxProbe
-	s := make(set, 0, n*slotSize)
+	n := numbers(len(digests))
+	slotsAt := slotsAt(len(digests))
+	b := make([]byte, slotsAt, slotsAt+(len(digests)+near)*slotSize)
+	binary.LittleEndian.PutUint64(b, uint64(len(digests)))
+	next := 0 // number whose begin is not known yet
 	for i := range digests {
-		home := homeOf(lead(&digests[i]), n)
-		if free := s.slots(); free < home+maxProbe {
-			s = s.fill(&digests[i], max(home, free)+1)
+		for ; next <= numberOf(lead(&digests[i]), n); next++ {
+			binary.LittleEndian.PutUint32(b[cacheLine+indexEntry*next:], uint32(i))
 		}
+		b = append(b, digests[i][:]...)
 	}
-	return s.fill((*[sha256.Size]byte)(bytes.Repeat([]byte{0xff}, sha256.Size)), n)
-}
-
-// fill appends a digest until there are n slots.
-func (s set) fill(digest *[sha256.Size]byte, n int) set {
-	for s.slots() < n {
-		s = append(s, digest[:]...)
+	for ; next <= n; next++ {
+		binary.LittleEndian.PutUint32(b[cacheLine+indexEntry*next:], uint32(len(digests)))
+	}
+	s, err := openSet(append(b, bytes.Repeat([]byte{0xff}, near*slotSize)...))
+	if err != nil {
+		panic(err) // more digests than a policy can have
 	}
 	return s
 }
 
-func (s set) slots() int { return len(s) / slotSize }
+// slotsAt is the offset of the slots in a set of so many digests.
+func slotsAt(digests int) int {
+	end := cacheLine + indexEntry*(numbers(digests)+1)
+	return (end + cacheLine - 1) / cacheLine * cacheLine
+}
+
+// openSet makes a set of its bytes. It checks the lengths: whatever else they hold,
+// nothing is read that is not there.
+func openSet(b []byte) (*set, error) {
+	if len(b) < cacheLine {
+		return nil, fmt.Errorf("a set of %d bytes", len(b))
+	}
+	count := binary.LittleEndian.Uint64(b)
+	if count > uint64(len(b)/slotSize) || count > math.MaxUint32 || len(b) != slotsAt(int(count))+(int(count)+near)*slotSize {
+		return nil, fmt.Errorf("a set of %d bytes for %d digests", len(b), count)
+	}
+	at := slotsAt(int(count))
+	return &set{bytes: b, index: b[cacheLine : cacheLine+indexEntry*(numbers(int(count))+1)], slots: b[at:], count: uint32(count)}, nil
+}
 
 // lead is the first 64 bits of a digest, in the order of bytes.Compare.
 func lead(digest *[sha256.Size]byte) uint64 { return binary.BigEndian.Uint64(digest[:]) }
 
-// homeOf returns the home of a digest with this lead among n slots.
-func homeOf(lead uint64, n int) int {
-	at, _ := bits.Mul64(lead, uint64(n-maxProbe))
+// numberOf returns which of n numbers a digest with this lead has.
+func numberOf(lead uint64, n int) int {
+	at, _ := bits.Mul64(lead, uint64(n))
 	return int(at)
 }
 
+// begin returns the slot in which the digests of a number begin.
+func (s *set) begin(number int) uint32 {
+	return min(binary.LittleEndian.Uint32(s.index[indexEntry*number:]), s.count)
+}
+
 // has reports whether a digest is in the set.
-func (s set) has(d *[sha256.Size]byte) bool {
-	home := homeOf(lead(d), s.slots())
-	for at := home; at < home+maxProbe; at++ {
-		if c := bytes.Compare(s[at*slotSize:][:slotSize], d[:]); c >= 0 {
-			return c == 0
+func (s *set) has(d *[sha256.Size]byte) bool {
+	number := numberOf(lead(d), numbers(int(s.count)))
+	low, high := s.begin(number), s.begin(number+1)
+	for low < high {
+		middle := low + (high-low)/2
+		switch c := bytes.Compare(s.slots[int(middle)*slotSize:][:slotSize], d[:]); {
+		case c == 0:
+			return true
+		case c < 0:
+			low = middle + 1
+		default:
+			high = middle
 		}
 	}
 	return false
 }
 
 // missing appends the indexes of the digests that are not in the set.
-func (s set) missing(digests [][sha256.Size]byte, miss []uint16) []uint16 {
-	n := s.slots()
+func (s *set) missing(digests [][sha256.Size]byte, miss []uint16) []uint16 {
+	n := numbers(int(s.count))
 	for i := range digests {
 		d := &digests[i]
 		l := lead(d)
-		there := (*[near * slotSize]byte)(s[homeOf(l, n)*slotSize:])
-		at := less(there[0*slotSize:], l) + less(there[1*slotSize:], l) + less(there[2*slotSize:], l) + less(there[3*slotSize:], l) +
-			less(there[4*slotSize:], l) + less(there[5*slotSize:], l) + less(there[6*slotSize:], l)
+		there := (*[near * slotSize]byte)(s.slots[int(s.begin(numberOf(l, n)))*slotSize:])
+		at := less(there[0*slotSize:], l) + less(there[1*slotSize:], l)
 		if !same(there[at*slotSize:], d) && !s.has(d) {
 			miss = append(miss, uint16(i))
 		}
@@ -116,14 +156,13 @@ func same(slot []byte, d *[sha256.Size]byte) bool {
 		(b.Uint64(a[16:])^b.Uint64(d[16:]))|(b.Uint64(a[24:])^b.Uint64(d[24:])) == 0
 }
 
-// Near returns the table in which Unlisted looks for sums, for chain.Extend; nil
-// for no shape.
-func (p *Policy) Near(shape Shape) []byte {
+// Near returns where Unlisted looks for sums, for chain.Extend.
+func (p *Policy) Near(shape Shape) chain.Near {
 	if shape >= shapes {
-		return nil
+		return chain.Near{}
 	}
 	s := p.set(shape)
-	return s[:len(s)-maxProbe*slotSize]
+	return chain.Near{Index: s.index[:len(s.index)-indexEntry], Slots: s.slots}
 }
 
 // Unlisted appends to miss the indexes of the sums, at most 1<<16, that are not the
@@ -146,11 +185,10 @@ func (p *Policy) Unlisted(shape Shape, sums [][sha256.Size]byte, miss []uint16) 
 }
 
 // set returns the set of a shape. Two that make it at one time make the same.
-func (p *Policy) set(shape Shape) set {
+func (p *Policy) set(shape Shape) *set {
 	if s := p.sets[shape].Load(); s != nil {
-		return *s
+		return s
 	}
-	s := newSet(p.templateDigests(shape))
-	p.sets[shape].CompareAndSwap(nil, &s)
-	return *p.sets[shape].Load()
+	p.sets[shape].CompareAndSwap(nil, newSet(p.templateDigests(shape)))
+	return p.sets[shape].Load()
 }
