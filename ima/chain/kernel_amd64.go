@@ -59,9 +59,11 @@ type place struct {
 	next    *byte // index entry of the last hash, whose slots are not fetched yet
 }
 
+var nowhere [indexEntry]byte // fetching from there does no harm
+
 func placeOf(near Near) place {
 	if len(near.Index) < indexEntry || len(near.Slots) == 0 {
-		near = Near{[]byte(noNumber), []byte(noNumber)}
+		near = Near{nowhere[:], nowhere[:]}
 	}
 	return place{&near.Index[0], len(near.Index) / indexEntry, &near.Slots[0], &near.Index[0]}
 }

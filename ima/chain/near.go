@@ -16,11 +16,10 @@ import (
 type Near struct{ Index, Slots []byte }
 
 const (
-	indexEntry = 4                  // bytes
-	slot       = sha256.Size        // bytes
-	searched   = 3 * slot           // bytes
-	line       = 64                 // bytes of a line of the cache
-	noNumber   = "\x00\x00\x00\x00" // the index of an empty table
+	indexEntry = 4           // bytes
+	slot       = sha256.Size // bytes
+	searched   = 3 * slot    // bytes
+	line       = 64          // bytes of a line of the cache
 )
 
 // Fetch reads from where a search for each sum will. These reads wait for memory side
