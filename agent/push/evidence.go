@@ -34,7 +34,7 @@ func (s *session) demanded(t wire.Trigger, nonce []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.send(p, times{trigger: t, began: began, proved: time.Now()})
+	return s.send(p, times{trigger: t, began: began, proved: time.Now(), quoting: p.quoting})
 }
 
 // growth sends evidence if entries are new and certified. Its nonce stays unused
@@ -54,7 +54,7 @@ func (s *session) growth() error {
 		s.quoteAgain()
 		return nil
 	}
-	return s.send(p, times{trigger: wire.TriggerGrowth, began: began, proved: time.Now()})
+	return s.send(p, times{trigger: wire.TriggerGrowth, began: began, proved: time.Now(), quoting: p.quoting})
 }
 
 // send puts evidence in flight.

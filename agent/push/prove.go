@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"quicklime/agent/imalog"
 	"quicklime/wire"
@@ -25,10 +26,11 @@ type prover struct {
 	exporter  []byte
 	list      *imalog.Log
 	selection pcr.Selection
-	slot      int      // where in selection the IMA PCR of the replayed bank is
-	maxList   uint64   // bytes
-	pcrs      [][]byte // what was read last, in the order of selection
-	met       bool     // the list has met a quote: how the kernel extends the bank is known
+	slot      int           // where in selection the IMA PCR of the replayed bank is
+	maxList   uint64        // bytes
+	pcrs      [][]byte      // what was read last, in the order of selection
+	met       bool          // the list has met a quote: how the kernel extends the bank is known
+	quoting   time.Duration // of the TPM, in all
 }
 
 // proof is a quote in its envelope and what belongs to it.
@@ -36,6 +38,7 @@ type proof struct {
 	envelope []byte
 	pcrs     [][]byte // their digest is the quote's
 	entries  imalog.Prefix
+	quoting  time.Duration // of the TPM, for this proof and those that met nothing
 }
 
 // newProver refuses a Welcome that asks for what this TPM cannot quote.
@@ -86,6 +89,7 @@ func slot(s pcr.Selection, bank pcr.Bank) int {
 // prove quotes and returns what the quote certifies. Nothing may use the list
 // before the proof is sent.
 func (p *prover) prove(payload envelope.Payload) (proof, error) {
+	before := p.quoting
 	for range maxQuotes {
 		sealed, digest, err := p.quote(payload)
 		if err != nil {
@@ -99,7 +103,7 @@ func (p *prover) prove(payload envelope.Payload) (proof, error) {
 			return proof{}, err
 		}
 		if ok {
-			pr.envelope = sealed
+			pr.envelope, pr.quoting = sealed, p.quoting-before
 			return pr, p.checkSize(pr)
 		}
 	}
@@ -109,7 +113,10 @@ func (p *prover) prove(payload envelope.Payload) (proof, error) {
 // quote seals the payload and returns the pcrDigest of the quote.
 func (p *prover) quote(payload envelope.Payload) (sealed, digest []byte, err error) {
 	sealed, err = envelope.Seal(payload, p.ak, p.exporter, func(extraData []byte) (attest, signature []byte, err error) {
-		if attest, signature, err = p.tpm.Quote(p.selection, extraData); err != nil {
+		began := time.Now()
+		attest, signature, err = p.tpm.Quote(p.selection, extraData)
+		p.quoting += time.Since(began)
+		if err != nil {
 			return nil, nil, tpmError{err}
 		}
 		a, err := tpm.ParseAttest(attest)

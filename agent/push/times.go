@@ -14,6 +14,7 @@ type times struct {
 	began   time.Time // growth was noticed, or evidence was demanded
 	proved  time.Time // a quote that covers it was there
 	sent    time.Time
+	quoting time.Duration // of that, what the TPM took for its quotes
 }
 
 // log says on the debug level how long each step took, the verdict coming now. The
@@ -26,6 +27,6 @@ func (t times) log(log *slog.Logger, v wire.Verdict) {
 	}
 	r := slog.NewRecord(now, slog.LevelDebug, "evidence was answered", 0)
 	r.AddAttrs(slog.String("trigger", string(t.trigger)), slog.Bool("accepted", v.Accepted), slog.Uint64("entries", v.Resume.Entries),
-		slog.Duration("quote", t.proved.Sub(t.began)), slog.Duration("send", t.sent.Sub(t.proved)), slog.Duration("verdict", now.Sub(t.sent)))
+		slog.Duration("quote", t.proved.Sub(t.began)), slog.Duration("tpm", t.quoting), slog.Duration("send", t.sent.Sub(t.proved)), slog.Duration("verdict", now.Sub(t.sent)))
 	log.Handler().Handle(ctx, r)
 }

@@ -54,12 +54,12 @@ func (s *story) wakings() error {
 		if err != nil {
 			return err
 		}
-		quotes := quoteTimes(more[len(said):])
+		quotes, tpm := quoteTimes(more[len(said):])
 		if len(quotes) < strangers {
 			return fmt.Errorf("the agent told of %d quotes of growth, there were %d programs", len(quotes), strangers)
 		}
-		s.note("%s: execve to verdict %s ms (median %.0f), of which from the agent's notice to its quote, reading and hashing included, %s ms (median %.0f)",
-			how.name, list(took), median(took), list(quotes), median(quotes))
+		s.note("%s: execve to verdict %s ms (median %.0f), of which from the agent's notice to its quote, reading and hashing included, %s ms (median %.0f); the TPM's own quote %s ms (median %.0f)",
+			how.name, list(took), median(took), list(quotes), median(quotes), list(tpm), median(tpm))
 		if err := s.forgive(); err != nil {
 			return err
 		}
@@ -69,16 +69,19 @@ func (s *story) wakings() error {
 
 func (s *story) console() ([]byte, error) { return os.ReadFile(s.file(consoleFile)) }
 
-var quoteTime = regexp.MustCompile(`evidence was answered"? .*trigger=growth .*quote=([0-9.]+[a-zµ]+)`)
+var quoteTime = regexp.MustCompile(`evidence was answered"? .*trigger=growth .*quote=([0-9.]+[a-zµ]+) tpm=([0-9.]+[a-zµ]+)`)
 
-// quoteTimes are what the agent's log says of evidence of growth, in milliseconds.
-func quoteTimes(log []byte) (all []float64) {
+// quoteTimes are what the agent's log says of evidence of growth, in milliseconds: until
+// a quote was there, and what the TPM took of that.
+func quoteTimes(log []byte) (quotes, tpm []float64) {
 	for _, m := range quoteTime.FindAllSubmatch(log, -1) {
-		if d, err := time.ParseDuration(string(m[1])); err == nil {
-			all = append(all, milliseconds(d))
+		whole, err := time.ParseDuration(string(m[1]))
+		part, err2 := time.ParseDuration(string(m[2]))
+		if err == nil && err2 == nil {
+			quotes, tpm = append(quotes, milliseconds(whole)), append(tpm, milliseconds(part))
 		}
 	}
-	return all
+	return quotes, tpm
 }
 
 // quiet measures the agent's processor time while nothing is measured.
