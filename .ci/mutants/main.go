@@ -39,9 +39,19 @@ func run(only string, write bool) error {
 	if len(mutants) == 0 {
 		return fmt.Errorf("no record has %q", only)
 	}
-	r := runner{root: ".", out: os.Stdout, timeout: testTimeout}
-	if err := r.unchanged(mutants); err != nil {
+	dir, err := os.MkdirTemp("", "mutants")
+	if err != nil {
 		return err
 	}
-	return r.all(mutants)
+	defer os.RemoveAll(dir)
+	r := runner{root: ".", out: os.Stdout, timeout: testTimeout}
+	fmt.Fprintf(r.out, "%d mutants; first their tests, with none of them\n", len(mutants))
+	p, err := r.compile(mutants, dir)
+	if err != nil {
+		return err
+	}
+	if err := r.unchanged(p); err != nil {
+		return err
+	}
+	return r.all(p)
 }
