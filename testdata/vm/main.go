@@ -154,9 +154,9 @@ func (o options) tell(ctx context.Context, out io.Writer) (rows []row, err error
 			return rows, fmt.Errorf("there is no kernel %q; there are: %s", k, names(series, func(s suite) string { return s.name }))
 		}
 		fmt.Fprintf(out, "kernel %s: fetching it, and making its initramfs\n", k)
-		from, err := prepareKernel(ctx, o.cache, series[at], filepath.Join(o.bin, "vm", "guest"), filepath.Join(o.root, "initramfs-"+k))
-		if err != nil {
-			return rows, err
+		from, failed := prepareKernel(ctx, o.cache, series[at], filepath.Join(o.bin, "vm", "guest"), filepath.Join(o.root, "initramfs-"+k))
+		if failed != nil {
+			return rows, errors.Join(err, failed)
 		}
 		for _, name := range o.paths {
 			p := slices.IndexFunc(bootPaths, func(p bootPath) bool { return p.name == name })
@@ -166,11 +166,11 @@ func (o options) tell(ctx context.Context, out io.Writer) (rows []row, err error
 			r, failed := o.one(ctx, out, from, bootPaths[p])
 			rows, err = append(rows, r), errors.Join(err, failed)
 		}
-		if err != nil {
-			return rows, err
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return rows, nil
+	return rows, err
 }
 
 // held is the result of what held: it says so if that is not the whole story.
