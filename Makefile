@@ -37,7 +37,7 @@ vm: vm-programs ## the story on a real kernel in a virtual machine: Debian's 6.1
 	bin/vm/vm $(VMFLAGS)
 
 vm-matrix: vm-programs ## the same with every kernel on every boot path, Secure Boot among them
-	bin/vm/vm --kernels 6.1,6.12 --paths direct,ovmf,secureboot $(VMFLAGS)
+	bin/vm/vm --kernels 6.1,6.12 --paths direct,ovmf,secureboot,grub,systemd-boot,uki $(VMFLAGS)
 
 vm-programs:
 	@.ci/deps vm

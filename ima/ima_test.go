@@ -72,7 +72,7 @@ func readPCR10(t testing.TB, name string, bank pcr.Bank) []byte {
 // names returns the captures.
 func names(t testing.TB) (all []string) {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(captures, "*", "pcrs.txt"))
+	found, err := filepath.Glob(filepath.Join(captures, "*", "binary_runtime_measurements*"))
 	if err != nil || len(found) < 20 {
 		t.Fatalf("%d captures, %v", len(found), err)
 	}

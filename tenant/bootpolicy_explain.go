@@ -24,6 +24,19 @@ type explained struct {
 	Banks  []pcr.Bank        `json:"banks"` // that it is of
 	PCRs   map[string]string `json:"pcrs"`  // what its events lead to, in hexadecimal
 	Events []explainedEvent  `json:"events"`
+
+	Systemd []explainedMeasurement `json:"systemd,omitempty"` // what it measured behind the events
+}
+
+// explainedMeasurement is a record of systemd's log.
+type explainedMeasurement struct {
+	Number   int            `json:"record"` // from 0; those that extend no PCR are left out
+	PCR      int            `json:"pcr"`
+	Kind     string         `json:"kind"` // no digest covers it
+	Check    eventlog.Check `json:"check"`
+	Digest   string         `json:"digest"`
+	Measured string         `json:"measured,omitempty"` // what the digest covers
+	Claimed  string         `json:"claimed,omitempty"`  // what the log says and no digest covers
 }
 
 type explainedEvent struct {
@@ -39,7 +52,7 @@ type explainedEvent struct {
 }
 
 func (p *program) bootPolicyExplain() *cobra.Command {
-	bank := ""
+	bank, systemd := "", ""
 	c := &cobra.Command{
 		Use:   "explain LOG",
 		Short: "Print a boot log as a table: PCR, event, what it means, digest checked or not",
@@ -60,15 +73,16 @@ is the type of an event. DIGEST is
 Exit codes: 0 shown, 1 it could not be read, 2 usage, 3 shown, and a digest is
 contradicted.`,
 		Args: exactly(1, "LOG"),
-		RunE: func(c *cobra.Command, args []string) error { return p.explain(args[0], bank) },
+		RunE: func(c *cobra.Command, args []string) error { return p.explain(args[0], systemd, bank) },
 	}
 	c.Flags().StringVar(&bank, "bank", "", "read the log in this `BANK`: sha1, sha256, sha384 or sha512 (default: sha256 if the log has it, else its strongest)")
+	c.Flags().StringVar(&systemd, "systemd-log", "", "show what systemd measured in the same boot, too: `FILE` is "+systemdLogHint)
 	return c
 }
 
 // explain shows the log in a file.
-func (p *program) explain(file, bank string) error {
-	l, s, err := p.bootLog(file, bank)
+func (p *program) explain(file, systemd, bank string) error {
+	l, s, err := p.bootLog(file, systemd, bank)
 	if err != nil {
 		return err
 	}
@@ -113,6 +127,14 @@ func explainLog(l eventlog.Log, s eventlog.Supposed) explained {
 			Digest: hex.EncodeToString(e.Digest()), Measured: e.Measured(), Claimed: e.Claimed(), Quirk: e.Quirk(),
 		})
 	}
+	for _, m := range s.Measurements() {
+		e := explainedMeasurement{Number: m.Number(), PCR: m.PCR(), Check: eventlog.DigestOnly, Digest: hex.EncodeToString(m.Digest())}
+		e.Claimed, e.Kind = m.Claim()
+		if text, ok := m.Text(); ok {
+			e.Check, e.Measured, e.Claimed = eventlog.Checked, text, ""
+		}
+		x.Systemd = append(x.Systemd, e)
+	}
 	return x
 }
 
@@ -126,12 +148,30 @@ func (p *program) writeExplained(w io.Writer, x explained) {
 		t.add(cell{text: fmt.Sprint(e.Number)}, cell{text: fmt.Sprint(e.PCR)}, cell{text: e.Type}, checkCell(e.Check), cell{text: measured}, cell{text: e.Claimed})
 	}
 	t.write(w, p.coloured(w))
+	x.writeSystemd(w, p.coloured(w))
 	fmt.Fprintf(w, "\nPCRs that the log leads to, %v:\n", x.Bank)
 	for i := range pcr.Count {
 		if value, ok := x.PCRs[fmt.Sprint(i)]; ok {
 			fmt.Fprintf(w, "%4d  %s\n", i, value)
 		}
 	}
+}
+
+// writeSystemd shows what systemd measured behind the events.
+func (x explained) writeSystemd(w io.Writer, coloured bool) {
+	if len(x.Systemd) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nWhat systemd measured while the system ran, which leads on from the PCRs below:")
+	t := table{heading: []string{"RECORD", "PCR", "KIND", "DIGEST", "MEASURED", "THE LOG SAYS"}}
+	for _, m := range x.Systemd {
+		measured := m.Measured
+		if measured == "" {
+			measured = fmt.Sprintf("%v:%s", x.Bank, short(m.Digest))
+		}
+		t.add(cell{text: fmt.Sprint(m.Number)}, cell{text: fmt.Sprint(m.PCR)}, cell{text: m.Kind}, checkCell(m.Check), cell{text: measured}, cell{text: m.Claimed})
+	}
+	t.write(w, coloured)
 }
 
 // checkCell is a check in its colour.

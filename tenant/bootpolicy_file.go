@@ -7,6 +7,7 @@ import (
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
 	"quicklime/verifier/policy"
+	"quicklime/verifier/systemdlog"
 	"quicklime/wire/daemon"
 )
 
@@ -31,17 +32,27 @@ func (p *program) bootPolicyAt(name string) (*bootpolicy.Policy, error) {
 	return compiled, err
 }
 
-// bootLog reads the log in a file, plain or gzip, in one of its banks.
-func (p *program) bootLog(file, bank string) (l eventlog.Log, s eventlog.Supposed, err error) {
-	b, err := p.readFile(file, eventlog.MaxLog)
+const systemdLogHint = "systemd's log, /run/log/systemd/tpm2-measure.log"
+
+// bootLog reads the log in a file, plain or gzip, in one of its banks, with systemd's of
+// the same boot behind it, if it is named.
+func (p *program) bootLog(file, systemd, bank string) (l eventlog.Log, s eventlog.Supposed, err error) {
+	b, err := p.logFile(file, eventlog.MaxLog)
 	if err != nil {
-		return l, s, err
-	}
-	if b, err = gunzip(b, file, eventlog.MaxLog); err != nil {
 		return l, s, err
 	}
 	if l, err = eventlog.Parse(b); err != nil {
 		return l, s, daemon.WithHint(fmt.Errorf("%s: %w", file, err), "LOG is "+bootLogHint)
+	}
+	if systemd != "" {
+		if b, err = p.logFile(systemd, systemdlog.MaxLog); err != nil {
+			return l, s, err
+		}
+		measured, err := systemdlog.Parse(b)
+		if err != nil {
+			return l, s, daemon.WithHint(fmt.Errorf("%s: %w", systemd, err), "--systemd-log is "+systemdLogHint)
+		}
+		l = l.With(measured)
 	}
 	read, err := chooseBank(l.Banks(), bank)
 	if err != nil {
@@ -51,4 +62,12 @@ func (p *program) bootLog(file, bank string) (l eventlog.Log, s eventlog.Suppose
 		return l, s, fmt.Errorf("%s: %w", file, err)
 	}
 	return l, s, nil
+}
+
+func (p *program) logFile(file string, max int64) ([]byte, error) {
+	b, err := p.readFile(file, max)
+	if err != nil {
+		return nil, err
+	}
+	return gunzip(b, file, max)
 }

@@ -21,7 +21,7 @@ type testedBoot struct {
 }
 
 func (p *program) bootPolicyTest() *cobra.Command {
-	bank := ""
+	bank, systemd := "", ""
 	c := &cobra.Command{
 		Use:   "test POLICY LOG",
 		Short: "Show what in a boot log a boot policy would fail",
@@ -40,19 +40,20 @@ would fail.`,
 			if args[0] == "-" && args[1] == "-" {
 				return usage(c, "only one of policy and log can come from standard input")
 			}
-			return p.testBoot(args[0], args[1], bank)
+			return p.testBoot(args[0], args[1], systemd, bank)
 		},
 	}
 	c.Flags().StringVar(&bank, "bank", "", "read the log in this `BANK` (default: sha256 if the log has it, else its strongest)")
+	c.Flags().StringVar(&systemd, "systemd-log", "", "`FILE` is "+systemdLogHint+", of the same boot")
 	return c
 }
 
-func (p *program) testBoot(name, file, bank string) error {
+func (p *program) testBoot(name, file, systemd, bank string) error {
 	judged, err := p.bootPolicyAt(name)
 	if err != nil {
 		return err
 	}
-	_, s, err := p.bootLog(file, bank)
+	_, s, err := p.bootLog(file, systemd, bank)
 	if err != nil {
 		return err
 	}

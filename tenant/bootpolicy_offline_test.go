@@ -42,6 +42,31 @@ func TestI20_BootPolicyFromLogToTest(t *testing.T) {
 	}
 }
 
+// I20: with systemd's log beside it PCR 15 is judged.
+func TestI20_BootPolicyWithSystemdsLog(t *testing.T) {
+	const dir = "../testdata/captures/ovmf-uki-systemd-6.12/"
+	f := start(t)
+	made := f.file("boot.json")
+	log, systemd := dir+"binary_bios_measurements", dir+"tpm2-measure.log"
+	o := f.run(t, "boot-policy", "create", "--log", log, "--systemd-log", systemd, "-o", made)
+	if o.code != 0 || !strings.Contains(o.stdout, "PCRs [0 1 2 3 4 5 6 7 8 9 11 12 13 14 15]") {
+		t.Fatalf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "test", made, log, "--systemd-log", systemd); o.code != 0 {
+		t.Errorf("%+v", o)
+	}
+	other := f.write(t, "other", strings.Replace(string(captured(t, "ovmf-uki-systemd-6.12/tpm2-measure.log")), "machine-id:0", "machine-id:1", 1))
+	if o := f.run(t, "boot-policy", "test", made, log, "--systemd-log", other); o.code != exitOtherState || !strings.Contains(o.stdout, "PCR 15: record 2 of systemd's log") {
+		t.Errorf("%+v", o)
+	}
+	o = f.run(t, "boot-policy", "explain", log, "--systemd-log", other)
+	for _, want := range []string{"0       11   phase       checked      enter-initrd", "2       15   machine-id  digest only  sha256:1ea46a17961f  machine-id:1123456789abcdef"} {
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("no %q in\n%s", want, o.stdout)
+		}
+	}
+}
+
 func TestBootPolicyDiff(t *testing.T) {
 	f := start(t)
 	o := f.run(t, "boot-policy", "create", "--log", secureBootLog)
@@ -72,6 +97,8 @@ func TestBootPolicyCommandsRefuse(t *testing.T) {
 		code int
 		says string
 	}{
+		{[]string{"create", "--log", plainLog, "--systemd-log", bad, "--systemd-log", bad}, 2, "more logs of systemd than boot logs"},
+		{[]string{"create", "--log", plainLog, "--systemd-log", bad}, 1, "hint: --systemd-log is systemd's log"},
 		{[]string{"create"}, 2, "name a boot log with --log"},
 		{[]string{"create", "--log", secureBootLog, "--log", plainLog}, 1, "log 2: Secure Boot is off, in the first log it is on"},
 		{[]string{"create", "--log", bad}, 1, "hint: LOG is the firmware's log"},

@@ -6,20 +6,16 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
-	"path/filepath"
+	"path"
+	"slices"
 	"unicode/utf16"
 )
 
-// makeESP makes, in m's directory, a disk from which firmware boots as from Debian's:
-// shim, which Microsoft signed, grub and kernel, which Debian signed, the initramfs, and
-// a configuration with the kernel's command line, which grub measures to PCR 8.
-func makeESP(ctx context.Context, m *machine, options string) error {
-	config := m.file("grub.cfg")
-	text := "set timeout=0\nlinux /vmlinuz " + options + "\ninitrd /initramfs\nboot\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
-	}
+// makeESP makes, in m's directory, a disk from which firmware boots. files are those of
+// its EFI system partition by their places there, such as /EFI/BOOT/BOOTX64.EFI.
+func makeESP(ctx context.Context, m *machine, files map[string]string) error {
 	fat := m.file("esp.fat")
 	if err := os.RemoveAll(fat); err != nil {
 		return err
@@ -27,15 +23,12 @@ func makeESP(ctx context.Context, m *machine, options string) error {
 	if _, err := output(ctx, "", "mformat", "-i", fat, "-C", "-F", "-T", fmt.Sprint(espSectors), "::"); err != nil {
 		return err
 	}
-	if _, err := output(ctx, "", "mmd", "-i", fat, "::/EFI", "::/EFI/BOOT", "::/EFI/debian"); err != nil {
-		return err
-	}
-	for _, f := range [][2]string{
-		{filepath.Join(m.from.shim, "usr/lib/shim/shimx64.efi.signed"), "::/EFI/BOOT/BOOTX64.EFI"},
-		{filepath.Join(m.from.grub, "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"), "::/EFI/BOOT/grubx64.efi"},
-		{m.from.image, "::/vmlinuz"}, {m.from.initramfs, "::/initramfs"}, {config, "::/EFI/debian/grub.cfg"},
-	} {
-		if _, err := output(ctx, "", "mcopy", "-i", fat, f[0], f[1]); err != nil {
+	made := map[string]bool{"/": true}
+	for _, to := range slices.Sorted(maps.Keys(files)) {
+		if err := makeDirs(ctx, fat, path.Dir(to), made); err != nil {
+			return err
+		}
+		if _, err := output(ctx, "", "mcopy", "-i", fat, files[to], "::"+to); err != nil {
 			return err
 		}
 	}
@@ -44,6 +37,20 @@ func makeESP(ctx context.Context, m *machine, options string) error {
 		return err
 	}
 	return os.WriteFile(m.file(espFile), partitioned(content), 0o600)
+}
+
+// makeDirs makes a directory in a FAT file system, and those above it, but for what was
+// made.
+func makeDirs(ctx context.Context, fat, dir string, made map[string]bool) error {
+	if made[dir] {
+		return nil
+	}
+	made[dir] = true
+	if err := makeDirs(ctx, fat, path.Dir(dir), made); err != nil {
+		return err
+	}
+	_, err := output(ctx, "", "mmd", "-i", fat, "::"+dir)
+	return err
 }
 
 const (

@@ -5,7 +5,7 @@
 //
 // The TPM is swtpm, for tests only: a software TPM proves nothing about a machine.
 //
-// usage: vm [--paths NAME,…] [--kernels NAME,…] [--chapters N,… | --figures] [--json] [--keep] [--bin DIR] [--cache DIR]
+// usage: vm [--paths NAME,…] [--kernels NAME,…] [--chapters N,… | --figures | --capture DIR] [--json] [--keep] [--bin DIR] [--cache DIR]
 package main
 
 import (
@@ -35,6 +35,7 @@ type options struct {
 	chapters         []int // from 1; the first two are always told
 	json, keep       bool
 	bin, cache, root string
+	capture          string // directory for captures; empty: the story is told
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -81,6 +82,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	kernels := flags.String("kernels", series[0].name, "kernels: "+names(series, func(s suite) string { return s.name }))
 	told := flags.String("chapters", "", "tell only these of the story, by `NUMBERS`, while you work on one: 9,10; the first two always are")
 	figures := flags.Bool("figures", false, "measure times, processor time and memory in the guest, in place of the story: some ten minutes")
+	flags.StringVar(&o.capture, "capture", "", "boot each machine once, keep what it measured in `DIR`/PATH-KERNEL, and tell no story")
 	flags.BoolVar(&o.json, "json", false, "write the results as JSON; progress goes to standard error")
 	flags.BoolVar(&o.keep, "keep", false, "leave machines and logs behind also if all held")
 	flags.StringVar(&o.bin, "bin", "bin", "`DIR` with the programs")
@@ -191,7 +193,12 @@ func (o options) one(ctx context.Context, out io.Writer, from kernel, p bootPath
 	if err == nil {
 		err = makeDisk(ctx, o.bin, filepath.Join(o.bin, "vm", "guest"), m.file(diskFile))
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.capture != "":
+		s.row.Result = "captured"
+		err = m.capture(ctx, out, filepath.Join(o.capture, p.name+"-"+from.name))
+	default:
 		err = s.tell()
 	}
 	s.row.Boot = median(s.row.boots).Seconds()

@@ -16,6 +16,8 @@ type kernel struct {
 	initramfs string
 	shim      string // directories of unpacked packages: what firmware loads before it
 	grub      string
+	laterGrub string // of the next Debian
+	systemd   string
 }
 
 // suite is a kernel series and the suite of Debian that has it.
@@ -26,6 +28,10 @@ var series = []suite{
 	{"6.1", "bookworm"},
 	{"6.12", "bookworm-backports"},
 }
+
+// laterDebian has GRUB 2.12. Without Secure Boot 2.06 does not start the kernel by its
+// EFI stub, which hands the firmware's log on: such a machine has none.
+const laterDebian = "trixie"
 
 // kernelPackage depends on the current kernel for virtual machines, which has what a
 // guest needs built in and the rest in few modules.
@@ -65,6 +71,12 @@ func prepareKernel(ctx context.Context, cache string, of suite, guest, file stri
 	if k.grub, err = base.unpacked(ctx, "grub-efi-amd64-signed"); err != nil {
 		return k, err
 	}
+	if k.laterGrub, err = newSource(cache, laterDebian).unpacked(ctx, "grub-efi-amd64-signed"); err != nil {
+		return k, err
+	}
+	if k.systemd, err = base.unpacked(ctx, "systemd-boot-efi"); err != nil {
+		return k, err
+	}
 	return k, os.WriteFile(file, archive, 0o600)
 }
 
@@ -92,6 +104,9 @@ var bootPaths = []bootPath{
 	{"direct", "SeaBIOS, -kernel", false, "", direct},
 	{"ovmf", "OVMF, -kernel", true, "", ovmf},
 	{"secureboot", "OVMF with Secure Boot, Debian's signed shim, grub and kernel", true, "", secureBoot},
+	{"grub", "OVMF, Debian 13's shim and grub, and the kernel", true, "", grub},
+	{"systemd-boot", "OVMF, systemd-boot", true, "", systemdBoot},
+	{"uki", "OVMF with Secure Boot and keys of its own, a unified kernel image", true, "", unified},
 }
 
 // direct has QEMU load the kernel. SeaBIOS measures neither the kernel nor its command
@@ -115,12 +130,39 @@ func ovmf(_ context.Context, m *machine, options string) ([]string, error) {
 	return append(args, m.loaded(options)...), nil
 }
 
-// secureBoot has UEFI firmware with Microsoft's keys boot a disk.
+// secureBoot has UEFI firmware with Microsoft's keys boot a disk as Debian's.
 func secureBoot(ctx context.Context, m *machine, options string) ([]string, error) {
-	if err := m.variables("OVMF_VARS_4M.ms.fd"); err != nil {
+	return m.fromDisk(ctx, "OVMF_VARS_4M.ms.fd", debianFiles(m.from.grub), options)
+}
+
+// grub has UEFI firmware without keys boot such a disk, with a later GRUB.
+func grub(ctx context.Context, m *machine, options string) ([]string, error) {
+	return m.fromDisk(ctx, "OVMF_VARS_4M.fd", debianFiles(m.from.laterGrub), options)
+}
+
+// systemdBoot has UEFI firmware without keys boot a disk with systemd-boot, which
+// measures the kernel's command line to PCR 12.
+func systemdBoot(ctx context.Context, m *machine, options string) ([]string, error) {
+	return m.fromDisk(ctx, "OVMF_VARS_4M.fd", systemdBootFiles, options)
+}
+
+// unified has UEFI firmware with keys that everybody has boot a unified kernel image
+// that is signed with one of them; its stub measures what is in it to PCR 11.
+func unified(ctx context.Context, m *machine, options string) ([]string, error) {
+	return m.fromDisk(ctx, "OVMF_VARS_4M.snakeoil.fd", unifiedFiles, options)
+}
+
+// fromDisk has UEFI firmware that can do Secure Boot boot a disk with the files. It is
+// on if the variables have keys.
+func (m *machine) fromDisk(ctx context.Context, variables string, files espFiles, options string) ([]string, error) {
+	if err := m.variables(variables); err != nil {
 		return nil, err
 	}
-	if err := makeESP(ctx, m, options); err != nil {
+	onDisk, err := files(ctx, m, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeESP(ctx, m, onDisk); err != nil {
 		return nil, err
 	}
 	args := append([]string{"-machine", "q35,smm=on", "-global", "ICH9-LPC.disable_s3=0", "-global", "driver=cfi.pflash01,property=secure,value=on"},

@@ -23,12 +23,15 @@
 //	revocations       [hex SHA-256…] that dbx must have
 //	option_roms       [digest…] that drivers in PCR 2 may have
 //	events            {PCR: [digest…]} that a PCR may have beside what is judged
+//	systemd           bool: PCRs 11 to 13 are judged, which systemd-boot and systemd-stub fill
+//	runtime           {PCR: [expression or digest…]} that systemd may measure while the system runs
 //	kernels[]:
 //	    any _sha256 as _sha384 or _sha512 too; any of them may be left out
 //	    load_options_sha256    PCR 9, as Linux' EFI stub measures its command line
 //	    boot_files             PCR 9, [digest…] that may be there
 //	    grub_commands          PCR 8, [expression…], one of which each command is
 //	    pcr_11_sha256          what the sections of a unified kernel image lead to
+//	    uki_sections           [{name, sha256}…] of them, to say which of them is another one
 //
 // Expressions are RE2 and match the whole text, a kernel command line from the path
 // of the kernel on, as GRUB measures it.
@@ -84,6 +87,7 @@ type Policy struct {
 	optionROMs     []digests
 	pinROMs        bool
 	events         map[int][]digests
+	runtime        map[int]runtime
 	kernels        []kernel
 	judgesSections bool // PCRs 11 to 13
 }
@@ -126,6 +130,7 @@ type kernel struct {
 	commands                 []*regexp.Regexp
 	pinCommands              bool
 	sections                 digests // value of PCR 11
+	image                    []section
 }
 
 // Digest is the SHA-256 of the text in hexadecimal.
@@ -155,6 +160,12 @@ func (p *Policy) PCRs() pcr.Set {
 	s := pcr.Range(0, 9) | pcr.Of(14)
 	if p.judgesSections {
 		s |= pcr.Of(11, 12, 13)
+	}
+	for i := range p.events {
+		s |= pcr.Of(i)
+	}
+	for i := range p.runtime {
+		s |= pcr.Of(i)
 	}
 	return s
 }

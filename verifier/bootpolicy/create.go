@@ -16,7 +16,10 @@ import (
 
 // Log is a log that events can be read from: eventlog.Replayed, or eventlog.Supposed
 // if there is no quote.
-type Log interface{ Events() []eventlog.Event }
+type Log interface {
+	Events() []eventlog.Event
+	Measurements() []eventlog.Measurement
+}
 
 // reference is the text of a reference state.
 type reference struct {
@@ -31,7 +34,9 @@ type reference struct {
 	MokX       []digestJSON            `json:"mokxdig"`
 	Kernels    []map[string]any        `json:"kernels"`
 	OptionROMs []digestJSON            `json:"option_roms"`
+	Systemd    bool                    `json:"systemd,omitempty"`
 	Events     map[string][]digestJSON `json:"events,omitempty"`
+	Runtime    map[string][]any        `json:"runtime,omitempty"` // of string or digestJSON
 }
 
 type firmwareJSON struct {
@@ -55,7 +60,7 @@ func Create(logs ...Log) ([]byte, error) {
 	}
 	var all reference
 	for i, l := range logs {
-		one, err := describe(l.Events())
+		one, err := describe(l)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("log %d: %w", i+1, err)
@@ -85,8 +90,12 @@ func (r *reference) merge(o reference) {
 	r.DBX = slices.DeleteFunc(r.DBX, func(k keyJSON) bool { return !slices.Contains(o.DBX, k) })
 	r.Mok, r.MokX, r.OptionROMs = union(r.Mok, o.Mok), union(r.MokX, o.MokX), union(r.OptionROMs, o.OptionROMs)
 	r.Kernels = union(r.Kernels, o.Kernels)
+	r.Systemd = r.Systemd || o.Systemd
 	for _, i := range slices.Sorted(maps.Keys(o.Events)) {
 		r.Events[i] = union(r.Events[i], o.Events[i])
+	}
+	for _, i := range slices.Sorted(maps.Keys(o.Runtime)) {
+		r.Runtime[i] = union(r.Runtime[i], o.Runtime[i])
 	}
 }
 
@@ -119,15 +128,19 @@ type describer struct {
 	commands []string
 	files    []digestJSON
 	sections []byte // value of PCR 11
+	section  string // whose name was measured last; empty: none that is not measured yet
+	image    []map[string]string
 	mokNext  int
 }
 
-func describe(events []eventlog.Event) (reference, error) {
+func describe(l Log) (reference, error) {
 	d := describer{kernel: map[string]any{}, commands: []string{}, files: []digestJSON{}}
 	d.Firmware, d.PK, d.KEK, d.DB, d.DBX = []firmwareJSON{}, []keyJSON{}, []keyJSON{}, []keyJSON{}, []keyJSON{}
 	d.Mok, d.MokX, d.OptionROMs, d.Events = []digestJSON{}, []digestJSON{}, []digestJSON{}, map[string][]digestJSON{}
+	d.Runtime = map[string][]any{}
 	tables, separated := 0, [pcr.Count]bool{}
-	for _, e := range events {
+	for _, e := range l.Events() {
+		d.Systemd = d.Systemd || e.PCR() >= 11 && e.PCR() <= 13
 		if s, ok := e.Data().(eventlog.Separator); ok && e.PCR() < 8 {
 			if separated[e.PCR()] || s.Value != 0 && s.Value != 0xffffffff {
 				return reference{}, fmt.Errorf("event %d: PCR %d has a second separator, or one of an error: no boot policy accepts that", e.Number(), e.PCR())
@@ -139,12 +152,29 @@ func describe(events []eventlog.Event) (reference, error) {
 		if err != nil {
 			return reference{}, fmt.Errorf("event %d: %w", e.Number(), err)
 		}
-		if !known && (pcr.Range(0, 9) | pcr.Range(12, 14)).Has(e.PCR()) {
+		if !known && (pcr.Range(0, 9) | pcr.Range(12, 15)).Has(e.PCR()) {
 			i := strconv.Itoa(e.PCR())
 			d.Events[i] = union(d.Events[i], []digestJSON{of(e)})
 		}
 	}
+	for _, m := range l.Measurements() {
+		d.whileRunning(m)
+	}
 	return d.finish()
+}
+
+// whileRunning takes what systemd measured. PCRs 0 to 9 and 14 are not its.
+func (d *describer) whileRunning(m eventlog.Measurement) {
+	text, covered := m.Text()
+	if m.PCR() < 11 || m.PCR() == 14 || m.PCR() > 15 || m.PCR() == 11 && covered && slices.Contains(phases, text) {
+		return
+	}
+	var rule any = digestJSON{m.Bank().String(): fmt.Sprintf("0x%x", m.Digest())}
+	if covered {
+		rule = regexp.QuoteMeta(text)
+	}
+	i := strconv.Itoa(m.PCR())
+	d.Runtime[i] = union(d.Runtime[i], []any{rule})
 }
 
 // event takes what the reference state has a member for; false: it has none.
@@ -190,11 +220,25 @@ func (d *describer) event(e eventlog.Event, tables *int) (known bool, err error)
 		}
 		d.sections = e.Bank().Extend(d.sections, e.Digest())
 		d.kernel["pcr_11_"+e.Bank().String()] = fmt.Sprintf("0x%x", d.sections)
+		d.partOfImage(e)
 		return true, nil
 	case 14:
 		return d.mokList(e), nil
 	}
 	return false, nil
+}
+
+// partOfImage takes the name of a section, or the section behind it.
+func (d *describer) partOfImage(e eventlog.Event) {
+	if name, ok := e.Data().(eventlog.SectionName); ok {
+		d.section = name.Name
+		return
+	}
+	if d.section != "" {
+		d.image = append(d.image, map[string]string{"name": d.section, e.Bank().String(): fmt.Sprintf("0x%x", e.Digest())})
+		d.kernel["uki_sections"] = d.image
+	}
+	d.section = ""
 }
 
 func (d *describer) variable(e eventlog.Event) (known bool, err error) {

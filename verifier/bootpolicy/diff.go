@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"quicklime/wire/pcr"
 )
 
 // Rule is one thing that a policy says.
@@ -59,8 +61,16 @@ func (p *Policy) rules() (all []Rule) {
 		add("option_roms", "those listed alone")
 	}
 	add("option_roms", each(p.optionROMs)...)
-	for i := range 15 {
+	if p.judgesSections {
+		add("systemd", "PCRs 11 to 13 are judged")
+	}
+	for i := range pcr.Count {
 		add(fmt.Sprintf("events.%d", i), each(p.events[i])...)
+		r, ok := p.runtime[i]
+		if ok {
+			add(fmt.Sprintf("runtime.%d", i), "those listed alone")
+		}
+		add(fmt.Sprintf("runtime.%d", i), r.shown()...)
 	}
 	for _, k := range p.kernels {
 		add("kernels", k.String())
@@ -100,6 +110,9 @@ func (k kernel) String() string {
 		if one.of != nil {
 			all = append(all, one.name+" "+one.of.String())
 		}
+	}
+	for _, s := range k.image {
+		all = append(all, "section "+quote(s.name)+" "+s.of.String())
 	}
 	if k.commandLine != nil {
 		all = append(all, "command line "+quote(k.expression))

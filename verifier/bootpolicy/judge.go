@@ -20,7 +20,7 @@ func (p *Policy) Judge(r eventlog.Replayed) []wire.Failure {
 		return []wire.Failure{{ID: wire.BootPolicyFailure(RejectAll), Message: "the boot policy reject-all accepts no boot", Hint: "assign a reference state, or accept-all"}}
 	}
 	fails, proven := p.outcomes(r)
-	return append(fails, p.judge(r.Events(), proven, quotedSections(r))...)
+	return append(fails, p.judge(r.Events(), r.Measurements(), proven, quotedPCR11(r))...)
 }
 
 // JudgeSupposed is what Judge would return if the log's digests had been measured,
@@ -29,7 +29,7 @@ func (p *Policy) JudgeSupposed(s eventlog.Supposed) []wire.Failure {
 	if p.named != "" {
 		return p.Judge(eventlog.Replayed{})
 	}
-	return p.judge(s.Events(), p.PCRs(), supposedSections(s))
+	return p.judge(s.Events(), s.Measurements(), p.PCRs(), supposedPCR11(s))
 }
 
 // Unreadable is the failure of a boot log that eventlog.Parse refuses.
@@ -46,8 +46,8 @@ func (p *Policy) outcomes(r eventlog.Replayed) (fails []wire.Failure, ok pcr.Set
 			continue
 		}
 		quoted |= pcr.Of(o.PCR)
-		if o.PCR == 11 || o.State == eventlog.Proven || o.State == eventlog.Untouched {
-			continue // PCR 11 is judged as a prefix
+		if o.State == eventlog.Proven || o.State == eventlog.Untouched || o.PCR == 11 && p.runtime[11].listed == 0 {
+			continue // without systemd's log PCR 11 is judged as a prefix
 		}
 		bad |= pcr.Of(o.PCR)
 		fails = append(fails, wire.Failure{
@@ -74,6 +74,8 @@ func outcomeHint(o eventlog.Outcome) string {
 	switch {
 	case o.State == eventlog.NoDigest:
 		return "quote a bank that the log is of"
+	case o.PCR >= 11 && o.PCR <= 15 && o.PCR != 14:
+		return "systemd extends this PCR while the system runs: its log, /run/log/systemd/tpm2-measure.log, has to come with the boot log and lead to the value"
 	case o.State == eventlog.Unlogged:
 		return "something extended the PCR and kept no log of it"
 	case o.Cause != eventlog.CauseUnknown:
@@ -157,7 +159,7 @@ func anyOf(e eventlog.Event, of []digests) bool {
 }
 
 // judge judges the events of the PCRs in proven, and what PCR 11 holds.
-func (p *Policy) judge(events []eventlog.Event, proven pcr.Set, pcr11 []bankValue) []wire.Failure {
+func (p *Policy) judge(events []eventlog.Event, measured []eventlog.Measurement, proven pcr.Set, pcr11 []pcr11Value) []wire.Failure {
 	j := &judgement{Policy: p}
 	var of [pcr.Count][]eventlog.Event
 	for _, e := range events {
@@ -180,13 +182,19 @@ func (p *Policy) judge(events []eventlog.Event, proven pcr.Set, pcr11 []bankValu
 	if proven.Has(14) {
 		j.mokIs(of[14])
 	}
+	if proven.Has(15) {
+		for _, e := range of[15] {
+			j.unknownEvent(e)
+		}
+	}
+	j.whileRunning(measured, proven)
 	j.boot(of, proven, pcr11)
 	return j.fails
 }
 
 // boot compares what was booted with each kernel, and records what is wrong with
 // the one that is nearest.
-func (j *judgement) boot(of [pcr.Count][]eventlog.Event, proven pcr.Set, pcr11 []bankValue) {
+func (j *judgement) boot(of [pcr.Count][]eventlog.Event, proven pcr.Set, pcr11 []pcr11Value) {
 	var best []wire.Failure
 	for i, k := range j.kernels {
 		one := &judgement{Policy: j.Policy}

@@ -10,31 +10,8 @@ import (
 	"quicklime/wire/pcr"
 )
 
-// bankValue is what a PCR holds in a bank.
-type bankValue struct {
-	bank  pcr.Bank
-	value []byte
-}
-
-func quotedSections(r eventlog.Replayed) (all []bankValue) {
-	for _, o := range r.Outcomes() {
-		if o.PCR == 11 {
-			all = append(all, bankValue{o.Bank, o.Quoted})
-		}
-	}
-	return all
-}
-
-func supposedSections(s eventlog.Supposed) []bankValue {
-	value, ok := s.PCR(11)
-	if !ok {
-		value = make([]byte, s.Bank().Size())
-	}
-	return []bankValue{{s.Bank(), value}}
-}
-
 // kernelIs judges what was booted: all of it is of the one element.
-func (j *judgement) kernelIs(k kernel, of [pcr.Count][]eventlog.Event, proven pcr.Set, pcr11 []bankValue) {
+func (j *judgement) kernelIs(k kernel, of [pcr.Count][]eventlog.Event, proven pcr.Set, pcr11 []pcr11Value) {
 	if proven.Has(4) {
 		j.applications(k, of[4])
 	}
@@ -44,10 +21,13 @@ func (j *judgement) kernelIs(k kernel, of [pcr.Count][]eventlog.Event, proven pc
 	if proven.Has(9) {
 		j.files(k, of[9])
 	}
+	if proven.Has(14) {
+		j.mokIsThere(k, of[14])
+	}
 	if !j.judgesSections {
 		return
 	}
-	j.sectionsAre(k, pcr11)
+	j.sectionsAre(k, of[11], pcr11)
 	if proven.Has(12) {
 		j.loadOptions(k, of[12])
 	}
@@ -201,40 +181,6 @@ func (j *judgement) fileByName(k kernel, e eventlog.Event) {
 	default:
 		j.unknownEvent(e)
 	}
-}
-
-// phases are what systemd-pcrphase extends PCR 11 with while the system starts and
-// stops (systemd: docs/TPM2_PCR_MEASUREMENTS.md; systemd-pcrphase.service(8)). The
-// quote is made somewhere on the way.
-var phases = []string{"enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final"}
-
-// sectionsAre: PCR 11 is what the sections of the unified kernel image lead to, or
-// that and some phases after it.
-func (j *judgement) sectionsAre(k kernel, pcr11 []bankValue) {
-	for _, q := range pcr11 {
-		want := make([]byte, q.bank.Size())
-		if k.sections != nil {
-			v, ok := k.sections[q.bank]
-			if !ok {
-				j.lacks(11, nil, fmt.Sprintf("add pcr_11_%v to the kernel", q.bank), "the reference state has no value for bank %v", q.bank)
-				continue
-			}
-			want = []byte(v)
-		}
-		if !reaches(q.bank, want, q.value) {
-			j.lacks(11, []string{fmt.Sprintf("%v:%x and phases of systemd", q.bank, want)}, hintKernels, "it is %v:%x, which the sections of the unified kernel image do not lead to", q.bank, q.value)
-		}
-	}
-}
-
-func reaches(b pcr.Bank, from, to []byte) bool {
-	for _, phase := range phases {
-		if string(from) == string(to) {
-			return true
-		}
-		from = b.Extend(from, b.Sum([]byte(phase)))
-	}
-	return string(from) == string(to)
 }
 
 // loadOptions judges PCR 12: a kernel command line that systemd-boot or systemd-stub

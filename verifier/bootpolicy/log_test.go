@@ -10,6 +10,7 @@ import (
 
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
+	"quicklime/verifier/systemdlog"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire/pcr"
 )
@@ -25,10 +26,19 @@ func parseLog(t testing.TB, b []byte) eventlog.Log {
 	return l
 }
 
-// captured is a capture's log, replayed to its own quote.
+// captured is a capture's log and systemd's behind it, replayed to its own quote.
 func captured(t testing.TB, name string) eventlog.Replayed {
 	t.Helper()
-	return parseLog(t, verifiertest.BootLog(t, name)).Replay(verifiertest.Quoted(t, verifiertest.PCRs(t, name)))
+	return parseLog(t, verifiertest.BootLog(t, name)).With(systemdLog(t, verifiertest.SystemdLog(t, name))).Replay(verifiertest.Quoted(t, verifiertest.PCRs(t, name)))
+}
+
+func systemdLog(t testing.TB, b []byte) systemdlog.Log {
+	t.Helper()
+	l, err := systemdlog.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // event is one event of a log that a test changes.

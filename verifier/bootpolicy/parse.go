@@ -19,7 +19,7 @@ func Parse(b []byte) (*Policy, error) {
 	digest := sha256.Sum256(b)
 	p := parser{
 		text:   text{b: b, err: &policy.Error{}},
-		Policy: Policy{digest: hex.EncodeToString(digest[:]), secureBoot: true, events: map[int][]digests{}},
+		Policy: Policy{digest: hex.EncodeToString(digest[:]), secureBoot: true, events: map[int][]digests{}, runtime: map[int]runtime{}},
 		there:  map[string]bool{},
 	}
 	if root, ok := p.document(); ok {
@@ -68,11 +68,7 @@ func (p *parser) reference(root *value) {
 func (p *parser) member(name string, v *value) {
 	switch name {
 	case "has_secureboot":
-		on, ok := v.token.(bool)
-		if !ok {
-			p.problem(v, "%s, want true or false", v.kind())
-		}
-		p.secureBoot = on
+		p.secureBoot = p.boolean(v)
 	case "scrtm_and_bios":
 		p.array(v, MaxAlternatives, func(e *value) { p.firmware = append(p.firmware, p.firmwareOf(e)) })
 	case "pk":
@@ -101,6 +97,10 @@ func (p *parser) member(name string, v *value) {
 		p.optionROMs, p.pinROMs = p.digestList(v), true
 	case "events":
 		p.object(v, p.allowed)
+	case "systemd":
+		p.judgesSections = p.boolean(v) || p.judgesSections
+	case "runtime":
+		p.object(v, p.runtimeOf)
 	default:
 		p.unknownMember(v)
 	}
@@ -115,13 +115,28 @@ func (p *parser) unknownMember(v *value) {
 
 // allowed reads the digests that a PCR may have beside what is judged.
 func (p *parser) allowed(name string, v *value) {
-	i, err := strconv.Atoi(name)
-	if err != nil || strconv.Itoa(i) != name || !(pcr.Range(0, 9) | pcr.Range(11, 14)).Has(i) {
-		p.problem(v, "want a PCR that is judged as the name: 0 to 9 or 11 to 14")
-		return
+	if i, ok := p.index(name, v); ok {
+		p.judgesSections = p.judgesSections || i >= 11 && i <= 13
+		p.events[i] = p.digestList(v)
 	}
-	p.judgesSections = p.judgesSections || i >= 11 && i <= 13
-	p.events[i] = p.digestList(v)
+}
+
+// index reads the name of a member that is a PCR which can be judged.
+func (p *parser) index(name string, v *value) (int, bool) {
+	i, err := strconv.Atoi(name)
+	if err != nil || strconv.Itoa(i) != name || !(pcr.Range(0, 9) | pcr.Range(11, 15)).Has(i) {
+		p.problem(v, "want a PCR that can be judged as the name: 0 to 9 or 11 to 15")
+		return 0, false
+	}
+	return i, true
+}
+
+func (p *parser) boolean(v *value) bool {
+	on, ok := v.token.(bool)
+	if !ok {
+		p.problem(v, "%s, want true or false", v.kind())
+	}
+	return on
 }
 
 func (p *parser) firmwareOf(v *value) (f firmware) {
@@ -205,20 +220,23 @@ func (p *parser) hex(v *value, size int) ([]byte, bool) {
 // digestsOf reads {"sha256": "0x…", …}.
 func (p *parser) digestsOf(v *value) digests {
 	d := digests{}
-	p.object(v, func(name string, m *value) {
-		bank, err := pcr.ParseBank(name)
-		if err != nil {
-			p.problem(m, "%s is no hash: write sha256, sha384 or sha512", quote(name))
-			return
-		}
-		if b, ok := p.hex(m, bank.Size()); ok {
-			d[bank] = string(b)
-		}
-	})
+	p.object(v, func(name string, m *value) { p.digestInto(d, name, m) })
 	if v.kind() == "an object" && len(v.members) == 0 {
 		p.problem(v, "a digest is missing: write {\"sha256\": \"0x…\"}")
 	}
 	return d
+}
+
+// digestInto reads the member of a digest that name is the bank of.
+func (p *parser) digestInto(d digests, name string, m *value) {
+	bank, err := pcr.ParseBank(name)
+	if err != nil {
+		p.problem(m, "%s is no hash: write sha256, sha384 or sha512", quote(name))
+		return
+	}
+	if b, ok := p.hex(m, bank.Size()); ok {
+		d[bank] = string(b)
+	}
 }
 
 func (p *parser) digestList(v *value) (all []digests) {
@@ -242,6 +260,8 @@ func (p *parser) kernelOf(v *value) kernel {
 			})
 		case "boot_files":
 			k.files, k.pinFiles = p.digestList(m), true
+		case "uki_sections":
+			p.array(m, MaxAlternatives, func(e *value) { k.image = append(k.image, p.sectionOf(e)) })
 		default:
 			p.kernelDigest(&k, name, m)
 		}

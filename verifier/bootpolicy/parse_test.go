@@ -182,7 +182,7 @@ func TestI04_I20_ReferenceStatesThatAreRefused(t *testing.T) {
 		in("option_roms", `[{"md5": "0x00"}]`):                                                                             `option_roms[0].md5: "md5" is no hash`,
 		in("option_roms", `[{}]`):                                                                                          "option_roms[0]: a digest is missing",
 		in("events", `{"10": []}`):                                                                                         "events.10: want a PCR",
-		in("events", `{"01": []}`):                                                                                         "want a PCR that is judged",
+		in("events", `{"01": []}`):                                                                                         "want a PCR that can be judged",
 		strings.Replace(minimal, "[{}]", `[{"kernel_cmdline": "(?=x)"}]`, 1):                                               "kernels[0].kernel_cmdline: error parsing regexp",
 		strings.Replace(minimal, "[{}]", `[{"kernel_cmdline": "a\\Qb"}]`, 1):                                               "write it as one expression",
 		strings.Replace(minimal, "[{}]", `[{"shim_authcode_sha256": 1}]`, 1):                                               "kernels[0].shim_authcode_sha256: a number, want a string",

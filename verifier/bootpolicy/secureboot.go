@@ -187,7 +187,6 @@ var mokOrder = []string{"MokList", "MokListX", "MokListTrusted"}
 // that the order is part of the rule.
 func (j *judgement) mokIs(events []eventlog.Event) {
 	at := 0
-	seen := map[string]bool{}
 	for _, e := range events {
 		label, _ := e.Claim().Label()
 		i := slices.Index(mokOrder, label)
@@ -196,7 +195,6 @@ func (j *judgement) mokIs(events []eventlog.Event) {
 			continue
 		}
 		at = i + 1
-		seen[label] = true
 		switch label {
 		case "MokList":
 			j.mokDigest(e, j.mok, "mokdig")
@@ -208,11 +206,21 @@ func (j *judgement) mokIs(events []eventlog.Event) {
 			}
 		}
 	}
-	if len(j.mok) > 0 && !seen["MokList"] {
-		j.lacks(14, nil, "shim measures it: the machine was booted without shim", "MokList was not measured, and mokdig lists %d", len(j.mok))
+}
+
+// mokIsThere: with shim the lists that the reference state has digests of were measured.
+func (j *judgement) mokIsThere(k kernel, events []eventlog.Event) {
+	if k.shim == nil {
+		return
 	}
-	if len(j.mokX) > 0 && !seen["MokListX"] {
-		j.lacks(14, nil, "shim measures it: the machine was booted without shim", "MokListX was not measured, and mokxdig lists %d", len(j.mokX))
+	for _, want := range []struct {
+		name, member string
+		of           []digests
+	}{{"MokList", "mokdig", j.mok}, {"MokListX", "mokxdig", j.mokX}} {
+		there := slices.ContainsFunc(events, func(e eventlog.Event) bool { label, _ := e.Claim().Label(); return label == want.name })
+		if len(want.of) > 0 && !there {
+			j.lacks(14, nil, "shim measures it: the machine was booted without shim", "%s was not measured, and %s lists %d", want.name, want.member, len(want.of))
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"quicklime/verifier/systemdlog"
 	"quicklime/wire/pcr"
 )
 
@@ -15,6 +16,7 @@ type Log struct {
 	table    []bankSize
 	events   []record
 	locality locality
+	runtime  []systemdlog.Record
 }
 
 // bankSize is a row of TCG_EfiSpecIDEvent.digestSizes.

@@ -13,7 +13,8 @@ import (
 type State string
 
 const (
-	// Proven: the events of the PCR lead to the quoted value.
+	// Proven: the events of the PCR lead to the quoted value, those of systemd's own
+	// log included; see Outcome.Runtime.
 	Proven State = "proven"
 	// Untouched: the PCR has no event, and holds its reset value.
 	Untouched State = "untouched"
@@ -53,6 +54,10 @@ type Outcome struct {
 	Quoted []byte // the PCR's value
 	Got    []byte // what the events lead to; nil: NoDigest
 	Cause  Cause  // of a mismatch
+
+	// Runtime is how many records of systemd's log lead from Got to Quoted; 0: the
+	// events do so alone, or the PCR is not proven.
+	Runtime int
 }
 
 // String returns the outcome in a sentence.
@@ -60,6 +65,9 @@ func (o Outcome) String() string {
 	name := fmt.Sprintf("PCR %d of bank %v", o.PCR, o.Bank)
 	switch o.State {
 	case Proven:
+		if o.Runtime > 0 {
+			return fmt.Sprintf("%s: %d events, and %d that systemd's log has behind them, lead to the quoted value", name, o.Events, o.Runtime)
+		}
 		return fmt.Sprintf("%s: %d events lead to the quoted value", name, o.Events)
 	case Untouched:
 		return name + " holds its reset value, and the log has no event for it"
@@ -78,9 +86,10 @@ func (o Outcome) String() string {
 // Replayed is a log beside the quote that it was replayed to. Only Log.Replay
 // makes one; the zero Replayed proves nothing.
 type Replayed struct {
-	outcomes []Outcome
-	events   []Event
-	locality locality
+	outcomes     []Outcome
+	events       []Event
+	measurements []Measurement
+	locality     locality
 }
 
 // Replay compares the log with each quoted PCR in each quoted bank.
@@ -92,6 +101,7 @@ func (l *Log) replay(values pcr.Values) Replayed {
 	r := Replayed{locality: l.locality}
 	var banks [pcr.Count]pcr.Bank // of the proven PCRs, the one to read events in
 	var refuted pcr.Set
+	var runtime [pcr.Count]int
 	n := 0
 	for _, s := range values.Selection() {
 		chains := l.chains(s.Bank)
@@ -103,14 +113,14 @@ func (l *Log) replay(values pcr.Values) Replayed {
 			case o.State != Proven:
 				refuted |= pcr.Of(i)
 			case s.Bank.Size() > banks[i].Size():
-				banks[i] = s.Bank
+				banks[i], runtime[i] = s.Bank, o.Runtime
 			}
 		}
 	}
 	for i := range refuted.All() {
-		banks[i] = 0
+		banks[i], runtime[i] = 0, 0
 	}
-	r.events = l.read(banks)
+	r.events, r.measurements = l.read(banks), l.measurements(banks, runtime)
 	return r
 }
 
@@ -185,6 +195,12 @@ func (l *Log) outcome(b pcr.Bank, i int, c chain, quoted []byte) Outcome {
 		o.State = Proven
 	default:
 		o.State, o.Cause = Mismatch, l.cause(b, i, c.value, quoted)
+	}
+	if same {
+		return o
+	}
+	if n, ok := l.continued(b, i, c.value, quoted); ok {
+		o.State, o.Cause, o.Runtime = Proven, CauseUnknown, n
 	}
 	return o
 }
@@ -273,9 +289,10 @@ func (r Replayed) StartupLocality() (byte, bool) {
 // Supposed is a log read without a quote: what it says would be so if its digests
 // had been measured.
 type Supposed struct {
-	bank   pcr.Bank
-	chains [pcr.Count]chain
-	events []Event
+	bank         pcr.Bank
+	chains       [pcr.Count]chain
+	events       []Event
+	measurements []Measurement
 }
 
 // Suppose reads the log in one of its banks, without a quote.
@@ -284,10 +301,11 @@ func (l Log) Suppose(b pcr.Bank) (Supposed, error) {
 		return Supposed{}, fmt.Errorf("the log is not of bank %v, but of %v", b, l.Banks())
 	}
 	var banks [pcr.Count]pcr.Bank
+	var all [pcr.Count]int
 	for i := range banks {
-		banks[i] = b
+		banks[i], all[i] = b, len(l.runtime)
 	}
-	return Supposed{b, l.chains(b), l.read(banks)}, nil
+	return Supposed{b, l.chains(b), l.read(banks), l.measurements(banks, all)}, nil
 }
 
 // Bank is the bank that the log was read in.
@@ -297,8 +315,8 @@ func (s Supposed) Bank() pcr.Bank { return s.bank }
 // and those without a digest in the bank.
 func (s Supposed) Events() []Event { return s.events }
 
-// PCR returns the value that the events of a PCR lead to; false if it has none, or
-// one without a digest in the bank.
+// PCR returns the value that the events of a PCR lead to, before what systemd measured;
+// false if it has none, or one without a digest in the bank.
 func (s Supposed) PCR(i int) ([]byte, bool) {
 	if i < 0 || i >= pcr.Count || s.chains[i].lacks || s.chains[i].events == 0 {
 		return nil, false

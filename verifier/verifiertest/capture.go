@@ -2,6 +2,8 @@ package verifiertest
 
 import (
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,6 +38,16 @@ func BootLog(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(captures, name, "binary_bios_measurements"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// SystemdLog returns systemd's own log of a capture, nil if it has none.
+func SystemdLog(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(captures, name, "tpm2-measure.log"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	return b
