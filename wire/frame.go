@@ -65,6 +65,20 @@ func decode(t Type, body []byte) (Message, error) {
 		return decodeAs[Challenge](body)
 	case TypeAlive:
 		return decodeAs[Alive](body)
+	case TypeOffers:
+		return decodeAs[Offers](body)
+	case TypeFetch:
+		return decodeAs[Fetch](body)
+	case TypeChunk:
+		return decodeAs[Chunk](body)
+	case TypeAsk:
+		return decodeAs[Ask](body)
+	case TypeRelease:
+		return decodeAs[Release](body)
+	case TypeReceipt:
+		return decodeAs[Receipt](body)
+	case TypeRefusal:
+		return decodeAs[PayloadRefusal](body)
 	case TypeRegister:
 		return decodeAs[Register](body)
 	case TypeCredential:

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +39,13 @@ var messages = []wire.Message{
 	wire.Proof{HMAC: make([]byte, 32)},
 	wire.Registered{ID: strings.Repeat("a", 64), Outcome: wire.OutcomeNew},
 	wire.Refused{Why: wire.RefusedToken},
+	wire.Offers{Offers: []wire.Offer{{Manifest: []byte{1}, Object: []byte{2}, Secret: []byte{3}}}},
+	wire.Fetch{Name: "db", Version: 20261128053311, Offset: 65536, Bytes: wire.MaxChunk},
+	wire.Chunk{Name: "db", Version: 1, Offset: 65536, Bytes: 100},
+	wire.Ask{Name: "db", Version: 1},
+	wire.Release{Name: "db", Version: 1, Share: [32]byte{1}},
+	wire.Receipt{Receipt: []byte{1}},
+	wire.PayloadRefusal{Name: "db", Version: 1, Reason: "it has expired"},
 }
 
 func frame(t testing.TB, m wire.Message) []byte {
@@ -177,11 +186,37 @@ func TestI03_I04_I15_AppendFrameRefusesWhatWouldBeRefused(t *testing.T) {
 		"another word for trust":      wire.Verdict{Trust: "Trusted", Nonce: nonce},
 		"a resume without an epoch":   wire.Verdict{Trust: wire.Trusted, Nonce: nonce, Resume: wire.Resume{Entries: 1}},
 		"padding that says something": wire.Alive{Padding: [wire.AlivePadding]byte{1}},
+		"17 offers":                   wire.Offers{Offers: make([]wire.Offer, 17)},
+		"an offer of nothing":         wire.Offers{Offers: make([]wire.Offer, 1)},
+		"a long manifest":             wire.Offers{Offers: []wire.Offer{{Manifest: make([]byte, wire.MaxManifest+1), Object: []byte{2}, Secret: []byte{3}}}},
+		"a path as name":              wire.Fetch{Name: "../db", Version: 1, Bytes: 1},
+		"version 0":                   wire.Ask{Name: "db"},
+		"a version too large":         wire.Release{Name: "db", Version: wire.MaxPayloadVersion + 1},
+		"an offset over the limit":    wire.Fetch{Name: "db", Version: 1, Offset: wire.MaxSealedPayload, Bytes: 1},
+		"a chunk over its limit":      wire.Chunk{Name: "db", Version: 1, Bytes: wire.MaxChunk + 1},
+		"an empty chunk":              wire.Chunk{Name: "db", Version: 1},
+		"a receipt over its limit":    wire.Receipt{Receipt: make([]byte, wire.MaxReceipt+1)},
+		"a reason with a line break":  wire.PayloadRefusal{Name: "db", Version: 1, Reason: "a\nb"},
 		"an empty selection":          wire.Welcome{Version: 1, Nonce: nonce, IMABank: pcr.SHA256, Session: 1},
 		"a session without a number":  func() wire.Message { m := messages[1].(wire.Welcome); m.Session = 0; return m }(),
 	} {
 		if _, err := wire.AppendFrame(nil, m); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// As many offers as there may be, each as long as it may be, fit a frame.
+func TestI04_OffersFitAFrame(t *testing.T) {
+	o := wire.Offer{Manifest: make([]byte, wire.MaxManifest), Object: make([]byte, wire.MaxShareObject), Secret: make([]byte, wire.MaxShareSecret)}
+	frame(t, wire.Offers{Offers: slices.Repeat([]wire.Offer{o}, wire.MaxPayloads)})
+}
+
+func TestNoShareInWords(t *testing.T) {
+	r := wire.Release{Name: "db", Version: 1, Share: [32]byte{0xab, 0xcd}}
+	for _, s := range []string{fmt.Sprint(r), fmt.Sprintf("%+v %#v", r, r)} {
+		if strings.Contains(s, "171") || strings.Contains(s, "0xab") || strings.Contains(s, "205") {
+			t.Errorf("a release in words is %q", s)
 		}
 	}
 }

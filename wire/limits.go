@@ -55,6 +55,47 @@ const (
 	// reboots for ever fills no disk; those that are tolerated as many times as well.
 	MaxKeptFailuresAll = 4 * MaxKeptFailures
 
+	// MaxPayloads bounds the payloads of an agent, by name, so that all of their
+	// offers fit a frame: a machine has a few secrets and a certificate.
+	MaxPayloads = 16
+
+	// MaxPayload bounds the plaintext of a payload: certificates, keys and
+	// configuration take kilobytes, an initial ramdisk some tens of megabytes. The
+	// machine holds it in memory, and the ciphertext while it arrives.
+	MaxPayload = 64 << 20 // bytes
+
+	// MaxSealedPayload bounds a ciphertext: MaxPayload and a tag of 16 bytes for
+	// each segment of 64 KiB.
+	MaxSealedPayload = MaxPayload + MaxPayload>>16*16 // bytes
+
+	// MaxChunk bounds the ciphertext behind one Chunk. Evidence waits for it, so an
+	// agent asks for less where it takes long.
+	MaxChunk = 256 << 10 // bytes
+
+	// MaxManifest bounds a payload's manifest: two names of 64 bytes, four digests,
+	// a signature and the header need some 450.
+	MaxManifest = 768 // bytes
+
+	// MaxShareObject and MaxShareSecret bound the two parts of a sealed share: an
+	// object under SHA-512 has 130 bytes, a secret for an EK of RSA-4096 has 512.
+	MaxShareObject = 160 // bytes
+	MaxShareSecret = 512 // bytes
+
+	// PayloadShareSize is the length of a share of a payload's key.
+	PayloadShareSize = 32 // bytes
+
+	// MaxPayloadVersion bounds the version of a payload, so that it fits every
+	// database and JSON.
+	MaxPayloadVersion = 1<<53 - 1
+
+	// MaxPayloadReason bounds the words with which an agent says what became of a
+	// payload.
+	MaxPayloadReason = 512 // bytes
+
+	// MaxReceipt bounds a payload's receipt: the words, and the end of what a program
+	// wrote.
+	MaxReceipt = 16 << 10 // bytes
+
 	// NonceSize is the length of a nonce: as strong as SHA-256.
 	NonceSize = 32 // bytes
 

@@ -24,7 +24,7 @@
 // deterministic encoding (section 4.2.1). A receiver refuses any other encoding,
 // an unknown key, a missing key, and a value outside its bounds. An Evidence
 // frame is followed by ima.bytes of measurement list and then boot bytes of boot
-// log, raw.
+// log, raw; a Chunk frame by its bytes of ciphertext.
 //
 // # Messages
 //
@@ -52,6 +52,7 @@
 //	resume    = { 1: bstr, 2: uint }    ; epoch (32 bytes, or none yet), entries certified
 //	trust     = "pending" / "trusted" / "untrusted" / "stale" / "not evaluated"
 //
+// The messages about payloads are specified where they are declared, at TypeOffers.
 // What the keys mean stands at the message types. Evidence 1 is the envelope of
 // quicklime/wire/envelope. What a registration proves, and how, is specified in
 // quicklime/registrar/credential.

@@ -11,8 +11,7 @@ import (
 	"quicklime/wire"
 )
 
-// MaxMembership bounds an encoded Membership: five short fields, written for
-// people.
+// MaxMembership bounds an encoded Membership: six short fields, written for people.
 const MaxMembership = 4 << 10 // bytes
 
 // Membership is what a machine keeps after it joined: everything of the token
@@ -23,11 +22,13 @@ type Membership struct {
 	CAPin     [32]byte
 	Registrar Server
 	Verifier  Server
+
+	PayloadKey PayloadKey // under which it opens payloads; none: it opens no payload
 }
 
 // Membership returns what the machine with the agent id keeps of the token.
 func (t Token) Membership(id string) Membership {
-	return Membership{ID: id, TokenID: t.ID, CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier}
+	return Membership{ID: id, TokenID: t.ID, CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier, PayloadKey: t.PayloadKey}
 }
 
 // membershipJSON is Membership as its file holds it. An administrator may read
@@ -38,18 +39,21 @@ type membershipJSON struct {
 	CAPin     string `json:"ca_pin"` // hexadecimal
 	Registrar Server `json:"registrar"`
 	Verifier  Server `json:"verifier"`
+
+	PayloadKey string `json:"payload_key,omitempty"` // hexadecimal
 }
 
 // Encode returns the membership as indented JSON with a line break at its end:
 //
-//	{"id": …, "token_id": …, "ca_pin": hexadecimal, "registrar": {"address": …, "server_name": …}, "verifier": {…}}
+//	{"id": …, "token_id": …, "ca_pin": hexadecimal, "registrar": {"address": …, "server_name": …}, "verifier": {…},
+//	 "payload_key": hexadecimal, if there is one}
 //
 // It refuses what ParseMembership would refuse.
 func (m Membership) Encode() ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	b, err := json.MarshalIndent(membershipJSON{m.ID, m.TokenID, hex.EncodeToString(m.CAPin[:]), m.Registrar, m.Verifier}, "", "  ")
+	b, err := json.MarshalIndent(membershipJSON{m.ID, m.TokenID, hex.EncodeToString(m.CAPin[:]), m.Registrar, m.Verifier, hex.EncodeToString(m.PayloadKey.bytes())}, "", "  ")
 	return append(b, '\n'), err
 }
 
@@ -75,6 +79,13 @@ func ParseMembership(b []byte) (Membership, error) {
 		return Membership{}, errors.New("membership: ca_pin is not 64 hexadecimal digits")
 	}
 	copy(m.CAPin[:], pin)
+	point, err := hex.DecodeString(j.PayloadKey)
+	if err != nil {
+		return Membership{}, errors.New("membership: payload_key is not hexadecimal")
+	}
+	if m.PayloadKey, err = payloadKey(point); err != nil {
+		return Membership{}, fmt.Errorf("membership: %w", err)
+	}
 	if err := m.check(); err != nil {
 		return Membership{}, err
 	}
@@ -93,6 +104,9 @@ func (m Membership) check() error {
 	}
 	if err := m.Verifier.check(); err != nil {
 		return fmt.Errorf("membership: verifier: %w", err)
+	}
+	if err := m.PayloadKey.check(); err != nil {
+		return fmt.Errorf("membership: %w", err)
 	}
 	return nil
 }

@@ -8,9 +8,9 @@ import (
 )
 
 func TestMembership(t *testing.T) {
-	tok := example()
+	tok := withKey(t)
 	want := Membership{
-		ID: strings.Repeat("ab", 32), TokenID: tok.ID, CAPin: tok.CAPin, Registrar: tok.Registrar, Verifier: tok.Verifier,
+		ID: strings.Repeat("ab", 32), TokenID: tok.ID, CAPin: tok.CAPin, Registrar: tok.Registrar, Verifier: tok.Verifier, PayloadKey: tok.PayloadKey,
 	}
 	if diff := cmp.Diff(want, tok.Membership(want.ID)); diff != "" {
 		t.Fatalf("membership of the token differs (-want +got):\n%s", diff)
@@ -31,8 +31,20 @@ func TestMembership(t *testing.T) {
 	}
 }
 
+// A machine that joined with a token without a payload key.
+func TestMembershipWithoutKey(t *testing.T) {
+	want := example().Membership(strings.Repeat("ab", 32))
+	b, err := want.Encode()
+	if err != nil || strings.Contains(string(b), "payload") {
+		t.Fatalf("%s, %v", b, err)
+	}
+	if got, err := ParseMembership(b); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestI03_I04_ParseMembershipRefuses(t *testing.T) {
-	b, err := example().Membership(strings.Repeat("ab", 32)).Encode()
+	b, err := withKey(t).Membership(strings.Repeat("ab", 32)).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +58,9 @@ func TestI03_I04_ParseMembershipRefuses(t *testing.T) {
 		"pin not hex":    strings.Replace(good, `"8081`, `"80zz`, 1),
 		"address":        strings.Replace(good, ":8891", ":0", 1),
 		"server name":    strings.Replace(good, `"2001:db8::1"`, `""`, 1),
+		"short key":      strings.Replace(good, `"046b`, `"04`, 1),
+		"key not hex":    strings.Replace(good, `"046b`, `"046z`, 1),
+		"another key":    strings.Replace(good, `"046b`, `"046c`, 1),
 		"over the limit": good + strings.Repeat(" ", MaxMembership),
 	} {
 		if s == good {

@@ -13,14 +13,14 @@
 //	  4: bstr .size 32  ; SHA-256 of the CA's SubjectPublicKeyInfo
 //	  5: server         ; registrar
 //	  6: server         ; verifier
+//	  ? 7: bstr .size 65 ; the operator's payload key, see quicklime/wire/payload
 //	}
 //	server = {
 //	  1: tstr           ; address, host:port
 //	  2: tstr           ; DNS name or IP address in the server's certificate
 //	}
 //
-// Keys 7 (the operator's payload key) and 8 (the verifier's revocation key) are
-// reserved. An unknown key is an error: whoever cannot act on what a token says
+// Key 8 (the verifier's revocation key) is reserved. An unknown key is an error: whoever cannot act on what a token says
 // must not pretend that it did.
 //
 // There is one text for each token: [Parse] accepts only what [Token.Format]
@@ -48,7 +48,7 @@ const Prefix = "quicklime-join-1."
 const SecretSize = 32 // bytes
 
 // MaxText bounds a token's text: two servers of two full DNS names each and the
-// fixed fields need some 1,600 characters.
+// fixed fields need some 1,700 characters.
 const MaxText = 2 << 10 // bytes
 
 // ErrMalformed says that a text is no join token.
@@ -62,6 +62,8 @@ type Token struct {
 	CAPin     [32]byte  // SHA-256 of the CA's SubjectPublicKeyInfo
 	Registrar Server
 	Verifier  Server
+
+	PayloadKey PayloadKey
 }
 
 // body is a token as CBOR.
@@ -72,6 +74,8 @@ type body struct {
 	CAPin     [32]byte         `cbor:"4,keyasint"`
 	Registrar Server           `cbor:"5,keyasint"`
 	Verifier  Server           `cbor:"6,keyasint"`
+
+	PayloadKey []byte `cbor:"7,keyasint,omitempty"`
 }
 
 // maxExpiry is the last second of the year 9999, the end of what RFC 3339 can
@@ -89,7 +93,7 @@ func (t Token) Format() (string, error) {
 	}
 	b, err := strictcbor.Marshal(body{
 		ID: t.ID, Secret: t.Secret, Expires: uint64(t.Expires.Unix()),
-		CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier,
+		CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier, PayloadKey: t.PayloadKey.bytes(),
 	})
 	if err != nil {
 		return "", err
@@ -133,9 +137,13 @@ func decode(raw []byte) (Token, error) {
 	if err := strictcbor.Unmarshal(raw, &b); err != nil {
 		return Token{}, fmt.Errorf("%w: it is not complete, was changed, or is of a later version", ErrMalformed)
 	}
+	key, err := payloadKey(b.PayloadKey)
+	if err != nil {
+		return Token{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
 	return Token{
 		ID: b.ID, Secret: b.Secret, Expires: time.Unix(int64(b.Expires), 0).UTC(),
-		CAPin: b.CAPin, Registrar: b.Registrar, Verifier: b.Verifier,
+		CAPin: b.CAPin, Registrar: b.Registrar, Verifier: b.Verifier, PayloadKey: key,
 	}, nil
 }
 
@@ -151,6 +159,9 @@ func (t Token) check() error {
 	}
 	if err := t.Verifier.check(); err != nil {
 		return fmt.Errorf("%w: verifier: %w", ErrMalformed, err)
+	}
+	if err := t.PayloadKey.check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
 }

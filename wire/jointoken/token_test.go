@@ -54,6 +54,42 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// exampleKey is the base point of P-256 (SEC 2, section 2.4.2), uncompressed.
+const exampleKey = "04" + "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296" +
+	"4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+
+// withKey is the example with a payload key.
+func withKey(t testing.TB) Token {
+	t.Helper()
+	b, err := hex.DecodeString(exampleKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok := example()
+	tok.PayloadKey = PayloadKey(b)
+	return tok
+}
+
+func TestI27_PayloadKey(t *testing.T) {
+	want := withKey(t)
+	s := text(t, want)
+	if s != replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"075841"+exampleKey) {
+		t.Errorf("text %s", s)
+	}
+	got, err := Parse(s)
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("error %v, token differs (-want +got):\n%s", err, d)
+	}
+	if !got.PayloadKey.Set() || example().PayloadKey.Set() {
+		t.Error("which token has a payload key is not told right")
+	}
+	for n := range len(s) {
+		if _, err := Parse(s[:n]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("the first %d of %d characters: error %v, want ErrMalformed", n, len(s), err)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	for _, end := range []string{"", "\n", "\r\n", " \t\n\n"} {
 		got, err := Parse(text(t, example()) + end)
@@ -96,30 +132,35 @@ func replaced(t *testing.T, pairs ...string) string {
 func TestI03_I04_ParseRefuses(t *testing.T) {
 	good := text(t, example())
 	for name, s := range map[string]string{
-		"empty":                    "",
-		"another version":          strings.Replace(good, "join-1", "join-2", 1),
-		"white space before":       " " + good,
-		"line break inside":        good[:40] + "\n" + good[40:],
-		"padding":                  good + "=",
-		"two tokens":               good + "\n" + good,
-		"over the limit":           good + strings.Repeat("\n", MaxText),
-		"other trailing bits":      good[:len(good)-1] + string(good[len(good)-1]+1),
-		"bytes after the map":      replaced(t, "323030313a6462383a3a31", "323030313a6462383a3a31"+"00"),
-		"unknown key":              replaced(t, "a601", "a7000001"),
-		"reserved key":             replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"0740"),
-		"keys out of order":        replaced(t, "0170303031313232333361616262636364640258", "0270303031313232333361616262636364640158"),
-		"integer not its shortest": replaced(t, "031a6b386925", "031b000000006b386925"),
-		"indefinite length":        replaced(t, "a601", "bf01"),
-		"short secret":             replaced(t, "5820000102", "581f0102"),
-		"long secret":              replaced(t, "5820000102", "5821ff000102"),
-		"short pin":                replaced(t, "5820808182", "581f8182"),
-		"id in capitals":           replaced(t, "6161", "4141"),
-		"negative expiry":          replaced(t, "031a6b386925", "033a6b386925"),
-		"expiry after 9999":        replaced(t, "031a6b386925", "031b7fffffffffffffff"),
-		"expiry that overflows":    replaced(t, "031a6b386925", "031bffffffffffffffff"),
-		"address without port":     replaced(t, "3a38383931", "2d38383931"),
-		"control character":        replaced(t, "7265676973747261722e6578616d706c652e6f72673a", "1b65676973747261722e6578616d706c652e6f72673a"),
-		"secret as text":           replaced(t, "025820", "027820"),
+		"empty":                     "",
+		"another version":           strings.Replace(good, "join-1", "join-2", 1),
+		"white space before":        " " + good,
+		"line break inside":         good[:40] + "\n" + good[40:],
+		"padding":                   good + "=",
+		"two tokens":                good + "\n" + good,
+		"over the limit":            good + strings.Repeat("\n", MaxText),
+		"other trailing bits":       good[:len(good)-1] + string(good[len(good)-1]+1),
+		"bytes after the map":       replaced(t, "323030313a6462383a3a31", "323030313a6462383a3a31"+"00"),
+		"unknown key":               replaced(t, "a601", "a7000001"),
+		"reserved key":              replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"0840"),
+		"empty payload key":         replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"0740"),
+		"payload key of zeros":      replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"075841"+strings.Repeat("00", 65)),
+		"payload key off the curve": replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"075841"+"04"+strings.Repeat("01", 64)),
+		"short payload key":         replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"075840"+exampleKey[:128]),
+		"long payload key":          replaced(t, "a601", "a701", "6b323030313a6462383a3a31", "6b323030313a6462383a3a31"+"075842"+exampleKey+"00"),
+		"keys out of order":         replaced(t, "0170303031313232333361616262636364640258", "0270303031313232333361616262636364640158"),
+		"integer not its shortest":  replaced(t, "031a6b386925", "031b000000006b386925"),
+		"indefinite length":         replaced(t, "a601", "bf01"),
+		"short secret":              replaced(t, "5820000102", "581f0102"),
+		"long secret":               replaced(t, "5820000102", "5821ff000102"),
+		"short pin":                 replaced(t, "5820808182", "581f8182"),
+		"id in capitals":            replaced(t, "6161", "4141"),
+		"negative expiry":           replaced(t, "031a6b386925", "033a6b386925"),
+		"expiry after 9999":         replaced(t, "031a6b386925", "031b7fffffffffffffff"),
+		"expiry that overflows":     replaced(t, "031a6b386925", "031bffffffffffffffff"),
+		"address without port":      replaced(t, "3a38383931", "2d38383931"),
+		"control character":         replaced(t, "7265676973747261722e6578616d706c652e6f72673a", "1b65676973747261722e6578616d706c652e6f72673a"),
+		"secret as text":            replaced(t, "025820", "027820"),
 	} {
 		if _, err := Parse(s); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: error %v, want ErrMalformed", name, err)
@@ -134,6 +175,7 @@ func TestFormatRefuses(t *testing.T) {
 		"registrar":   func(t *Token) { t.Registrar.Address = "registrar" },
 		"verifier":    func(t *Token) { t.Verifier = Server{} },
 		"server name": func(t *Token) { t.Verifier.ServerName = "a b" },
+		"payload key": func(t *Token) { t.PayloadKey[0] = 4 },
 	} {
 		tok := example()
 		change(&tok)
@@ -163,6 +205,10 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(s)
 	f.Add(s + "\n")
+	if s, err = withKey(f).Format(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(s)
 	f.Add(Prefix + "oA")
 	f.Fuzz(func(t *testing.T, s string) {
 		tok, err := Parse(s)

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 
+	"quicklime/wire"
 	"quicklime/wire/strictcbor"
 )
 
 // ShareSize is the length of U and V, and of every key.
-const ShareSize = 32 // bytes
+const ShareSize = wire.PayloadShareSize // bytes
 
 // A Share is U or V: alone it is noise.
 type Share [ShareSize]byte

@@ -1,27 +1,25 @@
 package payload
 
+import "quicklime/wire"
+
 const (
-	// MaxSize bounds a plaintext: certificates, keys and configuration take
-	// kilobytes, an initial ramdisk or a small model some tens of megabytes. It is
-	// held in memory on the machine, as is the ciphertext while it arrives.
-	MaxSize = 64 << 20 // bytes
+	// MaxSize bounds a plaintext.
+	MaxSize = wire.MaxPayload // bytes
 
-	// MaxSealed bounds a ciphertext: MaxSize and a tag for each segment.
-	MaxSealed = MaxSize + MaxSize/segmentSize*tagSize // bytes
+	// MaxSealed bounds a ciphertext.
+	MaxSealed = wire.MaxSealedPayload // bytes
 
-	// MaxManifest bounds a manifest: names of 64 bytes, three digests, a signature of
-	// 64 bytes and the header need under 500.
-	MaxManifest = 1 << 10 // bytes
+	// MaxManifest bounds a manifest.
+	MaxManifest = wire.MaxManifest // bytes
 
-	// MaxShare bounds either part of a sealed share: a secret for an EK of RSA-4096
-	// is 512 bytes.
-	MaxShare = 1 << 10 // bytes
+	// MaxVersion bounds a version.
+	MaxVersion = wire.MaxPayloadVersion
 
-	// MaxReceipt bounds a receipt: the words of an outcome and what a program wrote.
-	MaxReceipt = 16 << 10 // bytes
+	// MaxReceipt bounds a receipt.
+	MaxReceipt = wire.MaxReceipt // bytes
 
 	// MaxReason bounds the words of an outcome.
-	MaxReason = 512 // bytes
+	MaxReason = wire.MaxPayloadReason // bytes
 
 	// MaxOutput bounds what a receipt carries of a program's output: its end, which
 	// says what went wrong.

@@ -79,9 +79,6 @@ func (m Manifest) Check() error {
 	return nil
 }
 
-// MaxVersion bounds a version, so that it fits every database and JSON.
-const MaxVersion = 1<<53 - 1
-
 func validTime(t time.Time) bool { return t.Unix() >= 0 && t.Unix() <= maxTime && t.Nanosecond() == 0 }
 
 // SealedSize is the length of the ciphertext.

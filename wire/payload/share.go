@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"quicklime/wire"
 	"quicklime/wire/strictcbor"
 	"quicklime/wire/tpm"
 )
@@ -36,7 +37,7 @@ func SealShare(random io.Reader, ek, ak tpm.Public, u Share) (SealedShare, error
 
 // Check refuses a sealed share that is longer than any can be.
 func (s SealedShare) Check() error {
-	if len(s.Object) == 0 || len(s.Object) > MaxShare || len(s.Secret) == 0 || len(s.Secret) > MaxShare {
+	if len(s.Object) == 0 || len(s.Object) > wire.MaxShareObject || len(s.Secret) == 0 || len(s.Secret) > wire.MaxShareSecret {
 		return fmt.Errorf("%w: a sealed share of %d and %d bytes", ErrInvalid, len(s.Object), len(s.Secret))
 	}
 	return nil
