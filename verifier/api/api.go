@@ -35,6 +35,7 @@ type Verifier interface {
 	Agents
 	Policies
 	Measurements
+	Payloads
 }
 
 // Agents are the enrolments and what is known of each.

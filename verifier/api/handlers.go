@@ -11,7 +11,7 @@ import (
 // Handlers returns a handler for every route of rest.VerifierRoutes, as
 // rest.NewMux takes them. s says whose policies are taken.
 func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
-	a, p := agents{v}, policies{v, s}
+	a, p, l := agents{v}, policies{v, s}, payloads{v}
 	table := map[rest.Route]rest.Handler{
 		rest.ListAgents:      a.list,
 		rest.EnrolAgent:      a.enrol,
@@ -26,6 +26,12 @@ func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
 		rest.GetSignedPolicy: p.getSigned,
 		rest.UpdatePolicy:    p.update,
 		rest.DeletePolicy:    p.delete,
+
+		rest.ListPayloads:  l.list,
+		rest.AddPayload:    l.add,
+		rest.GetPayload:    l.get,
+		rest.PutPayload:    l.put,
+		rest.DeletePayload: l.delete,
 
 		rest.SearchMeasurements: measurements{v}.search,
 	}
@@ -52,6 +58,7 @@ const (
 	hintAgents   = `"quicklime-tenant agent list" shows the agents that are enrolled`
 	hintPolicies = `"quicklime-tenant policy list" shows the policies there are`
 	hintPolicy   = `add the policy first with "quicklime-tenant policy add", or name another; "quicklime-tenant policy list" shows them`
+	hintPayloads = `"quicklime-tenant payload list" shows the payloads of an agent`
 	hintIdentity = `let the machine register again and enrol it with "quicklime-tenant agent add"`
 )
 
@@ -87,6 +94,15 @@ var hints = map[rest.Route]map[rest.Code]string{
 		rest.CodeNotFound: `a new policy is added with "quicklime-tenant policy add"`,
 		rest.CodeInvalid:  "correct the policy at the places named and send it again",
 	},
+	rest.ListPayloads: {rest.CodeNotFound: hintAgents},
+	rest.AddPayload: {
+		rest.CodeNotFound: hintAgents,
+		rest.CodeConflict: `send it again: "quicklime-tenant payload send" chooses a newer version`,
+		rest.CodeTooLarge: `withdraw what is not needed any more with "quicklime-tenant payload delete"`,
+	},
+	rest.GetPayload:    {rest.CodeNotFound: hintPayloads},
+	rest.PutPayload:    {rest.CodeNotFound: hintPayloads, rest.CodeInvalid: `send it again with "quicklime-tenant payload send"`},
+	rest.DeletePayload: {rest.CodeNotFound: hintPayloads},
 	rest.DeletePolicy: {
 		rest.CodeNotFound: hintPolicies,
 		rest.CodeConflict: `give its agents another policy first with "quicklime-tenant agent update --policy"`,

@@ -209,11 +209,11 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 	used := s.used(b)
 	question := s.question()
 	question.Nonces = [][]byte{used.value[:]}
-	s.standing, err = s.server.store.Commit(ctx, s.enrolment, s.standing, store.Accepted{
+	s.standing, s.payloads.released, err = s.server.store.CommitAsked(ctx, s.enrolment, s.standing, store.Accepted{
 		Begun: b, Outcome: o, Entries: r.entries, Boot: r.boot,
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.elapsed + s.judged.Sub(began),
-	})
+	}, s.payloads.answered(s.challenge != nil && used == *s.challenge))
 	if err == nil {
 		s.late, s.accepted = 0, s.standing.AttestedAt
 		s.server.raised(ctx, s.enrolment, before, s.standing)
@@ -270,6 +270,7 @@ func (s *session) answer(ctx context.Context, b *appraise.Begun, accepted bool) 
 	if challenged := s.challenge != nil && used == *s.challenge; challenged || s.trust == "" {
 		s.challenge = nil
 		s.schedule(used)
+		s.hurry()
 	}
 	var err error
 	if s.own, err = s.server.newNonce(ctx); err != nil {
@@ -288,10 +289,11 @@ func (s *session) answer(ctx context.Context, b *appraise.Begun, accepted bool) 
 		resume = wire.Resume{} // another boot: the list from its beginning
 	}
 	s.told = resume.Entries
-	return s.conn.Send(wire.Verdict{
+	err = s.conn.Send(wire.Verdict{
 		Accepted: accepted, Trust: trust, Reason: reason, Failures: s.standing.Failures,
 		Nonce: s.own.value[:], Resume: resume, WantBoot: !s.standing.HaveBoot || b.New() && !accepted,
 	})
+	return errors.Join(err, s.release())
 }
 
 // verdict returns the agent's trust as anybody would be told it now, and the

@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"quicklime/wire"
+)
 
 const (
 	// MaxStrangers bounds the connections of keys that are not enrolled: agents
@@ -39,6 +43,14 @@ const (
 
 	// smallList divides the two: some ten thousand entries.
 	smallList = 1 << 20 // bytes
+
+	// askGap is the least gap between two challenges that an agent brings about by
+	// asking for payloads: each costs both ends a quote.
+	askGap = time.Second
+
+	// maxReceipts bounds what an agent says became of its payloads in a minute: every
+	// one of them a few times.
+	maxReceipts = 4 * wire.MaxPayloads
 
 	// maxTries bounds how often evidence is computed anew because the state
 	// moved, and how often in a row newer evidence may overtake that of a session:

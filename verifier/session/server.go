@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -75,14 +76,14 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 		c.Close(channel.CodeBusy, "")
 		return
 	}
-	s.enter(e, c)
-	defer s.leave(e, c)
 	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
+	agent := &session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log, payloads: payloads{changed: new(atomic.Bool)}}
+	s.enter(agent)
+	defer s.leave(e, c)
 	serving := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.Context(), cancel)() // nothing goes on for a peer that has left
-	agent := &session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log}
 	err = agent.run(ctx)
 	log.Info("session ended", "cause", err)
 	agent.owed(serving, err)
@@ -155,13 +156,15 @@ func (s *Server) await(ctx context.Context, c *channel.Conn) (store.Enrolment, e
 type live struct {
 	conn      *channel.Conn
 	enrolment int64
+	payloads  *atomic.Bool // of the session: they have changed
 }
 
-// enter makes c the agent's one live session.
-func (s *Server) enter(e store.Enrolment, c *channel.Conn) {
+// enter makes a session the agent's one live session.
+func (s *Server) enter(agent *session) {
+	e, c := agent.enrolment, agent.conn
 	s.mu.Lock()
 	old, there := s.live[e.Agent]
-	s.live[e.Agent] = live{c, e.ID}
+	s.live[e.Agent] = live{c, e.ID, agent.payloads.changed}
 	s.mu.Unlock()
 	if there {
 		s.log.Warn("a new session takes the place of one that lives", "agent", e.Agent[:12], "old", old.conn.Peer().Addr.String(), "new", c.Peer().Addr.String())

@@ -57,6 +57,8 @@ type session struct {
 	late      int        // evidence in a row that newer overtook
 	rejected  bool       // evidence was
 	judged    time.Time  // when the evidence in hand was judged last, for the log
+
+	payloads payloads
 }
 
 // run serves the agent until the connection or the enrolment ends.
@@ -74,13 +76,16 @@ func (s *session) run(ctx context.Context) error {
 // step does what is due, or else waits for a message until something is. An agent
 // that keeps talking does not put off what is due.
 func (s *session) step(ctx context.Context) error {
+	if err := s.offer(ctx); err != nil {
+		return err
+	}
 	wait := time.Until(s.due)
 	if wait <= 0 {
 		return s.tick(ctx)
 	}
 	m, err := s.conn.Receive(wait)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil // it is due now
+		return nil // it is due now, or payloads have changed
 	}
 	if err != nil {
 		return err
@@ -101,6 +106,14 @@ func (s *session) message(ctx context.Context, m wire.Message) error {
 		return nil
 	case wire.Alive:
 		return nil
+	case wire.Fetch:
+		return s.fetch(ctx, m)
+	case wire.Ask:
+		return s.ask(ctx, m)
+	case wire.Receipt:
+		return s.receipt(ctx, m)
+	case wire.PayloadRefusal:
+		return s.refused(ctx, m)
 	}
 	return fmt.Errorf("%w: %T is not expected", errProtocol, m)
 }
@@ -198,6 +211,7 @@ func (s *session) tick(ctx context.Context) error {
 		return err
 	}
 	s.challenge, s.due, s.allowed = &n, time.Now().Add(s.server.timing.Answer), false
+	s.payloads.challenged()
 	return s.conn.Send(wire.Challenge{Nonce: n.value[:], Within: uint64(s.server.timing.Answer.Milliseconds())})
 }
 

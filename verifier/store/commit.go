@@ -39,6 +39,12 @@ type Evidence struct {
 // new state. st is the state that it was computed from: the error is ErrConflict
 // if the enrolment has another one now, ErrNotFound if it has ended.
 func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted) (Standing, error) {
+	return s.commit(ctx, e, st, a, func(*sql.Tx, time.Time) error { return nil })
+}
+
+// commit is Commit with what else is done in the transaction once the state has
+// moved.
+func (s *Store) commit(ctx context.Context, e Enrolment, st Standing, a Accepted, also func(*sql.Tx, time.Time) error) (Standing, error) {
 	proof, err := cbor.Marshal(a.Evidence)
 	if err != nil {
 		return st, err
@@ -72,8 +78,10 @@ func (s *Store) Commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := noteSeverity(tx, e.ID, now); err != nil {
 			return err
 		}
-		next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e)
-		return err
+		if next, err = scanStanding(tx.QueryRow(selectStanding, e.ID), e); err != nil {
+			return err
+		}
+		return also(tx, now)
 	})
 	if err == nil {
 		s.changes.announce(e.Agent)

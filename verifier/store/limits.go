@@ -1,6 +1,10 @@
 package store
 
-import "time"
+import (
+	"time"
+
+	"quicklime/wire"
+)
 
 const (
 	// maxBlockEntries bounds the entries of a block, and with it what one write
@@ -53,6 +57,15 @@ const (
 	// maxCandidates bounds the entries that one search looks at: a path may have
 	// been measured with any number of digests.
 	maxCandidates = 1000
+
+	// partSize is the length of a stored part of a payload's ciphertext: as much as
+	// is sent at a time, so that one row is read for it.
+	partSize = wire.MaxChunk // bytes
+
+	// maxAgentPayloads and maxAllPayloads bound the ciphertexts of one agent and of
+	// all: a few that are as long as they may be, and what a small disk has room for.
+	maxAgentPayloads = 4 * wire.MaxSealedPayload // bytes
+	maxAllPayloads   = 16 << 30                  // bytes
 
 	// garbageEvery is the pause between two collections of garbage, each of which
 	// reads all sequences, some milliseconds a list.

@@ -46,6 +46,7 @@ type Conn struct {
 	timing   timing
 
 	sending sync.Mutex // held while a message is written
+	wakeup  wakeup
 
 	unread uint64 // raw bytes promised to the last Raw and not read yet; owned by the reading goroutine
 }
@@ -112,7 +113,7 @@ func (c *Conn) Send(m wire.Message, raw ...[]byte) error {
 // timeout, or with 0 for as long as the connection lives; from then on the
 // message must be complete within wire.FrameTimeout.
 //
-// If nothing at all came in time the error is os.ErrDeadlineExceeded, and the
+// If nothing at all came in time, or Wake was called, the error is os.ErrDeadlineExceeded, and the
 // connection is as good as before. A message that is malformed
 // (wire.ErrMalformed) or slow costs the peer the connection. The end of it is a
 // *CloseError if a side said why.
@@ -120,15 +121,18 @@ func (c *Conn) Receive(timeout time.Duration) (wire.Message, error) {
 	if c.unread > 0 {
 		return nil, fmt.Errorf("%s: %d raw bytes of the last message are still to be read", c.name, c.unread)
 	}
-	c.stream.SetReadDeadline(deadline(timeout))
+	if !c.wakeup.begin(func() { c.stream.SetReadDeadline(deadline(timeout)) }) {
+		return nil, explain(c.name, os.ErrDeadlineExceeded)
+	}
 	var first [1]byte
-	if _, err := c.stream.Peek(first[:]); err != nil {
+	_, err := c.stream.Peek(first[:])
+	c.wakeup.end(errors.Is(err, os.ErrDeadlineExceeded), func() { c.stream.SetReadDeadline(deadline(c.timing.frame)) })
+	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = &CloseError{Code: CodeDone, Remote: true}
 		}
 		return nil, explain(c.name, err)
 	}
-	c.stream.SetReadDeadline(deadline(c.timing.frame))
 	m, err := wire.ReadFrame(c.stream)
 	if err != nil {
 		return nil, c.broken(err)

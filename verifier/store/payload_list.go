@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"quicklime/wire/payload"
+	"quicklime/wire/rest"
+)
+
+const selectPayload = `SELECT name, version, payload.rev, manifest, size, received, complete, expires_at, added_at, released_at, released_count,
+	refused_at, coalesce(refused_reason, ''), receipt, receipt_at, withdrawn_at
+	FROM payload JOIN enrolment ON enrolment.id = enrolment WHERE agent = ?`
+
+// ListPayloads returns an agent's payloads, those that are withdrawn among them, by
+// name and version. A row that cannot be read is counted and left out (I10).
+func (s *Store) ListPayloads(ctx context.Context, agent string) (rest.PayloadList, error) {
+	list := rest.PayloadList{Payloads: []rest.Payload{}}
+	rows, err := s.db.Read().QueryContext(ctx, selectPayload+` ORDER BY name, version`, agent)
+	if err != nil {
+		return list, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		p, err := scanPayload(rows)
+		if err != nil {
+			list.Unreadable++
+			continue
+		}
+		list.Payloads = append(list.Payloads, p)
+	}
+	return list, rows.Err()
+}
+
+// Payload returns the newest version of an agent's payload, or ErrNotFound.
+func (s *Store) Payload(ctx context.Context, agent, name string) (rest.Payload, error) {
+	p, err := scanPayload(s.db.Read().QueryRowContext(ctx, selectPayload+` AND name = ? ORDER BY version DESC LIMIT 1`, agent, name))
+	return p, notFound(err)
+}
+
+func scanPayload(row interface{ Scan(...any) error }) (p rest.Payload, err error) {
+	var manifest []byte
+	var expires, added int64
+	var released, refused, receipt, withdrawn sql.NullInt64
+	if err := row.Scan(&p.Name, &p.Version, &p.Revision, &manifest, &p.Sealed, &p.Received, &p.Complete, &expires, &added, &released, &p.Releases,
+		&refused, &p.Refusal, &p.Receipt, &receipt, &withdrawn); err != nil {
+		return p, err
+	}
+	m, err := payload.Read(manifest)
+	if err != nil {
+		return p, err
+	}
+	p.Kind, p.File, p.Size = string(m.Kind), m.File, m.Size
+	p.ExpiresAt, p.AddedAt = fromMillis(expires), fromMillis(added)
+	for from, to := range map[*sql.NullInt64]**time.Time{&released: &p.ReleasedAt, &refused: &p.RefusedAt, &receipt: &p.ReceiptAt, &withdrawn: &p.WithdrawnAt} {
+		if from.Valid {
+			at := fromMillis(from.Int64)
+			*to = &at
+		}
+	}
+	return p, nil
+}
