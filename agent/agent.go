@@ -18,6 +18,7 @@ import (
 
 	"quicklime/agent/backoff"
 	"quicklime/agent/imalog"
+	"quicklime/agent/payload"
 	"quicklime/agent/perf"
 	"quicklime/agent/push"
 	"quicklime/agent/tpmdev"
@@ -55,6 +56,8 @@ type machine struct {
 	watcher *imalog.Watcher
 	event   *perf.Event // nil: not used
 	push    push.Config
+
+	payloads *payload.Keeper // nil: they are refused
 }
 
 func open(cfg Config, member jointoken.Membership) (*machine, error) {
@@ -98,6 +101,7 @@ func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
 		AgentID: member.ID, AK: ak, TPM: m.device, List: list, Grew: m.watcher.Grew(),
 		BootLog: cfg.BootLog, Software: daemon.Software(), Log: cfg.logger(),
 	}
+	m.openPayloads(cfg, member)
 	cfg.logger().Info("quicklime-agent", "version", daemon.Version, "agent", member.ID, "verifier", member.Verifier.Address,
 		"tpm", cfg.TPMDevice, "list", cfg.IMAList, "watch", m.watcher.String())
 	return nil
@@ -144,6 +148,9 @@ func attestationKey(device *tpmdev.Device) (tpm.Public, error) {
 func (m *machine) attest(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.watcher.Run(ctx) })
+	if m.payloads != nil {
+		g.Go(func() error { return m.payloads.Run(ctx) })
+	}
 	g.Go(func() error {
 		if err := push.Run(ctx, m.push); err != nil {
 			return fmt.Errorf("%w: %w", errTPM, err)

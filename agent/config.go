@@ -19,9 +19,11 @@ type Config struct {
 	TPMDevice string `toml:"tpm_device"` // as package tpmdev names one
 	IMAList   string `toml:"ima_list"`   // the kernel's binary measurement list
 	BootLog   string `toml:"boot_log"`   // the firmware's event log
-	StateDir  string `toml:"state_dir"`  // holds the membership
+	StateDir  string `toml:"state_dir"`  // holds the membership, and which payloads were opened
 	Label     string `toml:"label"`      // what the machine calls itself when it joins; empty: its host name
 	Watch     Watch  `toml:"watch"`
+
+	Payload Payload `toml:"payload"`
 
 	Log *slog.Logger `toml:"-"` // nil: slog.Default()
 }
@@ -74,6 +76,7 @@ func DefaultConfig() Config {
 
 			Backstop: conf.Duration(imalog.DefaultBounds.Backstop),
 		},
+		Payload: Payload{Dir: "/run/quicklime-agent/payloads"},
 	}
 }
 

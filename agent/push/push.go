@@ -50,6 +50,14 @@ type TPM interface {
 	BootCounters() (wire.BootCounters, error)
 }
 
+// Payloads takes what the verifier sends about payloads. *payload.Keeper is one.
+type Payloads interface {
+	// Take takes a message, the raw bytes behind it, and how to answer it, which any
+	// goroutine may do. It never waits, and reports false if more came than was asked
+	// for.
+	Take(m wire.Message, raw []byte, reply func(wire.Message) error) bool
+}
+
 // Config is whom to attest to, and with what.
 type Config struct {
 	Verifier channel.DialConfig // its Certificate is the transport key's
@@ -60,6 +68,7 @@ type Config struct {
 	Grew     <-chan struct{} // says that List may have grown, coalesced
 	BootLog  string          // path of binary_bios_measurements; there may be no such file
 	Software string          // the agent's version
+	Payloads Payloads        // nil: they are not asked for, and what is offered is ignored
 	Log      *slog.Logger
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ type flight struct {
 // received is what Receive returned.
 type received struct {
 	message wire.Message
+	raw     []byte // behind a Chunk
 	err     error
 }
 
@@ -98,8 +100,12 @@ func (s *session) close(err error) error {
 func (s *session) receive(ended <-chan struct{}) {
 	for {
 		m, err := s.conn.Receive(0)
+		var raw []byte
+		if c, ok := m.(wire.Chunk); ok && err == nil {
+			raw, err = io.ReadAll(s.conn.Raw(c.Bytes, 0)) // at most wire.MaxChunk
+		}
 		select {
-		case s.incoming <- received{m, err}:
+		case s.incoming <- received{m, raw, err}:
 		case <-ended:
 			return
 		}
@@ -226,9 +232,19 @@ func (s *session) handle(r received) error {
 		s.challenge = &m
 		return nil
 	case wire.Verdict:
-		return s.verdict(m)
+		return errors.Join(s.verdict(m), s.payloads(r))
+	case wire.Offers, wire.Chunk, wire.Release:
+		return s.payloads(r)
 	}
 	return protocolError("%T in the session", r.message)
+}
+
+// payloads hands over what is about payloads, or may bear on them.
+func (s *session) payloads(r received) error {
+	if s.cfg.Payloads == nil || s.cfg.Payloads.Take(r.message, r.raw, func(m wire.Message) error { return s.conn.Send(m) }) {
+		return nil
+	}
+	return protocolError("more about payloads than was asked for")
 }
 
 // payload is what the next envelope says.

@@ -284,6 +284,7 @@ func (s *session) answer(ctx context.Context, b *appraise.Begun, accepted bool) 
 		s.log.Info("trust", "was", s.trust, "is", trust, "reason", reason, "entries", s.standing.Resume.Entries())
 		s.trust = trust
 	}
+	s.payloads.judged(trust)
 	resume := s.resume()
 	if b.New() && !accepted {
 		resume = wire.Resume{} // another boot: the list from its beginning

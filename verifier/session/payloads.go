@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"quicklime/verifier/store"
@@ -18,7 +17,8 @@ import (
 // had asked before the challenge was made: so the evidence shows the machine as it
 // is after it asked, and cannot have been made before (I27).
 type payloads struct {
-	changed  *atomic.Bool             // since they were offered; others set it
+	changed  chan struct{}            // holds a signal if they have changed since they were offered
+	due      bool                     // they are to be offered
 	offered  map[string]store.Payload // by name; nil: nothing is offered now
 	asked    []store.Asked            // since the last challenge was made
 	waiting  []store.Asked            // before the outstanding challenge was made: for its answer
@@ -45,23 +45,39 @@ func (s *Server) PayloadsChanged(agent string) {
 	s.mu.Lock()
 	l, ok := s.live[agent]
 	s.mu.Unlock()
-	if ok {
-		l.payloads.Store(true)
-		l.conn.Wake()
+	if !ok {
+		return
 	}
+	select {
+	case l.payloads <- struct{}{}:
+	default: // a signal waits already
+	}
+	l.conn.Wake()
+}
+
+// judged notes what the agent is told of its trust: it is offered something while it
+// is trusted, and what it asked for before does not count after.
+func (p *payloads) judged(trust wire.Trust) {
+	if trust != wire.Trusted {
+		p.offered, p.asked, p.due = nil, nil, false
+		return
+	}
+	p.due = p.due || p.offered == nil
 }
 
 // offer offers the agent what there is for it, once it is trusted, and again when
 // that has changed.
 func (s *session) offer(ctx context.Context) error {
 	p := &s.payloads
-	if s.trust != wire.Trusted {
-		p.offered, p.asked = nil, nil
+	select {
+	case <-p.changed:
+		p.due = p.due || p.offered != nil
+	default:
+	}
+	if !p.due {
 		return nil
 	}
-	if changed := p.changed.Swap(false); p.offered != nil && !changed {
-		return nil
-	}
+	p.due = false
 	all, ever, err := s.server.store.Payloads(ctx, s.enrolment)
 	if err != nil {
 		return err

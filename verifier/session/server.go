@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -77,7 +76,7 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 		return
 	}
 	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
-	agent := &session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log, payloads: payloads{changed: new(atomic.Bool)}}
+	agent := &session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log, payloads: payloads{changed: make(chan struct{}, 1)}}
 	s.enter(agent)
 	defer s.leave(e, c)
 	serving := ctx
@@ -156,7 +155,7 @@ func (s *Server) await(ctx context.Context, c *channel.Conn) (store.Enrolment, e
 type live struct {
 	conn      *channel.Conn
 	enrolment int64
-	payloads  *atomic.Bool // of the session: they have changed
+	payloads  chan<- struct{} // tells the session that they have changed
 }
 
 // enter makes a session the agent's one live session.

@@ -1,0 +1,44 @@
+package payload
+
+import "time"
+
+const (
+	// maxEvents bounds what waits to be done: parts come one at a time, and beside
+	// them verdicts, while an archive is unpacked.
+	maxEvents = 256
+
+	// firstChunk is how much ciphertext is asked for at first: half a second on a
+	// line of 1 Mbit/s.
+	firstChunk = 64 << 10 // bytes
+
+	// leastChunk is how little is asked for on a slow line: a few packets.
+	leastChunk = 4 << 10 // bytes
+
+	// swift and slow are when more or less is asked for the next time: evidence and
+	// challenges wait behind a part that is on its way.
+	swift = 100 * time.Millisecond
+	slow  = 500 * time.Millisecond
+
+	// askAgain is how long an answer to Ask is waited for: a challenge comes within
+	// seconds, and evidence that is not accepted gets none.
+	askAgain = 15 * time.Second
+
+	// maxEntries bounds the files and directories of an archive.
+	maxEntries = 4096
+
+	// maxUnpacked bounds what an archive's files have together: text and code are
+	// packed to a quarter.
+	maxUnpacked = 256 << 20 // bytes
+
+	// maxDepth bounds how deep directories of an archive are.
+	maxDepth = 16
+
+	// maxPath bounds a path in an archive, and with it what is kept of it in memory.
+	maxPath = 1 << 10 // bytes
+
+	// maxState bounds the files of our own: the version of each name that ever was.
+	maxState = 1 << 20 // bytes
+
+	// maxNames bounds the names whose version is remembered.
+	maxNames = 1 << 10
+)

@@ -1,0 +1,15 @@
+package payload
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// owner returns the user whose a file is.
+func owner(st fs.FileInfo) (uid int, ok bool) {
+	s, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(s.Uid), true
+}

@@ -1,0 +1,43 @@
+package agent
+
+import (
+	"path/filepath"
+	"time"
+
+	"quicklime/agent/payload"
+	"quicklime/wire/daemon"
+	"quicklime/wire/jointoken"
+	wirepayload "quicklime/wire/payload"
+)
+
+// Payload says where payloads are opened and how long they stay.
+type Payload struct {
+	Dir               string `toml:"dir"`                // in memory; see package payload
+	WithdrawUntrusted bool   `toml:"withdraw_untrusted"` // wipe all when the machine is not trusted any more
+}
+
+// versionsFile says which versions of payloads were opened.
+func (c Config) versionsFile() string { return filepath.Join(c.StateDir, "payloads.json") }
+
+// openPayloads makes what takes payloads: a keeper, or else what refuses them all
+// and says why. A machine that cannot open payloads attests all the same.
+func (m *machine) openPayloads(cfg Config, member jointoken.Membership) {
+	log := cfg.logger()
+	if !member.PayloadKey.Set() {
+		m.push.Payloads = payload.Closed{Why: "the machine joined with a token without a payload key; let it join again with a new token", Log: log}
+		return
+	}
+	key, err := wirepayload.ParseKey(member.PayloadKey[:])
+	if err == nil {
+		m.payloads, err = payload.New(payload.Config{
+			Dir: cfg.Payload.Dir, State: cfg.versionsFile(), Agent: member.ID, Key: key, TPM: m.device, Log: log, Now: time.Now,
+			WithdrawUntrusted: cfg.Payload.WithdrawUntrusted,
+		})
+	}
+	if err != nil {
+		log.Error("payloads are refused", "error", err, "hint", daemon.Hint(err))
+		m.push.Payloads = payload.Closed{Why: "the agent cannot keep payloads; its log says why", Log: log}
+		return
+	}
+	m.push.Payloads = m.payloads
+}
