@@ -85,7 +85,7 @@ func (a *arrival) unseal(stage, contents string, keys payload.Keys) (files uint6
 	if err := a.decrypt(archive, keys); err != nil {
 		return 0, err
 	}
-	return unpack(archive, contents)
+	return unpack(archive, contents, maxUnpacked)
 }
 
 // decrypt writes the plaintext to a new file.

@@ -18,10 +18,10 @@ import (
 var errArchive = errors.New("the archive is refused")
 
 // unpack unpacks an archive into a new, empty directory, and returns how many files
-// it had. Which kind of archive it is, its first bytes say: zip, gzip around tar, or
+// it had. Together they may have most bytes. Which kind of archive it is, its first bytes say: zip, gzip around tar, or
 // else tar. It takes regular files and directories below it, each once, and nothing
 // else: no link, no device, no path that leads elsewhere.
-func unpack(archive, dir string) (files uint64, err error) {
+func unpack(archive, dir string, most int64) (files uint64, err error) {
 	f, err := os.Open(archive)
 	if err != nil {
 		return 0, err
@@ -32,7 +32,7 @@ func unpack(archive, dir string) (files uint64, err error) {
 		return 0, err
 	}
 	defer root.Close()
-	u := &unpacker{root: root, left: maxUnpacked}
+	u := &unpacker{root: root, most: most, left: most}
 	var magic [4]byte
 	n, err := f.ReadAt(magic[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -60,13 +60,14 @@ type unpacker struct {
 	root    *os.Root
 	entries int
 	files   uint64
-	left    int64 // bytes that files may still have
+	most    int64 // bytes that files may have
+	left    int64 // of most
 }
 
 func (u *unpacker) tar(r io.Reader) error {
 	// Headers that tell about the next entry are read whole; a reader that ends
 	// bounds them, too.
-	t := tar.NewReader(io.LimitReader(r, maxUnpacked+maxEntries*(1<<10)))
+	t := tar.NewReader(io.LimitReader(r, u.most+maxEntries*(1<<10)))
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
@@ -201,7 +202,7 @@ func (u *unpacker) file(name string, mode fs.FileMode, r io.Reader) (err error) 
 		return fmt.Errorf("%q: %w", name, err)
 	}
 	if u.left -= n; u.left < 0 {
-		return fmt.Errorf("its files have more than %d bytes", int64(maxUnpacked))
+		return fmt.Errorf("its files have more than %d bytes", u.most)
 	}
 	u.files++
 	return nil
