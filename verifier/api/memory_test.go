@@ -21,6 +21,7 @@ type memory struct {
 	broken   error         // if not nil, what every call returns
 	enrolled []rest.Enrolment
 	searched rest.MeasurementQuery
+	payload  rest.Payload
 }
 
 func newMemory() *memory {
