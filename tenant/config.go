@@ -23,6 +23,9 @@ type Config struct {
 	Certificate  string `toml:"certificate"`
 	Key          string `toml:"key"`
 
+	PayloadDir string `toml:"payload_dir"`      // holds the payload key, and how receipts are checked
+	EKAnchors  string `toml:"ek_trust_anchors"` // directory of CA certificates that may vouch for the EK to which a payload is sealed
+
 	// Where agents reach the two, for join tokens: host:port and the name in
 	// the server's certificate. Empty: host and port of the URL.
 	RegistrarAddress    string `toml:"registrar_address"`
@@ -39,6 +42,8 @@ func DefaultConfig() Config {
 		CA:           "/var/lib/quicklime/pki/ca.crt",
 		Certificate:  "/var/lib/quicklime/pki/tenant.crt",
 		Key:          "/var/lib/quicklime/pki/tenant.key",
+		PayloadDir:   "/var/lib/quicklime/payloads",
+		EKAnchors:    "/etc/quicklime/ek-anchors",
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -34,7 +35,9 @@ type fake struct {
 	moved    chan struct{} // closed and replaced when an agent changes
 	polls    int           // calls that waited for an agent's change
 
-	unreadable int // join tokens
+	payloads   map[string]*fakePayload // by agent/name
+	breaks     int                     // how often an upload is broken off
+	unreadable int                     // join tokens
 
 	failures  map[rest.Route]error // what a route answers instead
 	liar      bool                 // the registrar says it accepted keys and did not
@@ -58,7 +61,7 @@ func (d *down) Open()  { d.open() }
 func start(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{
-		machines: map[string]rest.Machine{}, agents: map[string]rest.Agent{}, policies: map[string]rest.RuntimePolicy{},
+		machines: map[string]rest.Machine{}, agents: map[string]rest.Agent{}, policies: map[string]rest.RuntimePolicy{}, payloads: map[string]*fakePayload{},
 		moved: make(chan struct{}), failures: map[rest.Route]error{}, dir: t.TempDir(),
 	}
 	ca, err := pki.Open(f.dir)
@@ -74,9 +77,11 @@ func start(t *testing.T) *fake {
 	}
 	var registrar, verifier string
 	f.registrar, registrar = f.serve(t, ca, certificate, rest.RegistrarRoutes, f.registrarHandlers())
-	f.verifier, verifier = f.serve(t, ca, certificate, rest.VerifierRoutes, f.verifierHandlers())
-	f.configure(t, fmt.Sprintf("registrar_url = %q\nverifier_url = %q\nca = %q\ncertificate = %q\nkey = %q\n",
-		registrar, verifier, f.file("ca.crt"), f.file("tenant.crt"), f.file("tenant.key")))
+	handlers := f.verifierHandlers()
+	maps.Copy(handlers, f.payloadHandlers())
+	f.verifier, verifier = f.serve(t, ca, certificate, rest.VerifierRoutes, handlers)
+	f.configure(t, fmt.Sprintf("registrar_url = %q\nverifier_url = %q\nca = %q\ncertificate = %q\nkey = %q\npayload_dir = %q\nek_trust_anchors = %q\n",
+		registrar, verifier, f.file("ca.crt"), f.file("tenant.crt"), f.file("tenant.key"), f.file("payloads"), f.file("anchors")))
 	return f
 }
 

@@ -28,6 +28,9 @@ func (c Config) tokenFrame() (t jointoken.Token, err error) {
 	if t.Verifier, err = c.verifierServer(); err != nil {
 		return t, err
 	}
+	if t.PayloadKey, err = c.payloadKey(); err != nil {
+		return t, err
+	}
 	trial := t
 	trial.ID, trial.Expires = strings.Repeat("0", 16), time.Unix(0, 0)
 	_, err = trial.Format()

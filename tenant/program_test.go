@@ -42,6 +42,12 @@ var commandLines = map[string]string{
 	"boot-policy validate": "%boot",
 	"boot-policy test":     "%boot ../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements",
 	"boot-policy diff":     "%boot %boot",
+	"payload key init":     "",
+	"payload key show":     "",
+	"payload send":         "%id %file --accept-ek %id",
+	"payload list":         "%id",
+	"payload status":       "%id db",
+	"payload delete":       "%id db --yes",
 	"search":               "--path /bin/a",
 	"join-token create":    "",
 	"join-token list":      "",
@@ -90,6 +96,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 				}
 				line = strings.ReplaceAll(line, "%boot", boot)
 			}
+			f.prepare(t, m.ID, command, file)
 			args := append(strings.Fields(command), strings.Fields(line)...)
 			o := f.run(t, append(args, "--json")...)
 			if o.code != 0 || !isOneDocument(o.stdout) || strings.Contains(o.stdout, "\u009b") {
@@ -192,7 +199,7 @@ func TestConfigurationErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, toml, message, hint string }{
-		{"unknown option", "registrar = 1\n", "tenant.toml:1", "hint: the options of tenant.toml are registrar_url, verifier_url, ca, certificate, key, registrar_address,"},
+		{"unknown option", "registrar = 1\n", "tenant.toml:1", "hint: the options of tenant.toml are registrar_url, verifier_url, ca, certificate, key, payload_dir, ek_trust_anchors, registrar_address,"},
 		{"a URL that is none", strings.Replace(string(good), "https://", "http://", 1), "is not of the form https://host:port", "set registrar_url"},
 		{"no key", strings.Replace(string(good), "tenant.key", "none.key", 1), "none.key", "registrar and verifier make these files"},
 		{"an open key", open, "has mode 0640", "hint: chmod 600 " + f.file("open.key") + ","},

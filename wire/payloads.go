@@ -15,7 +15,7 @@ import "fmt"
 // Manifest, shares, ciphertext and receipt are those of quicklime/wire/payload.
 //
 //	agent                                              verifier
-//	  ◄───────────────────────────────────────────── Offers   after a verdict that the machine is trusted, and when they change
+//	  ◄───────────────────────────────────────────── Offers   after the first verdict, when it comes to be trusted, and when they change
 //	  check the manifest
 //	  Fetch{offset} ───────────────────────────────────►
 //	  ◄──────────────────────────────── Chunk, ciphertext     one at a time, so that the session answers challenges
@@ -29,9 +29,9 @@ import "fmt"
 //	  Receipt ─────────────────────────────────────────►
 //
 // Offers is everything that the verifier has for the machine: what the machine
-// holds and is not offered any more has been withdrawn. Fetch and Ask for what is
-// not offered, or not now, are not answered: the agent asks again after the next
-// Offers.
+// holds and is not offered any more has been withdrawn. Fetch and Ask are not answered
+// while the machine is not trusted, nor for what is not offered: the agent asks again
+// after the next Offers.
 const (
 	TypeOffers  Type = 0x10 // verifier → agent
 	TypeFetch   Type = 0x11 // agent → verifier

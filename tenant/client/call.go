@@ -14,13 +14,15 @@ import (
 	"quicklime/wire/rest"
 )
 
-// A request is one call: a route, the value of its one wildcard, and what goes
-// with it.
+// A request is one call: a route, the values of its wildcards, and what goes with
+// it.
 type request struct {
 	route rest.Route
-	value string     // of {id} or {name}
+	value string     // of {id}, or of {name} if that is the only one
+	name  string     // of {name} behind {id}
 	query url.Values // may be nil
 	body  []byte     // JSON; nil: none
+	bytes bool       // the body is not JSON
 }
 
 // with returns r with v as its body.
@@ -30,13 +32,17 @@ func (r request) with(v any) (request, error) {
 	return r, err
 }
 
-// path is the route's pattern with its wildcard filled in.
+// path is the route's pattern with its wildcards filled in.
 func (r request) path() string {
-	open, end := strings.IndexByte(r.route.Pattern, '{'), strings.IndexByte(r.route.Pattern, '}')
-	if open < 0 {
-		return r.route.Pattern
+	path := r.route.Pattern
+	for _, value := range []string{r.value, r.name} {
+		open, end := strings.IndexByte(path, '{'), strings.IndexByte(path, '}')
+		if open < 0 {
+			return path
+		}
+		path = path[:open] + url.PathEscape(value) + path[end+1:]
 	}
-	return r.route.Pattern[:open] + url.PathEscape(r.value) + r.route.Pattern[end+1:]
+	return path
 }
 
 // do makes the call and decodes a success into out, which may be nil.
@@ -49,7 +55,10 @@ func (p *peer) do(ctx context.Context, r request, out any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
-	if r.body != nil {
+	switch {
+	case r.bytes:
+		req.Header.Set("Content-Type", "application/octet-stream")
+	case r.body != nil:
 		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := p.http.Do(req)

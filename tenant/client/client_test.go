@@ -44,15 +44,15 @@ func TestEveryRoute(t *testing.T) {
 	r, v := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		got = strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Method, r.URL.RequestURI(), body))
-		if kind := r.Header.Get("Content-Type"); (kind == "application/json") != (len(body) > 0) {
+		if kind := r.Header.Get("Content-Type"); (kind == "application/json") != (len(body) > 0) && kind != "application/octet-stream" {
 			t.Errorf("%s: Content-Type %q", got, kind)
 		}
 		if r.Method == "DELETE" {
 			w.WriteHeader(204)
 			return
 		}
-		if r.Method == "GET" && strings.Count(r.URL.Path, "/") == 2 {
-			fmt.Fprint(w, `{"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}]}`)
+		if r.Method == "GET" && (strings.Count(r.URL.Path, "/") == 2 || strings.HasSuffix(r.URL.Path, "/payloads")) {
+			fmt.Fprint(w, `{"payloads":[{"name":"x"}],"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}]}`)
 			return
 		}
 		fmt.Fprint(w, `{"id":"x","name":"x"}`)
@@ -84,10 +84,16 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.AddPolicy(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
 		{func() (any, error) { return v.UpdatePolicy(ctx, "p", []byte(`{}`)) }, `PUT /v1/policies/p {"name":"p","text":"{}"}`},
 		{func() (any, error) { return nil, v.DeletePolicy(ctx, "p") }, "DELETE /v1/policies/p"},
+		{func() (any, error) { return v.Payloads(ctx, "a") }, "GET /v1/agents/a/payloads"},
+		{func() (any, error) { return v.Payload(ctx, "a/b", "n/m") }, "GET /v1/agents/a%2Fb/payloads/n%2Fm"},
+		{func() (any, error) { return v.PollPayload(ctx, "a", "n", 7) }, "GET /v1/agents/a/payloads/n?after=7"},
+		{func() (any, error) { return v.AddPayload(ctx, "a", rest.PayloadUpload{Share: []byte{1}}) }, `POST /v1/agents/a/payloads {"manifest":null,"object":null,"secret":null,"share":"AQ=="}`},
+		{func() (any, error) { return v.PutPayload(ctx, "a", "n", 3, 5, []byte("bytes")) }, "PUT /v1/agents/a/payloads/n?offset=5&version=3 bytes"},
+		{func() (any, error) { return nil, v.DeletePayload(ctx, "a", "n") }, "DELETE /v1/agents/a/payloads/n"},
 		{func() (any, error) { return v.SearchMeasurements(ctx, "/a b", "") }, "GET /v1/measurements?path=%2Fa+b"},
 	}
-	if want := len(rest.RegistrarRoutes) + len(rest.VerifierRoutes) + 1; len(calls) != want {
-		t.Errorf("%d calls for %d routes and a poll", len(calls), want-1)
+	if want := len(rest.RegistrarRoutes) + len(rest.VerifierRoutes) + 2; len(calls) != want {
+		t.Errorf("%d calls for %d routes and two polls", len(calls), want-2)
 	}
 	for _, c := range calls {
 		answer, err := c.call()

@@ -19,7 +19,9 @@ import (
 type payloads struct {
 	changed  chan struct{}            // holds a signal if they have changed since they were offered
 	due      bool                     // they are to be offered
-	offered  map[string]store.Payload // by name; nil: nothing is offered now
+	told     bool                     // they were, in this session
+	open     bool                     // the agent is trusted: it gets what it wants
+	offered  map[string]store.Payload // what it may want, by name
 	asked    []store.Asked            // since the last challenge was made
 	waiting  []store.Asked            // before the outstanding challenge was made: for its answer
 	released []wire.Release           // by the last commit: they follow its verdict
@@ -55,37 +57,40 @@ func (s *Server) PayloadsChanged(agent string) {
 	l.conn.Wake()
 }
 
-// judged notes what the agent is told of its trust: it is offered something while it
-// is trusted, and what it asked for before does not count after.
+// judged notes what the agent is told of its trust. Only while it is trusted what it
+// wants counts, and what it asked for before does not count after; but what was
+// withdrawn it is told in any case.
 func (p *payloads) judged(trust wire.Trust) {
-	if trust != wire.Trusted {
-		p.offered, p.asked, p.due = nil, nil, false
-		return
+	open := trust == wire.Trusted
+	p.due = p.due || !p.told || open && !p.open
+	if p.open = open; !open {
+		p.offered, p.asked = nil, nil
 	}
-	p.due = p.due || p.offered == nil
 }
 
-// offer offers the agent what there is for it, once it is trusted, and again when
-// that has changed.
+// offer offers the agent what there is for it, once it is judged, when it comes to be
+// trusted, and when that has changed.
 func (s *session) offer(ctx context.Context) error {
 	p := &s.payloads
 	select {
 	case <-p.changed:
-		p.due = p.due || p.offered != nil
+		p.due = p.due || p.told // else its first verdict is still to come
 	default:
 	}
 	if !p.due {
 		return nil
 	}
-	p.due = false
+	p.due, p.told = false, true
 	all, ever, err := s.server.store.Payloads(ctx, s.enrolment)
 	if err != nil {
 		return err
 	}
-	p.offered = make(map[string]store.Payload, len(all))
+	p.offered = map[string]store.Payload{}
 	m := wire.Offers{Offers: []wire.Offer{}}
 	for _, one := range all {
-		p.offered[one.Name] = one
+		if p.open {
+			p.offered[one.Name] = one
+		}
 		m.Offers = append(m.Offers, one.Offer)
 	}
 	if !ever {

@@ -234,8 +234,8 @@ func TestI27_NoReleaseWithAVerdictThatIsNotTrusted(t *testing.T) {
 	receive[wire.Release](a)
 }
 
-// Not evaluated is not trusted (I21).
-func TestI21_I27_NothingIsOfferedWithoutAPolicy(t *testing.T) {
+// Not evaluated is not trusted (I21): it is told what there is, and gets none of it.
+func TestI21_I27_NothingComesWithoutAPolicy(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
 	a.enrol(pcr.SHA256, "")
@@ -244,10 +244,17 @@ func TestI21_I27_NothingIsOfferedWithoutAPolicy(t *testing.T) {
 	if got := a.attest(0); got.Trust != wire.Unjudged {
 		t.Fatalf("%+v", got)
 	}
-	a.silent("a machine that nobody judged")
+	receive[wire.Offers](a)
 	a.send(wire.Ask{Name: "db", Version: 1})
 	a.send(wire.Fetch{Name: "db", Version: 1, Bytes: 1})
-	a.silent("a machine that nobody judged, and asks")
+	a.silent("a machine that nobody judged")
+	if err := v.store.WithdrawPayload(t.Context(), verifiertest.AgentID, "db"); err != nil {
+		t.Fatal(err)
+	}
+	v.server.PayloadsChanged(verifiertest.AgentID)
+	if o := receive[wire.Offers](a); len(o.Offers) != 0 {
+		t.Errorf("%+v", o)
+	}
 }
 
 // The policy in force when the verdict is committed decides.

@@ -1,0 +1,97 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// payloadViews is the JSON of "payload list".
+type payloadViews struct {
+	Payloads   []payloadView `json:"payloads"`
+	Unreadable int           `json:"unreadable,omitempty"`
+}
+
+func (p *program) payloadList() *cobra.Command {
+	return p.onAgent(&cobra.Command{
+		Use:   "list AGENT",
+		Short: "List a machine's payloads and what became of them",
+	}, &reach{verifier: true}, p.listPayloads)
+}
+
+func (p *program) listPayloads(ctx context.Context, s servers, id string) error {
+	l, err := s.verifier.Payloads(ctx, id)
+	if err != nil {
+		return err
+	}
+	views := payloadViews{Payloads: []payloadView{}, Unreadable: l.Unreadable}
+	t := &table{heading: []string{"NAME", "VERSION", "KIND", "SIZE", "STATE"}}
+	for _, one := range l.Payloads {
+		v, err := s.config.viewPayload(id, one, p.now())
+		if err != nil {
+			return err
+		}
+		views.Payloads = append(views.Payloads, v)
+		t.add(append(plain(v.Name, fmt.Sprint(v.Version), v.Kind, byteSize(v.Size)), cell{v.words(), v.stateColour()})...)
+	}
+	if l.Unreadable > 0 {
+		p.warn("%s could not be read", counted(uint64(l.Unreadable), "payload", "payloads"))
+	}
+	return p.showTable(views, t, "no payloads")
+}
+
+func (p *program) payloadStatus() *cobra.Command {
+	c := p.onPayload(&cobra.Command{
+		Use:   "status AGENT NAME",
+		Short: "Show what became of a payload",
+		Long: `Show what became of a payload. A receipt is the machine's own word, which nobody else
+can write: it is checked with what was kept when the payload was sent from here.
+
+Exit codes: 0 the machine has it, 1 failed, 2 usage, 3 the machine does not have it, or
+that cannot be checked here.`,
+	}, p.statusOfPayload)
+	return c
+}
+
+func (p *program) statusOfPayload(ctx context.Context, s servers, id, name string) error {
+	one, err := s.verifier.Payload(ctx, id, name)
+	if err != nil {
+		return err
+	}
+	v, err := s.config.viewPayload(id, one, p.now())
+	if err != nil {
+		return err
+	}
+	if err := p.showPayload(v); err != nil {
+		return err
+	}
+	if v.State != payloadStored || !v.Checked {
+		return errOtherState
+	}
+	return nil
+}
+
+// showPayload shows one payload in full.
+func (p *program) showPayload(v payloadView) error {
+	return p.show(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s\n", printable(v.words()))
+		fmt.Fprintf(w, "  payload   %s, version %d, %s of %s\n", v.Name, v.Version, printable(v.Kind), byteSize(v.Size))
+		fmt.Fprintf(w, "  agent     %s\n", short(v.Agent))
+		fmt.Fprintf(w, "  added     %s\n", p.moment(v.AddedAt))
+		fmt.Fprintf(w, "  expires   %s\n", v.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z07:00"))
+		if v.ReleasedAt != nil {
+			fmt.Fprintf(w, "  released  %s, %s\n", p.moment(*v.ReleasedAt), counted(uint64(v.Releases), "time", "times"))
+		}
+		if v.ReceiptAt != nil {
+			fmt.Fprintf(w, "  receipt   %s\n", p.moment(*v.ReceiptAt))
+		}
+		if v.WithdrawnAt != nil {
+			fmt.Fprintf(w, "  withdrawn %s\n", p.moment(*v.WithdrawnAt))
+		}
+		if v.Run != nil {
+			fmt.Fprintf(w, "  program   exited %d, %s\n%s\n", v.Run.Exit, p.moment(v.Run.At), printableLines(v.Run.Output))
+		}
+	})
+}

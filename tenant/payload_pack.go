@@ -1,0 +1,111 @@
+package tenant
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"quicklime/wire"
+	"quicklime/wire/daemon"
+	"quicklime/wire/payload"
+)
+
+// contents is what is to be sent: a file as it is, or a directory as a tar archive.
+type contents struct {
+	kind payload.Kind
+	file string // what the machine calls it; empty: it is unpacked
+	name string // of the payload, if nobody says otherwise
+	open func() (io.ReadCloser, error)
+}
+
+// archives are the endings of files that a machine unpacks.
+var archives = []string{".tar", ".tar.gz", ".tgz", ".zip"}
+
+// contentsOf looks at what is to be sent. asFile keeps the machine from unpacking it.
+func contentsOf(path string, asFile bool) (contents, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return contents{}, err
+	}
+	base := filepath.Base(filepath.Clean(path))
+	c := contents{kind: payload.File, file: base, name: base, open: func() (io.ReadCloser, error) { return os.Open(path) }}
+	switch {
+	case st.IsDir():
+		c.kind, c.file = payload.Archive, ""
+		c.open = func() (io.ReadCloser, error) { return packed(path), nil }
+	case !st.Mode().IsRegular():
+		return c, fmt.Errorf("%s is neither a file nor a directory", path)
+	case st.Size() > payload.MaxSize:
+		return c, fmt.Errorf("%s has %d bytes, a payload may have %d", path, st.Size(), int64(payload.MaxSize))
+	case !asFile:
+		c.unpacked(base)
+	}
+	if c.kind == payload.File && !wire.ValidName(c.file) {
+		return c, daemon.WithHint(fmt.Errorf("the machine cannot call the file %q", c.file), "rename it: letters, digits, '.', '_' and '-', the first a letter or digit, at most 64")
+	}
+	return c, nil
+}
+
+// unpacked makes an archive one that the machine unpacks, by the ending of its name.
+func (c *contents) unpacked(base string) {
+	for _, ending := range archives {
+		if stem, ok := strings.CutSuffix(base, ending); ok && stem != "" {
+			c.kind, c.file, c.name = payload.Archive, "", stem
+			return
+		}
+	}
+}
+
+// packed is a directory as a tar archive, of files and directories alone. An error
+// comes out of Read.
+func packed(dir string) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(pack(w, dir)) }() // ends when r is closed
+	return r
+}
+
+func pack(w io.Writer, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	t := tar.NewWriter(w)
+	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == "." {
+			return err
+		}
+		return packOne(t, root, path, d)
+	})
+	return errors.Join(err, t.Close())
+}
+
+// packOne writes one entry, with no more of its owner and times than a machine needs.
+func packOne(t *tar.Writer, root *os.Root, path string, d fs.DirEntry) (err error) {
+	st, err := d.Info()
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.IsDir():
+		return t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: path + "/", Mode: 0o700})
+	case !d.Type().IsRegular():
+		return daemon.WithHint(fmt.Errorf("%s is neither a file nor a directory", path), "a payload has no links and no devices: put a file in its place")
+	}
+	f, err := root.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: path, Size: st.Size(), Mode: int64(st.Mode().Perm())}
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.Copy(t, f)
+	return err
+}

@@ -1,0 +1,225 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/tenant/client"
+	"quicklime/verifier/identity"
+	"quicklime/wire"
+	"quicklime/wire/daemon"
+	"quicklime/wire/payload"
+	"quicklime/wire/rest"
+)
+
+// maxUploads bounds how often an upload that was interrupted is taken up again.
+const maxUploads = 5
+
+// shipment is what the flags of "payload send" say.
+type shipment struct {
+	name, acceptEK   string
+	asFile, wait     bool
+	expires, timeout time.Duration
+}
+
+func (p *program) payloadSend() *cobra.Command {
+	var o shipment
+	c := &cobra.Command{
+		Use:   "send AGENT FILE|DIR",
+		Short: "Send a file or a directory that only this machine can open, while it is trusted",
+		Long: `Send a file or a directory to a machine. It is encrypted here, under a key of which one
+half is sealed to the machine's TPM and the other is left with the verifier, which gives
+it to the machine with a verdict that it is trusted. The machine puts it, in memory,
+into the directory NAME under /run/quicklime-agent/payloads; a directory, and a file
+whose name ends in .tar, .tar.gz, .tgz or .zip, is unpacked there. What is sent under
+the same name again takes its place.
+
+The EK that it is sealed to needs a certificate that chains to one in ek_trust_anchors,
+or --accept-ek with the agent's whole id.
+
+Exit codes: 0 done, 1 failed, 2 usage; 3 with --wait, the machine did not say in time
+that it stored it.
+
+` + helpAgent,
+		Args: exactly(2, "AGENT and FILE|DIR"),
+	}
+	f := c.Flags()
+	f.StringVar(&o.name, "name", "", "call the payload `NAME`, not as the file is called")
+	f.StringVar(&o.acceptEK, "accept-ek", "", "seal to this EK, named by its `HASH`, without a trusted certificate")
+	f.BoolVar(&o.asFile, "as-file", false, "leave an archive as it is")
+	f.BoolVar(&o.wait, "wait", false, "wait until the machine has it, and check its receipt")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long --wait waits")
+	f.DurationVar(&o.expires, "expires", 365*24*time.Hour, "nobody gets it after that time, the machine itself after a reboot included")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case o.name != "" && !wire.ValidName(o.name):
+			return usage(c, "--name %q: 1 to 64 of a–z, A–Z, 0–9, '.', '_' and '-', the first a letter or digit", o.name)
+		case o.expires < time.Second, o.timeout <= 0:
+			return usage(c, "--expires and --timeout are lengths of time")
+		}
+		return p.sendPayload(c.Context(), args[0], args[1], o)
+	}
+	return c
+}
+
+// sendPayload resolves, seals, sends and waits.
+func (p *program) sendPayload(ctx context.Context, agent, path string, o shipment) error {
+	what, err := contentsOf(path, o.asFile)
+	if err != nil {
+		return err
+	}
+	if o.name != "" {
+		what.name = o.name
+	}
+	if !wire.ValidName(what.name) {
+		return daemon.WithHint(fmt.Errorf("%q cannot name a payload", what.name), "choose another with --name")
+	}
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	id, err := s.resolve(ctx, agent, reach{registrar: true, verifier: true})
+	if err != nil {
+		return err
+	}
+	v, err := p.ship(ctx, s, id, what, o)
+	if err != nil {
+		return err
+	}
+	if err := p.showPayload(v); err != nil || !o.wait || v.State == payloadStored && v.Checked {
+		return err
+	}
+	return errOtherState
+}
+
+// ship sends a payload to the machine id and returns how it stands then.
+func (p *program) ship(ctx context.Context, s servers, id string, what contents, o shipment) (v payloadView, err error) {
+	sealed, err := p.sealFor(ctx, s, id, what, o)
+	if err != nil {
+		return v, err
+	}
+	m := sealed.manifest
+	if err := s.config.remember(id, m.Name, sealed.sent); err != nil {
+		return v, fmt.Errorf("nothing is sent: %w", err)
+	}
+	one, err := p.uploadPayload(ctx, s, id, sealed)
+	if err != nil {
+		return v, err
+	}
+	if !o.wait {
+		return s.config.viewPayload(id, one, p.now())
+	}
+	return p.awaitPayload(ctx, s, id, one, o.timeout)
+}
+
+// sealFor checks who the machine is, and seals for it.
+func (p *program) sealFor(ctx context.Context, s servers, id string, what contents, o shipment) (sealed sealedPayload, err error) {
+	machine, err := s.registrar.Machine(ctx, id)
+	if err != nil {
+		return sealed, err
+	}
+	i, err := identity.Check(id, machine.EKPublic, machine.AKPublic, machine.Transport)
+	if err != nil {
+		return sealed, daemon.WithHint(fmt.Errorf("what the registrar says of %s does not hold: %w", short(id), err), "send it nothing; let the machine register again, and look at the registrar if that does not help")
+	}
+	now := p.now().UTC().Truncate(time.Second)
+	if err := s.config.checkEK(machine, i, o.acceptEK, now); err != nil {
+		return sealed, err
+	}
+	var before uint64
+	switch last, err := s.verifier.Payload(ctx, id, what.name); {
+	case err == nil:
+		before = last.Version
+	case !isCode(err, rest.CodeNotFound):
+		return sealed, err
+	}
+	kept, err := s.config.remembered(id, what.name)
+	if err != nil {
+		return sealed, err
+	}
+	if kept != nil {
+		before = max(before, kept.Version)
+	}
+	return s.config.seal(i, what, payload.Manifest{
+		Agent: id, Name: what.name, Version: nextVersion(now, before), Issued: now, Expires: now.Add(o.expires).Truncate(time.Second),
+	})
+}
+
+// uploadPayload sends a payload in pieces, and goes on where it was if the connection is
+// lost.
+func (p *program) uploadPayload(ctx context.Context, s servers, id string, sealed sealedPayload) (one rest.Payload, err error) {
+	for try := 1; ; try++ {
+		one, err = p.uploadOnce(ctx, s, id, sealed)
+		var lost *client.Unreachable
+		if err == nil || !errors.As(err, &lost) || try == maxUploads || ctx.Err() != nil {
+			return one, err
+		}
+		p.say("the connection is lost, going on: %v", err)
+		select {
+		case <-time.After(p.pause):
+		case <-ctx.Done():
+			return one, ctx.Err()
+		}
+	}
+}
+
+func (p *program) uploadOnce(ctx context.Context, s servers, id string, sealed sealedPayload) (rest.Payload, error) {
+	one, err := s.verifier.AddPayload(ctx, id, sealed.upload)
+	if err != nil {
+		return one, err
+	}
+	show := p.progress("uploading "+sealed.manifest.Name, one.Sealed)
+	defer show.end()
+	for show.at(one.Received); !one.Complete; show.at(one.Received) {
+		if one.Received > uint64(len(sealed.content)) || one.Version != sealed.manifest.Version {
+			return one, fmt.Errorf("the verifier says that it has %d bytes of version %d", one.Received, one.Version)
+		}
+		left := sealed.content[one.Received:]
+		if one, err = s.verifier.PutPayload(ctx, id, one.Name, one.Version, one.Received, left[:min(len(left), pieceSize)]); err != nil {
+			return one, err
+		}
+	}
+	return one, nil
+}
+
+// pieceSize is what one call carries.
+const pieceSize = rest.MaxPayloadPiece
+
+// awaitPayload waits until the machine says what became of a payload, and tells what
+// it goes through meanwhile. If the time runs out first it returns how it stands.
+func (p *program) awaitPayload(ctx context.Context, s servers, id string, one rest.Payload, patience time.Duration) (payloadView, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	version := one.Version
+	var said string
+	for {
+		v, err := s.config.viewPayload(id, one, p.now())
+		if err != nil {
+			return v, err
+		}
+		if one.Version != version {
+			return v, fmt.Errorf("version %d has taken the place of the one that was sent", one.Version)
+		}
+		switch v.State {
+		case payloadStored, payloadFailed, payloadRefused, payloadForged, payloadWithdrawn, payloadWithdraw:
+			return v, nil
+		}
+		if now := v.words(); !p.json && now != said {
+			p.say("%s: %s", one.Name, now)
+			said = now
+		}
+		next, err := s.verifier.PollPayload(ctx, id, one.Name, one.Revision)
+		if err != nil && ctx.Err() == context.DeadlineExceeded {
+			p.warn(`it is not there after %v; "%s agent status %s" says whether the machine is trusted`, patience, name, short(id))
+			return v, nil
+		}
+		if err != nil {
+			return v, err
+		}
+		one = next
+	}
+}

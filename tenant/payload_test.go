@@ -1,0 +1,379 @@
+package tenant
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quicklime/wire"
+	"quicklime/wire/jointoken"
+	"quicklime/wire/payload"
+	"quicklime/wire/rest"
+)
+
+// sender is a tenant with a payload key, and a machine to send to.
+func sender(t *testing.T) (f *fake, id string) {
+	t.Helper()
+	f = start(t)
+	m := f.register(machine(t, "web-1"))
+	f.set(rest.Agent{ID: m.ID, Label: "web-1", Trust: wire.Trusted})
+	if o := f.run(t, "payload", "key", "init"); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	return f, m.ID
+}
+
+// sentKey is how receipts of what was sent are made.
+func (f *fake) sentKey(t *testing.T, id, name string) (k payload.ReceiptKey, o payload.Outcome) {
+	t.Helper()
+	b, err := os.ReadFile(f.file(filepath.Join("payloads", "sent", id, name+".json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s sentFile
+	if err := json.Unmarshal(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	key, err := hex.DecodeString(s.Key)
+	if err != nil || copy(k[:], key) != 32 {
+		t.Fatal(err)
+	}
+	digest, err := hex.DecodeString(s.Manifest)
+	if err != nil || copy(o.Manifest[:], digest) != 32 {
+		t.Fatal(err)
+	}
+	o.Name, o.Version, o.State, o.At, o.Files = name, s.Version, payload.Stored, uint64(now.Unix()), 1
+	return k, o
+}
+
+// receive has the machine say what became of a payload.
+func (f *fake) receive(t *testing.T, id, name string, change func(*payload.Outcome)) {
+	t.Helper()
+	k, o := f.sentKey(t, id, name)
+	change(&o)
+	b, err := k.Receipt(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := now
+	f.say(id, name, func(p *fakePayload) { p.Receipt, p.ReceiptAt = b, &at })
+}
+
+func stored(*payload.Outcome) {}
+
+// prepare has what a call of a payload command is about.
+func (f *fake) prepare(t *testing.T, id, command, file string) {
+	t.Helper()
+	if !strings.HasPrefix(command, "payload ") || command == "payload key init" {
+		return
+	}
+	if o := f.run(t, "payload", "key", "init"); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	if command == "payload send" || command == "payload key show" {
+		return
+	}
+	if o := f.run(t, "payload", "send", id, file, "--accept-ek", id, "--name", "db"); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	f.receive(t, id, "db", stored)
+}
+
+// content decrypts what the verifier has, with the shares that a test cannot know: so
+// it only checks what can be seen.
+func TestPayloadSend(t *testing.T) {
+	f, id := sender(t)
+	file := f.write(t, "password", "hunter2\n")
+	o := f.run(t, "payload", "send", "web-1", file, "--accept-ek", id)
+	if o.code != 0 || !strings.Contains(o.stdout, "waiting") || !strings.Contains(o.stdout, "password, version 20260304050607") {
+		t.Fatalf("%+v", o)
+	}
+	p := f.payloads[id+"/password"]
+	m, err := payload.Read(p.upload.Manifest)
+	if err != nil || m.Agent != id || m.Kind != payload.File || m.File != "password" || m.Size != 8 || !m.Issued.Equal(now) || !m.Expires.Equal(now.Add(365*24*time.Hour)) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if d := (payload.SealedShare{Object: p.upload.Object, Secret: p.upload.Secret}); m.SealedSize() != uint64(len(p.content)) || d.Check() != nil {
+		t.Errorf("%d bytes", len(p.content))
+	}
+	for what, b := range map[string][]byte{"the plaintext": []byte("hunter2")} {
+		if bytes.Contains(slices.Concat(p.content, p.upload.Manifest, p.upload.Object, p.upload.Secret, p.upload.Share), b) {
+			t.Errorf("%s reached the verifier", what)
+		}
+	}
+	for _, secret := range [][]byte{p.upload.Share, []byte(hex.EncodeToString(p.upload.Share))} {
+		if kept, err := os.ReadFile(f.file(filepath.Join("payloads", "sent", id, "password.json"))); err != nil || bytes.Contains(kept, secret) {
+			t.Errorf("V stays here: %v", err)
+		}
+	}
+
+	// The same name again is a newer version, whatever the clock says.
+	if o := f.run(t, "payload", "send", id, file, "--accept-ek", id); o.code != 0 || !strings.Contains(o.stdout, "version 20260304050608") {
+		t.Errorf("%+v", o)
+	}
+	delete(f.payloads, id+"/password") // the verifier has forgotten it
+	if o := f.run(t, "payload", "send", id, file, "--accept-ek", id); o.code != 0 || !strings.Contains(o.stdout, "version 20260304050609") {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestPayloadSendGoesOnWhereItWas(t *testing.T) {
+	f, id := sender(t)
+	f.breaks = 2
+	large := f.write(t, "large", strings.Repeat("0123456789abcdef", 1<<20))
+	o := f.run(t, "payload", "send", id, large, "--accept-ek", id)
+	if o.code != 0 || strings.Count(o.stderr, "the connection is lost") != 2 {
+		t.Fatalf("%+v", o)
+	}
+	if p := f.payloads[id+"/large"]; uint64(len(p.content)) != payload.SealedSize(16<<20) || !p.Complete {
+		t.Errorf("%d bytes arrived", len(p.content))
+	}
+}
+
+func TestPayloadSendWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(f *fake, id string)
+		code int
+		want string
+	}{
+		"stored": {func(f *fake, id string) { f.receive(t, id, "p", stored) }, 0, "stored, 1 file"},
+		"failed": {func(f *fake, id string) {
+			f.receive(t, id, "p", func(o *payload.Outcome) { o.State, o.Reason = payload.Failed, "no room" })
+		}, 3, "failed: no room"},
+		"refused": {func(f *fake, id string) { f.say(id, "p", func(p *fakePayload) { p.Refusal = "expired\u009b" }) }, 3, "refused: expired"},
+		"forged": {func(f *fake, id string) {
+			b, err := (payload.ReceiptKey{1}).Receipt(payload.Outcome{Name: "p", Version: 20260304050607, State: payload.Stored})
+			if err != nil {
+				t.Error(err)
+			}
+			f.say(id, "p", func(p *fakePayload) { p.Receipt = b })
+		}, 3, "FORGED"},
+		"of another version":  {func(f *fake, id string) { f.receive(t, id, "p", func(o *payload.Outcome) { o.Version-- }) }, 3, "FORGED"},
+		"of another manifest": {func(f *fake, id string) { f.receive(t, id, "p", func(o *payload.Outcome) { o.Manifest[0] ^= 1 }) }, 3, "FORGED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, id := sender(t)
+			file := f.write(t, "p", "x")
+			done := make(chan outcome)
+			go func() { done <- f.run(t, "payload", "send", id, file, "--accept-ek", id, "--wait", "--timeout", "30s") }()
+			for complete := false; !complete; time.Sleep(time.Millisecond) {
+				f.mu.Lock()
+				p := f.payloads[id+"/p"]
+				complete = p != nil && p.Complete
+				f.mu.Unlock()
+			}
+			f.say(id, "p", func(p *fakePayload) { p.Releases = 1 })
+			c.do(f, id)
+			if o := <-done; o.code != c.code || !strings.Contains(o.stdout, c.want) || strings.Contains(o.stdout, "\u009b") {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+	f, id := sender(t)
+	if o := f.run(t, "payload", "send", id, f.write(t, "p", "x"), "--accept-ek", id, "--wait", "--timeout", "10ms"); o.code != 3 || !strings.Contains(o.stderr, "agent status") {
+		t.Errorf("in vain: %+v", o)
+	}
+}
+
+func TestI11_I27_PayloadSendRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(f *fake, m *rest.Machine)
+		args   []string // behind AGENT
+		code   int
+		want   string
+	}{
+		"no certificate of the EK":   {nil, []string{"%file"}, 1, "TPM emulator"},
+		"another's hash":             {nil, []string{"%file", "--accept-ek", strings.Repeat("a", 64)}, 1, "accept-ek names"},
+		"a certificate that is none": {func(_ *fake, m *rest.Machine) { m.EKCertificate = []byte("x") }, []string{"%file"}, 1, "certificate"},
+		"the registrar's word alone": {func(_ *fake, m *rest.Machine) { m.EKTrusted = true }, []string{"%file"}, 1, "TPM emulator"},
+		"another's EK":               {func(_ *fake, m *rest.Machine) { m.EKPublic = machine(t, "x").EKPublic }, []string{"%file", "--accept-ek", "%id"}, 1, "does not hold"},
+		"an AK of another kind":      {func(_ *fake, m *rest.Machine) { m.AKPublic = m.Transport }, []string{"%file", "--accept-ek", "%id"}, 1, "does not hold"},
+		"no file":                    {nil, []string{"%file.none", "--accept-ek", "%id"}, 1, "no such file"},
+		"a name of no grammar":       {nil, []string{"%file", "--name", "../x"}, 2, "--name"},
+		"no key":                     {func(f *fake, _ *rest.Machine) { os.Remove(f.file("payloads/payload.key")) }, []string{"%file", "--accept-ek", "%id"}, 1, "payload key init"},
+		"an open key":                {func(f *fake, _ *rest.Machine) { os.Chmod(f.file("payloads/payload.key"), 0o644) }, []string{"%file", "--accept-ek", "%id"}, 1, "0644"},
+		"one argument":               {nil, nil, 2, "FILE|DIR"},
+	} {
+		f, id := sender(t)
+		m := f.machines[id]
+		if c.change != nil {
+			c.change(f, &m)
+		}
+		f.machines[id] = m
+		r := strings.NewReplacer("%file", f.write(t, "p", "x"), "%id", id)
+		args := []string{"payload", "send", id}
+		for _, a := range c.args {
+			args = append(args, r.Replace(a))
+		}
+		if o := f.run(t, args...); o.code != c.code || !strings.Contains(o.stderr, c.want) || len(f.payloads) > 0 {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+}
+
+func TestPayloadContents(t *testing.T) {
+	dir := t.TempDir()
+	for path, text := range map[string]string{"d/a/x": "1", "d/run.sh": "2", "x.tar.gz": "", "my file": ""} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := contentsOf(filepath.Join(dir, "d")+"/", false)
+	if err != nil || c.kind != payload.Archive || c.file != "" || c.name != "d" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	r, err := c.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got := map[string]string{}
+	for archive := tar.NewReader(r); ; {
+		h, err := archive.Next()
+		if err == io.EOF {
+			break
+		}
+		b, e := io.ReadAll(archive)
+		if err != nil || e != nil {
+			t.Fatal(err, e)
+		}
+		got[h.Name] = string(h.Typeflag) + string(b)
+	}
+	if d := cmp.Diff(map[string]string{"a/": "5", "a/x": "01", "run.sh": "02"}, got); d != "" {
+		t.Error(d)
+	}
+	if c, err := contentsOf(filepath.Join(dir, "x.tar.gz"), false); err != nil || c.kind != payload.Archive || c.name != "x" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if c, err := contentsOf(filepath.Join(dir, "x.tar.gz"), true); err != nil || c.kind != payload.File || c.file != "x.tar.gz" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "d", "link")); err != nil {
+		t.Fatal(err)
+	}
+	r, err = c.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadAll(r); err == nil || !strings.Contains(err.Error(), "link is neither") {
+		t.Errorf("a link: %v", err)
+	}
+	if _, err := contentsOf(filepath.Join(dir, "my file"), false); err == nil {
+		t.Error("a file that the machine cannot call what it is called")
+	}
+	if _, err := contentsOf("/dev/null", false); err == nil {
+		t.Error("a device")
+	}
+}
+
+func TestPayloadListStatusDelete(t *testing.T) {
+	f, id := sender(t)
+	if o := f.run(t, "payload", "list", id); o.code != 0 || !strings.Contains(o.stderr, "no payloads") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "payload", "status", id, "db"); o.code != 1 || !strings.Contains(o.stderr, "no payload db") {
+		t.Errorf("%+v", o)
+	}
+	f.run(t, "payload", "send", id, f.write(t, "db", "x"), "--accept-ek", id)
+	if o := f.run(t, "payload", "status", id, "db"); o.code != 3 || !strings.Contains(o.stdout, "waiting") {
+		t.Errorf("%+v", o)
+	}
+	f.receive(t, id, "db", func(o *payload.Outcome) { o.Run = &payload.Run{Exit: 7, At: o.At, Output: []byte("no\x1b[2J")} })
+	if o := f.run(t, "payload", "status", id, "db"); o.code != 0 || !strings.Contains(o.stdout, "stored, 1 file, its program exited 7") || strings.Contains(o.stdout, "\x1b") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "payload", "list", id); o.code != 0 || !strings.Contains(o.stdout, "stored, 1 file") {
+		t.Errorf("%+v", o)
+	}
+
+	// Elsewhere nobody can check it, and that is not said to be as good.
+	sent := f.file("payloads/sent")
+	if err := os.Rename(sent, sent+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if o := f.run(t, "payload", "status", id, "db"); o.code != 3 || !strings.Contains(o.stdout, "not checked") {
+		t.Errorf("%+v", o)
+	}
+	if err := os.Rename(sent+".away", sent); err != nil {
+		t.Fatal(err)
+	}
+
+	if o := f.run(t, "payload", "delete", id, "db"); o.code != 2 || !strings.Contains(o.stderr, "--yes") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "payload", "delete", id, "db", "--yes"); o.code != 0 {
+		t.Errorf("%+v", o)
+	}
+	f.say(id, "db", func(p *fakePayload) { p.Releases = 1 })
+	if o := f.run(t, "payload", "status", id, "db"); o.code != 3 || !strings.Contains(o.stdout, "withdrawing") {
+		t.Errorf("%+v", o)
+	}
+	f.receive(t, id, "db", func(o *payload.Outcome) { o.State, o.Files = payload.Withdrawn, 0 })
+	if o := f.run(t, "payload", "status", id, "db"); o.code != 3 || !strings.Contains(o.stdout, "withdrawn\n") {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestI05_I27_PayloadKeyInTokens(t *testing.T) {
+	f := start(t)
+	f.register(machine(t, "web-1"))
+	if o := f.run(t, "payload", "key", "show"); o.code != 1 || !strings.Contains(o.stderr, "key init") {
+		t.Errorf("%+v", o)
+	}
+	token := func() jointoken.Token {
+		t.Helper()
+		o := f.run(t, "join-token", "create")
+		tok, err := jointoken.Parse(o.stdout)
+		if err != nil {
+			t.Fatalf("%+v, %v", o, err)
+		}
+		return tok
+	}
+	if token().PayloadKey.Set() {
+		t.Error("a token has a payload key that nobody made")
+	}
+	if o := f.run(t, "payload", "key", "init"); o.code != 0 || !strings.Contains(o.stderr, "join again") {
+		t.Errorf("%+v", o)
+	}
+	for file, want := range map[string]os.FileMode{"payload.key": 0o600, "payload.pub": 0o644, "": 0o700} {
+		if st, err := os.Stat(filepath.Join(f.file("payloads"), file)); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%q has mode %v, %v", file, st.Mode(), err)
+		}
+	}
+	b, err := os.ReadFile(f.file("payloads/payload.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(b)
+	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+		t.Error(err)
+	}
+	k := token().PayloadKey
+	if _, err := payload.ParseKey(k[:]); err != nil {
+		t.Error(err)
+	}
+	if o := f.run(t, "payload", "key", "init"); o.code != 1 || !strings.Contains(o.stderr, "move it away") || token().PayloadKey != k {
+		t.Errorf("a second key: %+v", o)
+	}
+	f.write(t, "payloads/payload.pub", "x")
+	if o := f.run(t, "join-token", "create"); o.code != 1 || len(slices.Collect(maps.Keys(f.payloads))) > 0 {
+		t.Errorf("%+v", o)
+	}
+}
