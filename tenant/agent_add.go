@@ -16,8 +16,8 @@ import (
 
 // addition is what the flags of "agent add" say.
 type addition struct {
-	policy, label, lowestBank, acceptEK string
-	wait                                waiting
+	policy, label, lowestBank, acceptEK, payload string
+	wait                                         waiting
 }
 
 func (p *program) agentAdd() *cobra.Command {
@@ -40,6 +40,7 @@ in the state waited for in time.`,
 	f.StringVar(&a.label, "label", "", "call it `LABEL`, not what the registrar calls it")
 	f.StringVar(&a.lowestBank, "lowest-bank", pcr.SHA256.String(), "the weakest PCR `BANK` whose quotes count")
 	f.StringVar(&a.acceptEK, "accept-ek", "", "accept this EK, named by its `HASH`, without a trusted certificate")
+	f.StringVar(&a.payload, "payload", "", "send it the file or directory `PATH` as well, as \"payload send\" does")
 	a.wait.flags(c)
 	c.PreRunE = func(c *cobra.Command, _ []string) error { return a.wait.check(c) }
 	return c
@@ -58,11 +59,18 @@ func (p *program) add(ctx context.Context, s servers, id string, a addition) err
 	if err != nil {
 		return err
 	}
+	gift, err := p.gift(ctx, s, id, a)
+	if err != nil {
+		return err
+	}
 	agent, err := s.verifier.Enrol(ctx, e)
 	if err != nil {
 		return err
 	}
 	p.remarks(m, e)
+	if err := p.give(ctx, s, id, gift); err != nil {
+		return err
+	}
 	if a.wait.state != "" {
 		if agent, err = p.await(ctx, s, agent, a.wait); err != nil {
 			return err

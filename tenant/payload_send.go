@@ -53,7 +53,7 @@ that it stored it.
 	f.BoolVar(&o.asFile, "as-file", false, "leave an archive as it is")
 	f.BoolVar(&o.wait, "wait", false, "wait until the machine has it, and check its receipt")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long --wait waits")
-	f.DurationVar(&o.expires, "expires", 365*24*time.Hour, "nobody gets it after that time, the machine itself after a reboot included")
+	f.DurationVar(&o.expires, "expires", payloadLasts, "nobody gets it after that time, the machine itself after a reboot included")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch {
 		case o.name != "" && !wire.ValidName(o.name):
@@ -86,7 +86,14 @@ func (p *program) sendPayload(ctx context.Context, agent, path string, o shipmen
 	if err != nil {
 		return err
 	}
-	v, err := p.ship(ctx, s, id, what, o)
+	sealed, err := p.sealFor(ctx, s, id, what, o)
+	if err != nil {
+		return err
+	}
+	v, err := p.deliver(ctx, s, id, sealed)
+	if err == nil && o.wait {
+		v, err = p.awaitPayload(ctx, s, id, v.Payload, o.timeout)
+	}
 	if err != nil {
 		return err
 	}
@@ -96,24 +103,16 @@ func (p *program) sendPayload(ctx context.Context, agent, path string, o shipmen
 	return errOtherState
 }
 
-// ship sends a payload to the machine id and returns how it stands then.
-func (p *program) ship(ctx context.Context, s servers, id string, what contents, o shipment) (v payloadView, err error) {
-	sealed, err := p.sealFor(ctx, s, id, what, o)
-	if err != nil {
-		return v, err
-	}
-	m := sealed.manifest
-	if err := s.config.remember(id, m.Name, sealed.sent); err != nil {
+// deliver sends a payload to the machine id and returns how it stands then.
+func (p *program) deliver(ctx context.Context, s servers, id string, sealed sealedPayload) (v payloadView, err error) {
+	if err := s.config.remember(id, sealed.manifest.Name, sealed.sent); err != nil {
 		return v, fmt.Errorf("nothing is sent: %w", err)
 	}
 	one, err := p.uploadPayload(ctx, s, id, sealed)
 	if err != nil {
 		return v, err
 	}
-	if !o.wait {
-		return s.config.viewPayload(id, one, p.now())
-	}
-	return p.awaitPayload(ctx, s, id, one, o.timeout)
+	return s.config.viewPayload(id, one, p.now())
 }
 
 // sealFor checks who the machine is, and seals for it.

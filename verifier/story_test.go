@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // TestStories runs the stories of testdata/script: whole systems, as a person
 // would use them. Each has an installation in $WORK and the configuration of all
 // programs in $WORK/etc; $MACHINE is the root of its emulated machine, $TPM its
-// device, and $CAPTURES the captured machines.
+// device, $CAPTURES the captured machines, and $PAYLOADS where its agent puts payloads.
 //
 // Beside the usual commands there are:
 //
@@ -101,14 +101,20 @@ func setup(e *testscript.Env, captures string) error {
 	if err := os.Mkdir(etc, 0o700); err != nil {
 		return err
 	}
+	memory, err := os.MkdirTemp("/dev/shm", "quicklime-story-")
+	if err != nil {
+		return err
+	}
+	e.Defer(func() { os.RemoveAll(memory) })
+	e.Setenv("PAYLOADS", filepath.Join(memory, "payloads"))
 	common := fmt.Sprintf("state_dir = %q\npki_dir = %q\n", filepath.Join(e.WorkDir, "state"), pki)
 	for name, text := range map[string]string{
 		"registrar": common + fmt.Sprintf("listen = %q\nek_trust_anchors = %q\n", registrarAddr, filepath.Join(e.WorkDir, "anchors")),
 		"verifier":  common + fmt.Sprintf("listen = %q\n[challenge]\ninterval = \"3s\"\nanswer = \"2s\"\nmargin = \"1s\"\n", verifierAddr),
-		"tenant": fmt.Sprintf("registrar_url = %q\nverifier_url = %q\nca = %q\ncertificate = %q\nkey = %q\n", "https://"+registrarAddr, "https://"+verifierAddr,
-			filepath.Join(pki, "ca.crt"), filepath.Join(pki, "tenant.crt"), filepath.Join(pki, "tenant.key")),
-		"agent": fmt.Sprintf("tpm_device = %q\nstate_dir = %q\nlabel = \"box\"\nima_list = %q\nboot_log = %q\n", swtpm.Device(filepath.Join(e.WorkDir, "tpm")),
-			filepath.Join(e.WorkDir, "agent"), filepath.Join(machine, "binary_runtime_measurements"), filepath.Join(machine, "binary_bios_measurements")),
+		"tenant": fmt.Sprintf("registrar_url = %q\nverifier_url = %q\nca = %q\ncertificate = %q\nkey = %q\npayload_dir = %q\nek_trust_anchors = %q\n", "https://"+registrarAddr, "https://"+verifierAddr,
+			filepath.Join(pki, "ca.crt"), filepath.Join(pki, "tenant.crt"), filepath.Join(pki, "tenant.key"), filepath.Join(e.WorkDir, "tenant"), filepath.Join(e.WorkDir, "anchors")),
+		"agent": fmt.Sprintf("tpm_device = %q\nstate_dir = %q\nlabel = \"box\"\nima_list = %q\nboot_log = %q\n[payload]\ndir = %q\n", swtpm.Device(filepath.Join(e.WorkDir, "tpm")),
+			filepath.Join(e.WorkDir, "agent"), filepath.Join(machine, "binary_runtime_measurements"), filepath.Join(machine, "binary_bios_measurements"), filepath.Join(memory, "payloads")),
 	} {
 		if err := os.WriteFile(filepath.Join(etc, name+".toml"), []byte(text), 0o600); err != nil {
 			return err
@@ -168,7 +174,7 @@ func quietly(ts *testscript.TestScript, args []string) ([]byte, error) {
 		}
 		cmd := exec.Command(path, args[1:]...)
 		cmd.Dir = ts.MkAbs(".")
-		cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "ETC=" + ts.Getenv("ETC")}
+		cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "ETC=" + ts.Getenv("ETC"), "PAYLOADS=" + ts.Getenv("PAYLOADS")}
 		return cmd.CombinedOutput()
 	}
 	return nil, exec.ErrNotFound
