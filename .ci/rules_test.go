@@ -42,7 +42,7 @@ var pure = []string{
 	"wire", "wire/pcr", "wire/strictcbor", "wire/strictjson", "wire/envelope", "wire/tpm", "wire/jointoken", "wire/payload",
 	"ima",
 	"registrar/credential", "registrar/ekcert",
-	"verifier/quote", "verifier/imalist", "verifier/eventlog", "verifier/systemdlog", "verifier/bootpolicy",
+	"verifier/quote", "verifier/imalist", "verifier/eventlog", "verifier/systemdlog", "verifier/bootpolicy", "verifier/pcrpolicy",
 	"verifier/identity", "verifier/epoch", "verifier/policy", "verifier/policy/dm", "verifier/policy/dsse", "verifier/severity", "verifier/appraise",
 }
 

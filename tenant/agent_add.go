@@ -17,6 +17,7 @@ import (
 // addition is what the flags of "agent add" say.
 type addition struct {
 	policy, label, lowestBank, acceptEK, payload string
+	bootPolicy, tpmPolicy                        string
 	wait                                         waiting
 }
 
@@ -37,6 +38,8 @@ in the state waited for in time.`,
 	}, &reach{registrar: true, verifier: true}, func(ctx context.Context, s servers, id string) error { return p.add(ctx, s, id, a) })
 	f := c.Flags()
 	f.StringVar(&a.policy, "policy", "", "judge it under the runtime policy `NAME`")
+	f.StringVar(&a.bootPolicy, "boot-policy", "", "judge its boot under the boot policy `NAME`")
+	f.StringVar(&a.tpmPolicy, "tpm-policy", "", helpTPMPolicy)
 	f.StringVar(&a.label, "label", "", "call it `LABEL`, not what the registrar calls it")
 	f.StringVar(&a.lowestBank, "lowest-bank", pcr.SHA256.String(), "the weakest PCR `BANK` whose quotes count")
 	f.StringVar(&a.acceptEK, "accept-ek", "", "accept this EK, named by its `HASH`, without a trusted certificate")
@@ -45,6 +48,9 @@ in the state waited for in time.`,
 	c.PreRunE = func(c *cobra.Command, _ []string) error { return a.wait.check(c) }
 	return c
 }
+
+// helpTPMPolicy describes the flag with a TPM policy.
+const helpTPMPolicy = "compare single PCRs with Keylime's tpm_policy, `JSON` or a file with it; - is standard input"
 
 // add enrols the machine id.
 func (p *program) add(ctx context.Context, s servers, id string, a addition) error {
@@ -62,6 +68,11 @@ func (p *program) add(ctx context.Context, s servers, id string, a addition) err
 	gift, err := p.gift(ctx, s, id, a)
 	if err != nil {
 		return err
+	}
+	if a.tpmPolicy != "" {
+		if e.TPMPolicy, err = p.tpmPolicy(a.tpmPolicy); err != nil {
+			return err
+		}
 	}
 	agent, err := s.verifier.Enrol(ctx, e)
 	if err != nil {
@@ -97,7 +108,7 @@ func (a addition) enrolment(m rest.Machine, id string) (rest.Enrolment, error) {
 	}
 	e := rest.Enrolment{
 		ID: id, Label: m.Label, EKPublic: m.EKPublic, AKPublic: m.AKPublic, Transport: m.Transport,
-		LowestBank: bank, Policy: a.policy,
+		LowestBank: bank, Policy: a.policy, BootPolicy: a.bootPolicy,
 	}
 	if a.label != "" {
 		e.Label = a.label

@@ -121,16 +121,16 @@ func list(k known, verifierAnswered bool) listed {
 
 // agentTable lays the list out for a person.
 func (p *program) agentTable(agents []listed, registrarAnswered bool) *table {
-	t := &table{heading: []string{"ID", "LABEL", "EK", "STATE", "POLICY", "ENTRIES", "LAST SEEN", "NOTE"}}
+	t := &table{heading: []string{"ID", "LABEL", "EK", "STATE", "POLICY", "BOOT POLICY", "ENTRIES", "LAST SEEN", "NOTE"}}
 	for _, l := range agents {
-		policy, entries, seen := "-", "-", "-"
+		policy, boot, entries, seen := "-", "-", "-", "-"
 		if l.Policies != nil {
-			policy, entries = l.Policies.Runtime, fmt.Sprint(l.Entries)
+			policy, boot, entries = l.Policies.Runtime, l.Policies.Boot, fmt.Sprint(l.Entries)
 		}
 		if !l.LastSeen.IsZero() {
 			seen = p.ago(l.LastSeen)
 		}
-		row := plain(short(l.ID), l.Label, ekWords(l, registrarAnswered), l.State, policy, entries, seen, notes(l, registrarAnswered))
+		row := plain(short(l.ID), l.Label, ekWords(l, registrarAnswered), l.State, policy, boot, entries, seen, notes(l, registrarAnswered))
 		row[3] = stateCell(l.State)
 		t.add(row...)
 	}

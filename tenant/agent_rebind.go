@@ -107,10 +107,13 @@ func hashOf(area []byte) string {
 func (k keys) enrolment(agent rest.Agent) rest.Enrolment {
 	e := rest.Enrolment{
 		ID: k.id, Label: agent.Label, EKPublic: k.ek, AKPublic: k.ak, Transport: k.transport,
-		LowestBank: agent.LowestBank, Policy: agent.Policies.Runtime,
+		LowestBank: agent.LowestBank, Policy: agent.Policies.Runtime, BootPolicy: agent.Policies.Boot, TPMPolicy: rest.Text(agent.TPMPolicy),
 	}
 	if e.Policy == wire.NotEvaluated {
 		e.Policy = ""
+	}
+	if e.BootPolicy == wire.NotEvaluated {
+		e.BootPolicy = ""
 	}
 	return e
 }

@@ -24,6 +24,12 @@ func (p *program) bootPolicyAt(name string) (*bootpolicy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	return compileBoot(name, text)
+}
+
+// compileBoot says of a boot policy that does not compile everything that is wrong
+// with it, a line each.
+func compileBoot(name string, text []byte) (*bootpolicy.Policy, error) {
 	compiled, err := bootpolicy.Parse(text)
 	var problems *policy.Error
 	if errors.As(err, &problems) {

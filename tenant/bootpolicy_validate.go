@@ -28,11 +28,7 @@ func summarizeBoot(b *bootpolicy.Policy) bootPolicySummary {
 
 func (s bootPolicySummary) writer(title string) func(io.Writer) {
 	return func(w io.Writer) {
-		state := "off"
-		if s.SecureBoot {
-			state = "on"
-		}
-		fmt.Fprintf(w, "%s: Secure Boot %s, %s, %s, PCRs %v\n", title, state, counted(s.Firmwares, "firmware", "firmwares"), counted(s.Kernels, "kernel", "kernels"), s.PCRs)
+		fmt.Fprintf(w, "%s: Secure Boot %s, %s, %s, PCRs %v\n", title, onOff(s.SecureBoot), counted(s.Firmwares, "firmware", "firmwares"), counted(s.Kernels, "kernel", "kernels"), s.PCRs)
 		for _, each := range s.Warnings {
 			fmt.Fprintf(w, "  not judged: %s\n", printable(each))
 		}

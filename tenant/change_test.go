@@ -20,13 +20,13 @@ func TestAgentUpdate(t *testing.T) {
 		stdout        string
 		warned        bool
 	}{
-		{[]string{"--policy", "db"}, "web", "db", "updated aaaaaaaaaaaa  web: runtime policy db, trusted\n", false},
-		{[]string{"--label", "front"}, "front", "web", "updated aaaaaaaaaaaa  front: runtime policy web, trusted\n", false},
-		{[]string{"--no-policy"}, "web", wire.NotEvaluated, "updated aaaaaaaaaaaa  web: runtime policy not evaluated, trusted\n", true},
+		{[]string{"--policy", "db"}, "web", "db", "updated aaaaaaaaaaaa  web: runtime policy db, boot policy not evaluated, TPM policy not evaluated, trusted\n", false},
+		{[]string{"--label", "front"}, "front", "web", "updated aaaaaaaaaaaa  front: runtime policy web, boot policy not evaluated, TPM policy not evaluated, trusted\n", false},
+		{[]string{"--no-policy"}, "web", wire.NotEvaluated, "updated aaaaaaaaaaaa  web: runtime policy not evaluated, boot policy not evaluated, TPM policy not evaluated, trusted\n", true},
 	}
 	for _, c := range cases {
 		f := start(t)
-		f.set(rest.Agent{ID: id, Label: "web", Trust: wire.Trusted, Policies: rest.Policies{Runtime: "web"}})
+		f.set(rest.Agent{ID: id, Label: "web", Trust: wire.Trusted, Policies: rest.Policies{Runtime: "web", Boot: wire.NotEvaluated}})
 		o := f.run(t, append([]string{"agent", "update", "web"}, c.flags...)...)
 		if o.code != 0 || o.stdout != c.stdout || (o.stderr != "") != c.warned {
 			t.Errorf("%v: %+v", c.flags, o)
@@ -134,7 +134,7 @@ func TestAgentRebind(t *testing.T) {
 	f := start(t)
 	m := f.register(offer(t, machine(t, "web-1")))
 	m.Offered.AKPublic = m.AKPublic // TPM2_Clear changes the transport key alone
-	f.set(rest.Agent{ID: m.ID, Label: "front", LowestBank: pcr.SHA384, Policies: rest.Policies{Runtime: "web"}})
+	f.set(rest.Agent{ID: m.ID, Label: "front", LowestBank: pcr.SHA384, TPMPolicy: tpmPolicy16, Policies: rest.Policies{Runtime: "web", Boot: "front"}})
 
 	o := f.run(t, "agent", "rebind", "front")
 	if o.code != exitUsage || f.machines[m.ID].Offered == nil || len(f.enrolled) != 0 {
@@ -150,7 +150,7 @@ transport key  `+hashOf(m.Transport)+`  `+hashOf(m.Offered.Transport)+"\n")
 	}
 	want := rest.Enrolment{
 		ID: m.ID, Label: "front", EKPublic: m.EKPublic, AKPublic: m.AKPublic, Transport: m.Offered.Transport,
-		LowestBank: pcr.SHA384, Policy: "web",
+		LowestBank: pcr.SHA384, Policy: "web", BootPolicy: "front", TPMPolicy: tpmPolicy16,
 	}
 	if diff := cmp.Diff([]rest.Enrolment{want}, f.enrolled); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

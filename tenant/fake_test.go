@@ -30,6 +30,7 @@ type fake struct {
 	machines map[string]rest.Machine
 	agents   map[string]rest.Agent
 	policies map[string]rest.RuntimePolicy
+	boots    map[string]rest.BootPolicy
 	tokens   []rest.JoinToken
 	enrolled []rest.Enrolment
 	moved    chan struct{} // closed and replaced when an agent changes
@@ -61,8 +62,9 @@ func (d *down) Open()  { d.open() }
 func start(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{
-		machines: map[string]rest.Machine{}, agents: map[string]rest.Agent{}, policies: map[string]rest.RuntimePolicy{}, payloads: map[string]*fakePayload{},
-		moved: make(chan struct{}), failures: map[rest.Route]error{}, dir: t.TempDir(),
+		machines: map[string]rest.Machine{}, agents: map[string]rest.Agent{}, policies: map[string]rest.RuntimePolicy{}, boots: map[string]rest.BootPolicy{},
+		payloads: map[string]*fakePayload{},
+		moved:    make(chan struct{}), failures: map[rest.Route]error{}, dir: t.TempDir(),
 	}
 	ca, err := pki.Open(f.dir)
 	if err != nil {

@@ -56,6 +56,12 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 				if u.Policy != nil {
 					a.Policies.Runtime = orNotEvaluated(*u.Policy)
 				}
+				if u.BootPolicy != nil {
+					a.Policies.Boot = orNotEvaluated(*u.BootPolicy)
+				}
+				if u.TPMPolicy != nil {
+					a.TPMPolicy, a.Policies.TPM = string(*u.TPMPolicy), tpmDigest(*u.TPMPolicy)
+				}
 			})
 		},
 		rest.ClearAgent: func(w http.ResponseWriter, r *http.Request) error {
@@ -108,6 +114,28 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			p.Text = ""
 			return rest.WriteJSON(w, 200, p)
 		},
+		rest.ListBootPolicies: func(w http.ResponseWriter, r *http.Request) error {
+			var l rest.BootPolicyList
+			for _, p := range f.boots {
+				p.Text = ""
+				l.Policies = append(l.Policies, p)
+			}
+			return rest.WriteJSON(w, 200, l)
+		},
+		rest.AddBootPolicy:    f.putBootPolicy,
+		rest.UpdateBootPolicy: f.putBootPolicy,
+		rest.GetBootPolicy: func(w http.ResponseWriter, r *http.Request) error {
+			p, ok := f.boots[r.PathValue("name")]
+			if !ok {
+				return notFound("boot policy", r.PathValue("name"))
+			}
+			return rest.WriteJSON(w, 200, p)
+		},
+		rest.DeleteBootPolicy: func(w http.ResponseWriter, r *http.Request) error {
+			delete(f.boots, r.PathValue("name"))
+			w.WriteHeader(204)
+			return nil
+		},
 		rest.SearchMeasurements: func(w http.ResponseWriter, _ *http.Request) error {
 			return rest.WriteJSON(w, 200, rest.MeasurementList{})
 		},
@@ -126,12 +154,32 @@ func orNotEvaluated(policy string) string {
 	return policy
 }
 
+// tpmDigest is what stands for a TPM policy.
+func tpmDigest(text rest.Text) string {
+	if text == "" {
+		return wire.NotEvaluated
+	}
+	return hexSum(string(text))
+}
+
+// putBootPolicy keeps the text of a boot policy to the byte.
+func (f *fake) putBootPolicy(w http.ResponseWriter, r *http.Request) error {
+	var body rest.BootPolicyRequest
+	if err := rest.ReadJSON(r, rest.MaxBody, &body); err != nil {
+		return err
+	}
+	in := rest.BootPolicy{Name: body.Name, Text: string(body.Text), Digest: hexSum(string(body.Text)), Kernels: 1, Firmwares: 1, Agents: 2, UpdatedAt: now.Add(-time.Hour)}
+	f.boots[in.Name] = in
+	in.Text = ""
+	return rest.WriteJSON(w, 200, in)
+}
+
 // enrol keeps what was asked for, and answers with the agent it makes.
 func (f *fake) enrol(w http.ResponseWriter, e rest.Enrolment) error {
 	f.enrolled = append(f.enrolled, e)
 	return rest.WriteJSON(w, 201, f.change(rest.Agent{
 		ID: e.ID, Label: e.Label, Trust: wire.Pending, EnrolledAt: now,
-		Policies: rest.Policies{Runtime: orNotEvaluated(e.Policy), Boot: wire.NotEvaluated},
+		Policies: rest.Policies{Runtime: orNotEvaluated(e.Policy), Boot: orNotEvaluated(e.BootPolicy), TPM: tpmDigest(e.TPMPolicy)}, TPMPolicy: string(e.TPMPolicy),
 	}))
 }
 

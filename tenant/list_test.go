@@ -18,7 +18,7 @@ func fleet(f *fake) {
 	f.register(rest.Machine{ID: id("2"), Label: "new-1", EKVendor: "id:00001014", SeenAt: now.Add(-30 * time.Second)})
 	f.register(rest.Machine{ID: id("3"), Label: "odd\x1b[31m\u202e", SeenAt: now.Add(-72 * time.Hour), Offered: &rest.Offered{Count: 4}})
 	f.set(rest.Agent{
-		ID: id("1"), Label: "database", Trust: wire.Trusted, Policies: rest.Policies{Runtime: "db", Boot: wire.NotEvaluated},
+		ID: id("1"), Label: "database", Trust: wire.Trusted, Policies: rest.Policies{Runtime: "db", Boot: "front"},
 		Epoch: &rest.Epoch{Entries: 1407, IMABank: pcr.SHA256}, Last: &rest.Attestation{At: now.Add(-2 * time.Hour)},
 	})
 	f.set(rest.Agent{ID: id("4"), Label: "gone", Trust: wire.Stale, Cleared: &rest.Cleared{Count: 1, At: now}, Policies: rest.Policies{Runtime: wire.NotEvaluated, Boot: wire.NotEvaluated}})
@@ -28,11 +28,11 @@ func TestAgentListTable(t *testing.T) {
 	f := start(t)
 	fleet(f)
 	f.run(t, "agent", "list").want(t, 0, `
-ID            LABEL              EK                        STATE       POLICY         ENTRIES  LAST SEEN  NOTE
-111111111111  database           IFX, trusted              trusted     db             1407     2 h ago
-444444444444  gone               -                         stale       not evaluated  0        -          not at the registrar; 1 failure cleared
-222222222222  new-1              id:00001014, not trusted  registered  -              -        -
-333333333333  odd\x1b[31m\u202e  no trusted certificate    registered  -              -        -          came with other keys 4 times: agent rebind
+ID            LABEL              EK                        STATE       POLICY         BOOT POLICY    ENTRIES  LAST SEEN  NOTE
+111111111111  database           IFX, trusted              trusted     db             front          1407     2 h ago
+444444444444  gone               -                         stale       not evaluated  not evaluated  0        -          not at the registrar; 1 failure cleared
+222222222222  new-1              id:00001014, not trusted  registered  -              -              -        -
+333333333333  odd\x1b[31m\u202e  no trusted certificate    registered  -              -              -        -          came with other keys 4 times: agent rebind
 `[1:], "")
 }
 

@@ -48,6 +48,11 @@ var commandLines = map[string]string{
 	"payload list":         "%id",
 	"payload status":       "%id db",
 	"payload delete":       "%id db --yes",
+	"boot-policy add":      "front %boot",
+	"boot-policy list":     "",
+	"boot-policy show":     "web",
+	"boot-policy update":   "web %boot",
+	"boot-policy delete":   "web",
 	"search":               "--path /bin/a",
 	"join-token create":    "",
 	"join-token list":      "",
@@ -80,6 +85,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 			f.set(rest.Agent{ID: m.ID, Label: "web\u009b1", Trust: wire.Trusted, Policies: rest.Policies{Runtime: wire.NotEvaluated}})
 			fresh := f.register(machine(t, "new"))
 			f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("{}"), Text: "{}"}
+			f.boots["web"] = rest.BootPolicy{Name: "web", Digest: hexSum("{}"), Text: "{}"}
 			file := f.write(t, "p.json", `{"meta":{"version":1}}`)
 			list := f.write(t, "list", string(listOf("boot_aggregate", "/tmp/x")))
 			judging := f.write(t, "judging.json", `{"meta":{"version":1},"excludes":["/tmp/.*"]}`)

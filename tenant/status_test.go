@@ -50,6 +50,7 @@ Enrolment
   connected       yes
   runtime policy  web
   boot policy     not evaluated: nothing is judged by one
+  TPM policy      not evaluated: nothing is judged by one
   cleared         2 failures at 2026-03-04T04:06:07Z (1 h ago)
 
 Boot
@@ -102,6 +103,7 @@ Enrolment
   connected       no
   runtime policy  not evaluated: nothing is judged by one
   boot policy     not evaluated: nothing is judged by one
+  TPM policy      not evaluated: nothing is judged by one
 
 Last attestation
   at  never: no quote of this agent was verified yet

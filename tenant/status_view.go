@@ -40,6 +40,7 @@ func (p *program) enrolmentFields(a rest.Agent) *fields {
 	}
 	f.add("runtime policy", "%s", policyWords(a.Policies.Runtime))
 	f.add("boot policy", "%s", policyWords(a.Policies.Boot))
+	f.add("TPM policy", "%s", policyWords(tpmPolicyName(a.Policies)))
 	if c := a.Cleared; c != nil {
 		f.add("cleared", "%s at %s", counted(c.Count, "failure", "failures"), p.moment(c.At))
 	}
@@ -52,6 +53,14 @@ func (p *program) severityWords(a rest.Agent) string {
 		return a.Severity
 	}
 	return fmt.Sprintf("%s, raised at %s", a.Severity, p.moment(*a.RaisedAt))
+}
+
+// tpmPolicyName stands for a TPM policy, which has no name.
+func tpmPolicyName(p rest.Policies) string {
+	if p.TPM == wire.NotEvaluated || p.TPM == "" {
+		return wire.NotEvaluated
+	}
+	return "sha256:" + short(p.TPM)
 }
 
 // policyWords spells out what the absence of a policy means (I21).

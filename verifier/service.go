@@ -3,7 +3,10 @@ package verifier
 import (
 	"context"
 	"errors"
+	"strings"
 
+	"quicklime/verifier/api"
+	"quicklime/verifier/pcrpolicy"
 	"quicklime/verifier/policy"
 	"quicklime/verifier/policycache"
 	"quicklime/verifier/session"
@@ -91,15 +94,21 @@ func (v service) RebindAgent(ctx context.Context, e rest.Enrolment) (rest.Agent,
 
 // UpdateAgent implements api.Verifier.
 func (v service) UpdateAgent(ctx context.Context, id string, u rest.AgentUpdate) (rest.Agent, error) {
-	if _, err := v.store.Agent(ctx, id); err != nil {
-		return rest.Agent{}, refusal(err, "agent "+id[:12])
+	a, err := v.store.Agent(ctx, id)
+	if err != nil {
+		return a, refusal(err, "agent "+id[:12])
+	}
+	if u.TPMPolicy != nil && *u.TPMPolicy != "" {
+		p, err := pcrpolicy.Parse([]byte(*u.TPMPolicy))
+		if err == nil {
+			err = api.WeakTPMPolicy(p, a.LowestBank)
+		}
+		if err != nil {
+			return a, err
+		}
 	}
 	if err := v.store.Update(ctx, id, u); err != nil {
-		name := ""
-		if u.Policy != nil {
-			name = *u.Policy
-		}
-		return rest.Agent{}, refusal(err, "policy "+name)
+		return a, refusal(err, policies(u.Policy, u.BootPolicy))
 	}
 	v.sessions.PolicyChanged()
 	return v.GetAgent(ctx, id)
@@ -216,5 +225,17 @@ func enrolRefusal(err error, e rest.Enrolment, conflict string) error {
 	if errors.Is(err, store.ErrConflict) {
 		return rest.Errorf(rest.CodeConflict, "%s", conflict)
 	}
-	return refusal(err, "policy "+e.Policy)
+	return refusal(err, policies(&e.Policy, &e.BootPolicy))
+}
+
+// policies names the policies that somebody named, of which one is not there.
+func policies(runtime, boot *string) string {
+	var all []string
+	if runtime != nil && *runtime != "" {
+		all = append(all, "policy "+*runtime)
+	}
+	if boot != nil && *boot != "" {
+		all = append(all, "boot policy "+*boot)
+	}
+	return strings.Join(all, ", or no ")
 }

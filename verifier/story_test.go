@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 //
 //	machine ARGUMENT…         set up all that is in the file machine beside the stories,
 //	                          and start &tpm&, &registrar&, &verifier& and &agent&
+//	bootlog CHANGE FROM TO    write the log of a boot that differs from another, see changedBoots
 //	retry COMMAND ARGUMENT…   exec it until it succeeds, for at most a minute
 func TestStories(t *testing.T) {
 	captures, err := filepath.Abs("../testdata/captures")
@@ -52,7 +53,7 @@ func TestStories(t *testing.T) {
 		Dir:                 stories(t, "../testdata/script"),
 		RequireExplicitExec: true,
 		Setup:               func(e *testscript.Env) error { return setup(e, captures) },
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"retry": retry},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"retry": retry, "bootlog": bootlog},
 	})
 }
 

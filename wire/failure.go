@@ -48,6 +48,9 @@ const (
 const (
 	// BootMissingPCRs: the quote lacks PCRs that the boot policy judges.
 	BootMissingPCRs FailureID = "measured_boot.missing_pcrs"
+	// BootLogMissing, a condition: there is a boot policy, and the machine has sent
+	// no boot log.
+	BootLogMissing FailureID = "measured_boot.log_missing"
 	// BootLogMalformed: bytes that are no event log.
 	BootLogMalformed FailureID = "measured_boot.parser.malformed"
 )
@@ -61,6 +64,15 @@ func BootPolicyFailure(name string) FailureID {
 // BootInvalidPCR is the id of a PCR that the boot log does not lead to.
 func BootInvalidPCR(i int) FailureID {
 	return FailureID("measured_boot.invalid_pcr_" + strconv.Itoa(i))
+}
+
+// PCRMissing: the quote lacks a PCR that the TPM policy lists.
+const PCRMissing FailureID = "pcr_validation.missing_pcrs"
+
+// PCRInvalid is the id of a PCR that has none of the values that the TPM policy
+// lists.
+func PCRInvalid(i int) FailureID {
+	return FailureID("pcr_validation.invalid_pcr_" + strconv.Itoa(i))
 }
 
 // RecordUnreadable stands for a failure whose record the verifier cannot read.

@@ -34,6 +34,7 @@ const LongPoll = 25 * time.Second
 type Verifier interface {
 	Agents
 	Policies
+	BootPolicies
 	Measurements
 	Payloads
 }
@@ -55,16 +56,17 @@ type Agents interface {
 
 	// EnrolAgent makes e, whose identity was checked, the agent's enrolment.
 	// CodeConflict: the id is enrolled already, or another enrolment pins the
-	// same transport key. CodeNotFound: there is no policy e.Policy.
+	// same transport key. CodeNotFound: there is no policy e.Policy or e.BootPolicy.
 	EnrolAgent(ctx context.Context, e rest.Enrolment) (rest.Agent, error)
 
-	// UpdateAgent changes label or policy; the agent is judged anew under
-	// another policy. CodeNotFound: no such agent, or no such policy.
+	// UpdateAgent changes label or policies; the agent is judged anew under
+	// another policy. CodeNotFound: no such agent, or no such policy. CodeInvalid:
+	// the TPM policy has no value that counts for some PCR.
 	UpdateAgent(ctx context.Context, id string, u rest.AgentUpdate) (rest.Agent, error)
 
 	// RebindAgent ends the enrolment of e.ID and begins e, in one step: other
 	// keys of the same EK, a new record, no epoch, no failures. CodeNotFound:
-	// not enrolled, or no policy e.Policy. CodeConflict: the keys are the ones
+	// not enrolled, or no policy of e. CodeConflict: the keys are the ones
 	// pinned now, or another enrolment pins the transport key.
 	RebindAgent(ctx context.Context, e rest.Enrolment) (rest.Agent, error)
 
@@ -103,6 +105,27 @@ type Policies interface {
 	// DeletePolicy deletes a policy. CodeNotFound; CodeConflict: an agent is
 	// judged under it.
 	DeletePolicy(ctx context.Context, name string) error
+}
+
+// BootPolicies are the named boot policies.
+type BootPolicies interface {
+	// ListBootPolicies returns every boot policy without its text, ordered by name.
+	ListBootPolicies(ctx context.Context) (rest.BootPolicyList, error)
+
+	// GetBootPolicy returns one boot policy, its text to the byte. CodeNotFound.
+	GetBootPolicy(ctx context.Context, name string) (rest.BootPolicy, error)
+
+	// AddBootPolicy stores p, of which everything but UpdatedAt and Agents is set
+	// and checked, and returns it without the text. CodeConflict: the name is taken.
+	AddBootPolicy(ctx context.Context, p rest.BootPolicy) (rest.BootPolicy, error)
+
+	// UpdateBootPolicy replaces the boot policy of p's name as AddBootPolicy stores
+	// one; every agent under it is judged again. CodeNotFound.
+	UpdateBootPolicy(ctx context.Context, p rest.BootPolicy) (rest.BootPolicy, error)
+
+	// DeleteBootPolicy deletes a boot policy. CodeNotFound; CodeConflict: an agent is
+	// judged under it.
+	DeleteBootPolicy(ctx context.Context, name string) error
 }
 
 // Measurements are the certified lists of all agents.

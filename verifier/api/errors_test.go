@@ -26,6 +26,7 @@ func TestI03_I06_Refusals(t *testing.T) {
 	other := strings.Repeat("0", 64)
 	enrolled, nobody := "/v1/agents/"+good.ID, "/v1/agents/"+other
 	const policy = `{"meta":{"version":1}}`
+	const bootPolicy = `{"scrtm_and_bios":[],"pk":[],"kek":[],"db":[],"dbx":[],"mokdig":[],"mokxdig":[],"kernels":[{}]}`
 	cases := []struct {
 		name, method, path string
 		body               any
@@ -60,17 +61,34 @@ func TestI03_I06_Refusals(t *testing.T) {
 		{"enrol with an unknown bank", "POST", "/v1/agents", with(func(e *rest.Enrolment) { e.LowestBank = pcr.Bank(0x12) }), rest.CodeInvalid, "lowest_bank", "sha256"},
 		{"enrol under a path", "POST", "/v1/agents", with(func(e *rest.Enrolment) { e.Policy = "../web" }), rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
 
-		{"update nothing", "PATCH", enrolled, `{}`, rest.CodeInvalid, "changes nothing", "label or policy"},
+		{"update nothing", "PATCH", enrolled, `{}`, rest.CodeInvalid, "changes nothing", "a label or a policy"},
 		{"update to a label of two lines", "PATCH", enrolled, `{"label":"a\u001bb"}`, rest.CodeBadRequest, "label", ""},
 		{"update to a path", "PATCH", enrolled, `{"policy":"a/b"}`, rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
 		{"update to no such policy", "PATCH", enrolled, `{"policy":"none"}`, rest.CodeNotFound, "no policy none", "policy list"},
 		{"update an unknown agent", "PATCH", nobody, `{"label":"x"}`, rest.CodeNotFound, "not enrolled", "agent list"},
 		{"update what cannot be", "PATCH", enrolled, `{"lowest_bank":"sha1"}`, rest.CodeBadRequest, "lowest_bank", ""},
 
+		{"enrol under a boot policy that is a path", "POST", "/v1/agents", with(func(e *rest.Enrolment) { e.BootPolicy = "../web" }), rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
+		{"enrol under a TPM policy of PCR 10", "POST", "/v1/agents", with(func(e *rest.Enrolment) { e.TPMPolicy = `{"10":["00"]}` }), rest.CodeInvalid, "PCR 10 is what the measurement list", "tpm_policy"},
+		{"enrol under a TPM policy that is too weak", "POST", "/v1/agents", with(func(e *rest.Enrolment) { e.TPMPolicy = rest.Text(`{"16":"` + strings.Repeat("0", 40) + `"}`) }), rest.CodeInvalid, "no value of bank sha256 or a stronger one for PCRs [16]", "stronger bank"},
+		{"update to a boot policy that is a path", "PATCH", enrolled, `{"boot_policy":"a/b"}`, rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
+		{"update to a TPM policy that is none", "PATCH", enrolled, `{"tpm_policy":"{\"24\":[]}"}`, rest.CodeInvalid, "from 0 to 23", "tpm_policy"},
+
 		{"rebind another", "POST", nobody + "/rebind", good, rest.CodeBadRequest, "the path names " + other, ""},
 		{"rebind to the same keys", "POST", enrolled + "/rebind", good, rest.CodeConflict, "enrolled now", "agent status"},
 		{"rebind to another kind of AK", "POST", enrolled + "/rebind", with(func(e *rest.Enrolment) { e.AKPublic = e.Transport }), rest.CodeInvalid, "AK is not of", "register again"},
 		{"rebind a short id", "POST", "/v1/agents/abc/rebind", good, rest.CodeBadRequest, "is not an agent id", "64 lower-case"},
+
+		{"boot policy that is there", "POST", "/v1/boot-policies", `{"name":"web","text":` + quoted(t, bootPolicy) + `}`, rest.CodeConflict, "there is a boot policy", "boot-policy update"},
+		{"boot policy with a bad name", "POST", "/v1/boot-policies", `{"name":".web","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
+		{"boot policy with a name of Keylime's", "POST", "/v1/boot-policies", `{"name":"accept-all","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, "accept-all", "choose another name"},
+		{"boot policy without text", "POST", "/v1/boot-policies", `{"name":"x"}`, rest.CodeBadRequest, "no text", ""},
+		{"boot policy that does not compile", "POST", "/v1/boot-policies", `{"name":"x","text":"{}"}`, rest.CodeInvalid, "it says nothing", "places named"},
+		{"update to a boot policy that does not compile", "PUT", "/v1/boot-policies/web", `{"text":"{}"}`, rest.CodeInvalid, "it says nothing", "places named"},
+		{"update of a boot policy under another name", "PUT", "/v1/boot-policies/web", `{"name":"db","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, `the path "web"`, ""},
+		{"update of no such boot policy", "PUT", "/v1/boot-policies/none", `{"text":` + quoted(t, bootPolicy) + `}`, rest.CodeNotFound, "no boot policy none", "boot-policy add"},
+		{"no such boot policy", "GET", "/v1/boot-policies/none", nil, rest.CodeNotFound, "no boot policy none", "boot-policy list"},
+		{"delete no such boot policy", "DELETE", "/v1/boot-policies/none", nil, rest.CodeNotFound, "no boot policy none", "boot-policy list"},
 
 		{"policy that is there", "POST", "/v1/policies", `{"name":"web","text":` + quoted(t, policy) + `}`, rest.CodeConflict, "there is a policy", "policy update"},
 		{"policy with a bad name", "POST", "/v1/policies", `{"name":".web","text":` + quoted(t, policy) + `}`, rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
@@ -90,6 +108,7 @@ func TestI03_I06_Refusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMemory()
 			m.policies["web"] = rest.RuntimePolicy{Name: "web"}
+			m.boots["web"] = rest.BootPolicy{Name: "web"}
 			m.agents[good.ID] = rest.Agent{ID: good.ID, Revision: 1, Policies: rest.Policies{Runtime: "web"}}
 			m.enrolled = []rest.Enrolment{good}
 			w := call(t, serve(t, m, rest.RoleOperator), c.method, c.path, c.body)

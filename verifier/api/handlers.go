@@ -11,7 +11,7 @@ import (
 // Handlers returns a handler for every route of rest.VerifierRoutes, as
 // rest.NewMux takes them. s says whose policies are taken.
 func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
-	a, p, l := agents{v}, policies{v, s}, payloads{v}
+	a, p, b, l := agents{v}, policies{v, s}, bootPolicies{v}, payloads{v}
 	table := map[rest.Route]rest.Handler{
 		rest.ListAgents:      a.list,
 		rest.EnrolAgent:      a.enrol,
@@ -32,6 +32,12 @@ func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
 		rest.GetPayload:    l.get,
 		rest.PutPayload:    l.put,
 		rest.DeletePayload: l.delete,
+
+		rest.ListBootPolicies: b.list,
+		rest.AddBootPolicy:    b.add,
+		rest.GetBootPolicy:    b.get,
+		rest.UpdateBootPolicy: b.update,
+		rest.DeleteBootPolicy: b.delete,
 
 		rest.SearchMeasurements: measurements{v}.search,
 	}
@@ -57,8 +63,9 @@ func hinted(h rest.Handler, hints map[rest.Code]string) rest.Handler {
 const (
 	hintAgents   = `"quicklime-tenant agent list" shows the agents that are enrolled`
 	hintPolicies = `"quicklime-tenant policy list" shows the policies there are`
-	hintPolicy   = `add the policy first with "quicklime-tenant policy add", or name another; "quicklime-tenant policy list" shows them`
 	hintPayloads = `"quicklime-tenant payload list" shows the payloads of an agent`
+	hintPolicy   = `add the policy first with "quicklime-tenant policy add" or "quicklime-tenant boot-policy add", or name another`
+	hintBoot     = `"quicklime-tenant boot-policy list" shows the boot policies there are`
 	hintIdentity = `let the machine register again and enrol it with "quicklime-tenant agent add"`
 )
 
@@ -71,8 +78,8 @@ var hints = map[rest.Route]map[rest.Code]string{
 	},
 	rest.GetAgent: {rest.CodeNotFound: hintAgents},
 	rest.UpdateAgent: {
-		rest.CodeNotFound: hintAgents + "; " + hintPolicies,
-		rest.CodeInvalid:  "send label or policy, or both",
+		rest.CodeNotFound: hintAgents + "; " + hintPolicies + "; " + hintBoot,
+		rest.CodeInvalid:  "send a label or a policy",
 	},
 	rest.RebindAgent: {
 		rest.CodeNotFound: `an agent that is not enrolled is added with "quicklime-tenant agent add"`,
@@ -106,6 +113,19 @@ var hints = map[rest.Route]map[rest.Code]string{
 	rest.DeletePolicy: {
 		rest.CodeNotFound: hintPolicies,
 		rest.CodeConflict: `give its agents another policy first with "quicklime-tenant agent update --policy"`,
+	},
+	rest.GetBootPolicy: {rest.CodeNotFound: hintBoot},
+	rest.AddBootPolicy: {
+		rest.CodeConflict: `replace it with "quicklime-tenant boot-policy update", or choose another name`,
+		rest.CodeInvalid:  "correct the boot policy at the places named and send it again",
+	},
+	rest.UpdateBootPolicy: {
+		rest.CodeNotFound: `a new boot policy is added with "quicklime-tenant boot-policy add"`,
+		rest.CodeInvalid:  "correct the boot policy at the places named and send it again",
+	},
+	rest.DeleteBootPolicy: {
+		rest.CodeNotFound: hintBoot,
+		rest.CodeConflict: `give its agents another boot policy first with "quicklime-tenant agent update --boot-policy"`,
 	},
 }
 

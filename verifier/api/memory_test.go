@@ -17,6 +17,7 @@ type memory struct {
 	mu       sync.Mutex
 	agents   map[string]rest.Agent
 	policies map[string]rest.RuntimePolicy
+	boots    map[string]rest.BootPolicy
 	moved    chan struct{} // closed and replaced with every change
 	broken   error         // if not nil, what every call returns
 	enrolled []rest.Enrolment
@@ -25,7 +26,7 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{agents: map[string]rest.Agent{}, policies: map[string]rest.RuntimePolicy{}, moved: make(chan struct{})}
+	return &memory{agents: map[string]rest.Agent{}, policies: map[string]rest.RuntimePolicy{}, boots: map[string]rest.BootPolicy{}, moved: make(chan struct{})}
 }
 
 // at runs f on the agent and keeps what it made of it.
@@ -192,6 +193,56 @@ func (m *memory) DeletePolicy(_ context.Context, name string) error {
 	err := m.needPolicy(name)
 	delete(m.policies, name)
 	return err
+}
+
+func (m *memory) ListBootPolicies(context.Context) (rest.BootPolicyList, error) {
+	l := rest.BootPolicyList{}
+	for _, p := range m.boots {
+		p.Text = ""
+		l.Policies = append(l.Policies, p)
+	}
+	return l, m.broken
+}
+
+func (m *memory) GetBootPolicy(_ context.Context, name string) (rest.BootPolicy, error) {
+	return m.boots[name], m.needBoot(name)
+}
+
+func (m *memory) AddBootPolicy(_ context.Context, p rest.BootPolicy) (rest.BootPolicy, error) {
+	if _, ok := m.boots[p.Name]; ok {
+		return rest.BootPolicy{}, rest.Errorf(rest.CodeConflict, "there is a boot policy %s", p.Name)
+	}
+	m.boots[p.Name] = p
+	p.Text = ""
+	return p, nil
+}
+
+func (m *memory) UpdateBootPolicy(_ context.Context, p rest.BootPolicy) (rest.BootPolicy, error) {
+	if err := m.needBoot(p.Name); err != nil {
+		return rest.BootPolicy{}, err
+	}
+	m.boots[p.Name] = p
+	p.Text = ""
+	return p, nil
+}
+
+func (m *memory) DeleteBootPolicy(_ context.Context, name string) error {
+	for _, a := range m.agents {
+		if a.Policies.Boot == name {
+			return rest.Errorf(rest.CodeConflict, "boot policy %s is used", name)
+		}
+	}
+	err := m.needBoot(name)
+	delete(m.boots, name)
+	return err
+}
+
+// needBoot refuses a boot policy that is not there.
+func (m *memory) needBoot(name string) error {
+	if _, ok := m.boots[name]; !ok && name != "" {
+		return rest.Errorf(rest.CodeNotFound, "there is no boot policy %s", name)
+	}
+	return nil
 }
 
 func (m *memory) SearchMeasurements(_ context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error) {

@@ -97,6 +97,12 @@ func (l Log) Replay(v quote.Verified) Replayed {
 	return l.replay(v.PCRs())
 }
 
+// ReplayIn compares the log with each PCR that is quoted in bank b, and with no
+// other: what is quoted in several banks is then read in this one.
+func (l Log) ReplayIn(b pcr.Bank, v quote.Verified) Replayed {
+	return l.replay(v.PCRs().In(b))
+}
+
 func (l *Log) replay(values pcr.Values) Replayed {
 	r := Replayed{locality: l.locality}
 	var banks [pcr.Count]pcr.Bank // of the proven PCRs, the one to read events in

@@ -46,7 +46,26 @@ func (s *session) evidence(ctx context.Context, ev wire.Evidence) error {
 		return err
 	}
 	s.logTimes(ctx, began, begun, accepted)
-	return s.answer(ctx, begun, accepted)
+	if err := s.answer(ctx, begun, accepted); err != nil {
+		return err
+	}
+	return s.covers(ctx)
+}
+
+// covers returns errRenew if the policies have come to judge PCRs that the quotes of
+// this session do not cover: in the next the machine is asked for them.
+func (s *session) covers(ctx context.Context) error {
+	if s.standing.PlatformJudged() {
+		return nil
+	}
+	p, err := s.server.platform(ctx, s.enrolment, s.standing)
+	if errors.Is(err, store.ErrConflict) {
+		return nil // the next evidence finds what is in force
+	}
+	if err == nil && s.plan().lacks(p) {
+		return errRenew
+	}
+	return err
 }
 
 // turn waits until there is room for the announced list, and returns what notes
@@ -206,11 +225,15 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 	if err := s.keep(ctx, r); err != nil {
 		return false, err
 	}
+	opinion, err := s.server.opinion(ctx, s.enrolment, s.standing, b, r.boot, func(p appraise.Platform) bool { return !s.plan().lacks(p) })
+	if err != nil {
+		return false, err
+	}
 	used := s.used(b)
 	question := s.question()
 	question.Nonces = [][]byte{used.value[:]}
 	s.standing, s.payloads.released, err = s.server.store.CommitAsked(ctx, s.enrolment, s.standing, store.Accepted{
-		Begun: b, Outcome: o, Entries: r.entries, Boot: r.boot,
+		Begun: b, Outcome: o, Entries: r.entries, Boot: r.boot, Opinion: opinion,
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.elapsed + s.judged.Sub(began),
 	}, s.payloads.answered(s.challenge != nil && used == *s.challenge))

@@ -86,25 +86,52 @@ func (s *Server) judgeAgain(ctx context.Context, e store.Enrolment) (store.Stand
 	defer s.again.Release(1)
 	for range maxTries {
 		st, err := s.store.Standing(ctx, e)
-		if err != nil || st.JudgedInForce() {
-			return st, err
-		}
-		r, err := s.rejudged(ctx, e, st)
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
 		if err != nil {
 			return st, err
 		}
-		next, err := s.store.Rejudge(ctx, e, st, r)
-		if err == nil {
-			s.raised(ctx, e, st, next)
-		}
+		next, err := s.judgeOnce(ctx, e, st)
 		if !errors.Is(err, store.ErrConflict) {
 			return next, err
 		}
 	}
 	return store.Standing{}, fmt.Errorf("the state of %s moved %d times while it was judged again", e.Agent, maxTries)
+}
+
+// judgeOnce judges what was judged by other policies than those in force. The error
+// is store.ErrConflict if the state has moved since st.
+func (s *Server) judgeOnce(ctx context.Context, e store.Enrolment, st store.Standing) (next store.Standing, err error) {
+	next = st
+	if !st.JudgedInForce() {
+		r, err := s.rejudged(ctx, e, st)
+		if err != nil {
+			return st, err
+		}
+		if next, err = s.store.Rejudge(ctx, e, st, r); err != nil {
+			return next, err
+		}
+	}
+	if !next.PlatformJudged() {
+		if next, err = s.opineAgain(ctx, e, next); err != nil {
+			return next, err
+		}
+	}
+	s.raised(ctx, e, st, next)
+	return next, nil
+}
+
+// begunAgain begins the evidence that an agent's last verdict rests on, and with it
+// the whole list, as if nothing was known of the epoch but what is fresh.
+func (s *Server) begunAgain(ctx context.Context, e store.Enrolment, st store.Standing, fresh appraise.Standing) (*appraise.Begun, error) {
+	proof, err := s.store.Proof(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	span := wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}
+	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: span})
+	if err != nil {
+		return nil, fmt.Errorf("stored evidence: %w", err)
+	}
+	return begun, nil
 }
 
 func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Standing) (store.Rejudged, error) {
@@ -113,19 +140,14 @@ func (s *Server) rejudged(ctx context.Context, e store.Enrolment, st store.Stand
 	if err != nil {
 		return r, err
 	}
-	proof, err := s.store.Proof(ctx, e)
-	if err != nil {
-		return r, err
-	}
 	cleared, err := s.store.ClearedFindings(ctx, st)
 	if err != nil {
 		return r, err
 	}
 	fresh := appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK, Cleared: cleared, Severity: s.store.Severity()}
-	span := wire.Span{Count: st.Resume.Entries(), Padded: st.Resume.Padded()}
-	begun, err := appraise.Begin(fresh, proof.Question, wire.Evidence{Envelope: proof.Envelope, PCRs: proof.PCRs, IMA: span})
+	begun, err := s.begunAgain(ctx, e, st, fresh)
 	if err != nil {
-		return r, fmt.Errorf("stored evidence: %w", err)
+		return r, err
 	}
 	var a appraise.Appraisal
 	a.Begin(begun, p)

@@ -52,6 +52,10 @@ const (
 	// one of them a few times.
 	maxReceipts = 4 * wire.MaxPayloads
 
+	// maxReferences bounds the boot policies that are kept compiled: each group of
+	// machines has one, of some hundred KiB.
+	maxReferences = 64
+
 	// maxTries bounds how often evidence is computed anew because the state
 	// moved, and how often in a row newer evidence may overtake that of a session:
 	// policy changes, clearing and a second session are rare beside it.

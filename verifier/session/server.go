@@ -34,6 +34,8 @@ type Server struct {
 	waits    *slog.Logger // of agents that find no entrance, as often as they knock
 	pace     pace
 
+	references references
+
 	room  *room               // for lists under judgement
 	again *semaphore.Weighted // epochs that are judged again at one time
 
@@ -156,6 +158,7 @@ type live struct {
 	conn      *channel.Conn
 	enrolment int64
 	payloads  chan<- struct{} // tells the session that they have changed
+	plan      *plan           // nil: not welcomed yet
 }
 
 // enter makes a session the agent's one live session.
@@ -163,7 +166,7 @@ func (s *Server) enter(agent *session) {
 	e, c := agent.enrolment, agent.conn
 	s.mu.Lock()
 	old, there := s.live[e.Agent]
-	s.live[e.Agent] = live{c, e.ID, agent.payloads.changed}
+	s.live[e.Agent] = live{conn: c, enrolment: e.ID, payloads: agent.payloads.changed}
 	s.mu.Unlock()
 	if there {
 		s.log.Warn("a new session takes the place of one that lives", "agent", e.Agent[:12], "old", old.conn.Peer().Addr.String(), "new", c.Peer().Addr.String())

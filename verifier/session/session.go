@@ -21,8 +21,9 @@ var (
 	errProtocol = errors.New("protocol violation")
 	// errSilent says that the agent owes evidence and did not send it in time.
 	errSilent = errors.New("no evidence in time")
-	// errRenew says that the agent is to prove its transport key again.
-	errRenew = errors.New("the session has lasted its time")
+	// errRenew says that the agent is to begin another session: to prove its
+	// transport key again, or to be asked for other PCRs.
+	errRenew = errors.New("the agent is to begin another session")
 )
 
 // nonce is a live nonce. Trust that it brings is dated from its issue.
@@ -41,10 +42,12 @@ type session struct {
 	log       *slog.Logger
 
 	standing  store.Standing
+	base      pcr.Selection // of selection, what is quoted whatever the policies are
 	selection pcr.Selection
 	bank      pcr.Bank
-	number    uint64 // of the session
-	sent      bool   // the agent has sent evidence in it
+	active    []pcr.Bank // that the TPM has, as Hello says
+	number    uint64     // of the session
+	sent      bool       // the agent has sent evidence in it
 
 	own       nonce      // of Welcome or the last Verdict: for evidence that the agent starts itself
 	challenge *nonce     // outstanding; nil: none
@@ -145,6 +148,9 @@ func (s *session) welcome(ctx context.Context) error {
 		s.reject(ctx, wire.QuoteWeakBank, err)
 		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
+	if err := s.widen(ctx); err != nil {
+		return err
+	}
 	if s.own, err = s.server.newNonce(ctx); err != nil {
 		return err
 	}
@@ -166,8 +172,9 @@ func (s *session) welcome(ctx context.Context) error {
 }
 
 // choose decides what every quote of the session covers: PCR 10 and the boot PCRs
-// in the bank of the list, and the boot PCRs in the bank of boot_aggregate. The
-// agent's banks are a hint; a quote over one that is not active is refused.
+// in the bank of the list, and the boot PCRs in the bank of boot_aggregate; widen
+// adds what the policies judge. The agent's banks are a hint; a quote over one that
+// is not active is refused.
 func (s *session) choose(hello wire.Hello, sameBoot bool) error {
 	s.bank = chooseBank(hello.Banks, s.enrolment.LowestBank)
 	if sameBoot {
@@ -176,11 +183,35 @@ func (s *session) choose(hello wire.Hello, sameBoot bool) error {
 	if s.bank == 0 {
 		return fmt.Errorf("the TPM has no active PCR bank of at least %v: active are %v", s.enrolment.LowestBank, hello.Banks)
 	}
-	s.selection = pcr.Selection{{Bank: s.bank, PCRs: pcr.Range(0, 9) | pcr.Of(pcr.IMA)}}
+	s.base, s.active = pcr.Selection{{Bank: s.bank, PCRs: pcr.Range(0, 9) | pcr.Of(pcr.IMA)}}, hello.Banks
 	if a := hello.Aggregate; a.Known() && a != s.bank {
-		s.selection = append(s.selection, pcr.BankSet{Bank: a, PCRs: pcr.Range(0, 9)})
+		s.base = append(s.base, pcr.BankSet{Bank: a, PCRs: pcr.Range(0, 9)})
 	}
+	s.selection = s.base
 	return nil
+}
+
+// widen has the quotes cover what the policies judge, too.
+func (s *session) widen(ctx context.Context) error {
+	for range maxTries {
+		p, err := s.server.platform(ctx, s.enrolment, s.standing)
+		if err == nil {
+			s.selection = p.Widen(s.base, s.bank, s.active)
+			s.server.planned(s.enrolment, s.conn, s.plan())
+			return nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		if s.standing, err = s.server.store.Standing(ctx, s.enrolment); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the boot policy of %s was replaced %d times while the machine was welcomed", s.enrolment.Agent, maxTries)
+}
+
+func (s *session) plan() plan {
+	return plan{base: s.base, list: s.bank, active: s.active, selection: s.selection}
 }
 
 // chooseBank returns the bank in which a list is replayed, or 0. SHA-256 comes
@@ -222,7 +253,7 @@ func (s *session) tick(ctx context.Context) error {
 func (s *session) owed(serving context.Context, cause error) {
 	closed, ok := errors.AsType[*channel.CloseError](cause)
 	closedHere := ok && !closed.Remote && closed.Code != channel.CodeDisplaced
-	if s.challenge == nil || s.rejected || closedHere || errors.Is(cause, store.ErrNotFound) || serving.Err() != nil {
+	if s.challenge == nil || s.rejected || closedHere || errors.Is(cause, errRenew) || errors.Is(cause, store.ErrNotFound) || serving.Err() != nil {
 		return
 	}
 	if !errors.Is(cause, errSilent) {

@@ -87,7 +87,11 @@ func (f *fixture) began() (wire.Evidence, *appraise.Begun, *received) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	ev, list := f.machine.Evidence(int(st.Resume.Entries()))
+	first := int(st.Resume.Entries())
+	if st.Epoch != nil && st.Epoch.Counters != f.machine.AK.Counters {
+		first = 0 // it has booted again
+	}
+	ev, list := f.machine.Evidence(first)
 	b, err := f.begin(f.t.Context(), ev)
 	if err != nil {
 		f.t.Fatal(err)

@@ -25,6 +25,7 @@ type Accepted struct {
 	NonceIssued  time.Time
 	TrustedUntil time.Time // from the nonce; never lowers what was
 	Replay       time.Duration
+	Opinion      Opinion
 }
 
 // Evidence is what proves the last accepted verdict: with it and the stored
@@ -72,7 +73,10 @@ func (s *Store) commit(ctx context.Context, e Enrolment, st Standing, a Accepted
 		if err := addFailures(tx, s.severity, e, id[:], a.Outcome.Result, a.Outcome.Failed, now); err != nil {
 			return err
 		}
-		if err := replaceConditions(tx, e.ID, s.severity, a.Outcome.Conditions); err != nil {
+		if err := replaceConditions(tx, e.ID, partList, s.severity, a.Outcome.Conditions); err != nil {
+			return err
+		}
+		if err := opine(tx, s.severity, e, st, id[:], a.Opinion, now); err != nil {
 			return err
 		}
 		if err := noteSeverity(tx, e.ID, now); err != nil {

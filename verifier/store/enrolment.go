@@ -112,20 +112,27 @@ func enrol(tx *sql.Tx, e rest.Enrolment, spki [32]byte) error {
 	} else if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO state (enrolment, label, policy) VALUES (?, ?, nullif(?, ''))`, id, e.Label, e.Policy)
+	pcrs, digest := tpmPolicy(string(e.TPMPolicy))
+	_, err = tx.Exec(`INSERT INTO state (enrolment, label, policy, boot_policy, pcr_policy, pcr_digest) VALUES (?, ?, nullif(?, ''), nullif(?, ''), ?, ?)`,
+		id, e.Label, e.Policy, e.BootPolicy, pcrs, digest)
 	return foreignKey(err)
 }
 
-// Update changes the label or the policy of an agent; nil leaves as it is, and
+// Update changes the label or the policies of an agent; nil leaves as it is, and
 // the empty policy is none. The error is ErrNotFound for an unknown agent or
 // policy.
 func (s *Store) Update(ctx context.Context, agent string, u rest.AgentUpdate) error {
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
-		err := one(tx, `UPDATE state SET rev = rev + 1, label = coalesce(?, label),
-				policy = CASE WHEN ? IS NULL THEN policy ELSE nullif(?, '') END
-			WHERE enrolment = (SELECT id FROM enrolment WHERE agent = ?)`, u.Label, u.Policy, u.Policy, agent)
+		err := one(tx, `UPDATE state SET rev = rev + 1, label = coalesce(?1, label),
+				policy = CASE WHEN ?2 IS NULL THEN policy ELSE nullif(?2, '') END,
+				boot_policy = CASE WHEN ?3 IS NULL THEN boot_policy ELSE nullif(?3, '') END
+			WHERE enrolment = (SELECT id FROM enrolment WHERE agent = ?4)`, u.Label, u.Policy, u.BootPolicy, agent)
 		if err == ErrConflict {
 			return ErrNotFound
+		}
+		if err == nil && u.TPMPolicy != nil {
+			pcrs, digest := tpmPolicy(string(*u.TPMPolicy))
+			err = one(tx, `UPDATE state SET pcr_policy = ?, pcr_digest = ? WHERE enrolment = (SELECT id FROM enrolment WHERE agent = ?)`, pcrs, digest, agent)
 		}
 		return foreignKey(err)
 	})

@@ -148,7 +148,7 @@ func (s *Store) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) error {
 		if err != nil {
 			return err
 		}
-		agents, err = raise(tx, p.Name)
+		agents, err = raise(tx, `policy`, p.Name)
 		return err
 	})
 	for _, a := range agents {
@@ -157,9 +157,10 @@ func (s *Store) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy) error {
 	return err
 }
 
-// raise raises the revision of every agent under a policy and returns their ids.
-func raise(tx *sql.Tx, policy string) (agents []string, err error) {
-	rows, err := tx.Query(`UPDATE state SET rev = rev + 1 WHERE policy = ?
+// raise raises the revision of every agent under a policy, which a column of state
+// names, and returns their ids.
+func raise(tx *sql.Tx, column, policy string) (agents []string, err error) {
+	rows, err := tx.Query(`UPDATE state SET rev = rev + 1 WHERE `+column+` = ?
 		RETURNING (SELECT agent FROM enrolment WHERE id = state.enrolment)`, policy)
 	if err != nil {
 		return nil, err

@@ -16,12 +16,13 @@ import (
 	"quicklime/wire/tpm"
 )
 
-// Unjudged returns the enrolments with an epoch that was judged by another policy
-// than the one in force.
+// Unjudged returns the enrolments with an epoch that was judged by other policies
+// than those in force.
 func (s *Store) Unjudged(ctx context.Context) ([]Enrolment, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT enrolment.id, agent, ak, spki, lowest_bank FROM enrolment
 		JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy
-		WHERE epoch IS NOT NULL AND judged <> `+inForce)
+		LEFT JOIN boot_policy ON boot_policy.name = state.boot_policy
+		WHERE epoch IS NOT NULL AND (judged <> `+inForce+` OR boot_judged <> `+bootInForce+` OR pcr_judged <> pcr_digest)`)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func (s *Store) Rejudge(ctx context.Context, e Enrolment, st Standing, r Rejudge
 		if err := s.replaceFailures(tx, e, st, r, now); err != nil {
 			return err
 		}
-		if err := replaceConditions(tx, e.ID, s.severity, r.Conditions); err != nil {
+		if err := replaceConditions(tx, e.ID, partList, s.severity, r.Conditions); err != nil {
 			return err
 		}
 		if err := noteSeverity(tx, e.ID, now); err != nil {

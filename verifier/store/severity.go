@@ -110,10 +110,10 @@ func noteSeverity(tx *sql.Tx, enrolment int64, now time.Time) error {
 	return one(tx, setSeverity+` WHERE enrolment = ?2`, millis(now), enrolment)
 }
 
-// replaceConditions puts what the policy waits for now in the place of what it
-// waited for.
-func replaceConditions(tx *sql.Tx, enrolment int64, scale *severity.Scale, conditions []wire.Failure) error {
-	if _, err := tx.Exec(`DELETE FROM condition WHERE enrolment = ?`, enrolment); err != nil {
+// replaceConditions puts what a policy waits for now in the place of what it waited
+// for.
+func replaceConditions(tx *sql.Tx, enrolment int64, part string, scale *severity.Scale, conditions []wire.Failure) error {
+	if _, err := tx.Exec(`DELETE FROM condition WHERE enrolment = ? AND part = ?`, enrolment, part); err != nil {
 		return err
 	}
 	for i, f := range conditions {
@@ -121,8 +121,8 @@ func replaceConditions(tx *sql.Tx, enrolment int64, scale *severity.Scale, condi
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`INSERT INTO condition (enrolment, number, id, body, below) VALUES (?, ?, ?, ?, ?)`,
-			enrolment, i, f.ID, body, scale.Below(f.ID, false)); err != nil {
+		if _, err := tx.Exec(`INSERT INTO condition (enrolment, part, number, id, body, below) VALUES (?, ?, ?, ?, ?, ?)`,
+			enrolment, part, i, f.ID, body, scale.Below(f.ID, false)); err != nil {
 			return err
 		}
 	}
@@ -133,7 +133,7 @@ func replaceConditions(tx *sql.Tx, enrolment int64, scale *severity.Scale, condi
 // agent, the gravest first. A record that cannot be read is shown as one (I10).
 func (s *Store) Conditions(ctx context.Context, agent string) (all []wire.Failure, err error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT body, below FROM condition JOIN enrolment ON enrolment.id = condition.enrolment
-		WHERE agent = ? ORDER BY below, number`, agent)
+		WHERE agent = ? ORDER BY below, part, number`, agent)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type Standing struct {
 	RaisedAt     time.Time // when the gravest severity that stands rose last; zero: never
 	Session      uint64    // number of the newest session in which the agent sent evidence; 0: none
 	SessionPeer  string    // address and port of that session
+	Platform
 }
 
 // JudgedInForce reports whether the epoch's entries were all judged by the policy
@@ -41,8 +42,8 @@ const inForce = `CASE WHEN policy.name IS NULL OR policy.empty
 const selectStanding = `SELECT rev, ` + inForce + `, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock,
 	coalesce(trusted_until, 0), coalesce(attested_at, 0), list_bytes, session, session_peer, padded, learned,
 	EXISTS (SELECT 1 FROM boot_log WHERE boot_log.enrolment = state.enrolment AND boot_log.epoch = state.epoch),
-	` + decisive + ` + ` + waiting + `, coalesce(severity_at, 0)
-	FROM state LEFT JOIN policy ON policy.name = state.policy WHERE state.enrolment = ?`
+	` + decisive + ` + ` + waiting + `, coalesce(severity_at, 0), ` + platform + `
+	FROM state LEFT JOIN policy ON policy.name = state.policy LEFT JOIN boot_policy ON boot_policy.name = state.boot_policy WHERE state.enrolment = ?`
 
 // Standing returns the state of an enrolment, or ErrNotFound if it has ended.
 func (s *Store) Standing(ctx context.Context, e Enrolment) (Standing, error) {
@@ -55,8 +56,8 @@ func scanStanding(row *sql.Row, e Enrolment) (Standing, error) {
 	var boot, value, learned []byte
 	var padded bool
 	var until, attested, raised int64
-	err := row.Scan(&st.Revision, &st.InForce, &st.Judged, &st.EpochID, &reset, &restart, &boot, &bank, &entries, &value, &clock,
-		&until, &attested, &st.Bytes, &st.Session, &st.SessionPeer, &padded, &learned, &st.HaveBoot, &st.Failures, &raised)
+	err := row.Scan(append([]any{&st.Revision, &st.InForce, &st.Judged, &st.EpochID, &reset, &restart, &boot, &bank, &entries, &value, &clock,
+		&until, &attested, &st.Bytes, &st.Session, &st.SessionPeer, &padded, &learned, &st.HaveBoot, &st.Failures, &raised}, st.columns()...)...)
 	if err != nil {
 		return st, notFound(err)
 	}

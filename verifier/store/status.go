@@ -16,8 +16,10 @@ const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesc
 	epoch, reset_count, restart_count, entries, bank, epoch_at,
 	trusted_until, trusted_for, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
 	cleared_count, cleared_at, rejected_at, rejected_id, rejected_message, rejected_count,
-	` + decisive + `, ` + tolerated + `, ` + waiting + `, severity, severity_at
-	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy`
+	` + decisive + `, ` + tolerated + `, ` + waiting + `, severity, severity_at,
+	coalesce(boot_policy.name, ''), ` + platform + `
+	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy
+	LEFT JOIN boot_policy ON boot_policy.name = state.boot_policy`
 
 // Agent returns an agent as it stands now, without its failures, or ErrNotFound.
 func (s *Store) Agent(ctx context.Context, id string) (rest.Agent, error) {
@@ -48,6 +50,7 @@ func (s *Store) Agents(ctx context.Context) (rest.AgentList, error) {
 			list.Unreadable++
 			continue
 		}
+		a.TPMPolicy = ""
 		list.Agents = append(list.Agents, a)
 	}
 	return list, rows.Err()
@@ -66,25 +69,24 @@ type agentRow struct {
 	rejectedCount                              int64
 	decisive, waiting                          int // failures and conditions that make untrusted
 	severity, severityAt                       sql.NullInt64
+	bootPolicy                                 string
+	platform                                   Platform
 }
 
 func (s *Store) scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, error) {
 	var r agentRow
 	var enrolled int64
 	var cleared int
-	err := row.Scan(&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
+	err := row.Scan(append([]any{&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
 		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
 		&r.until, &r.span, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
 		&cleared, &r.clearedAt, &r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount,
-		&r.decisive, &r.ToleratedCount, &r.waiting, &r.severity, &r.severityAt)
+		&r.decisive, &r.ToleratedCount, &r.waiting, &r.severity, &r.severityAt, &r.bootPolicy}, r.platform.columns()...)...)
 	if err != nil {
 		return rest.Agent{}, err
 	}
 	r.EnrolledAt = fromMillis(enrolled)
-	r.Policies = rest.Policies{Runtime: r.policy, Boot: wire.NotEvaluated}
-	if r.inForce == wire.NotEvaluated {
-		r.Policies.Runtime = wire.NotEvaluated
-	}
+	r.policies()
 	r.attestation()
 	if r.rejectedAt.Valid {
 		r.Rejected = &rest.Rejection{At: fromMillis(r.rejectedAt.Int64), ID: wire.FailureID(r.rejectedID.String), Message: r.rejectedMsg.String, Count: r.rejectedCount}
@@ -102,6 +104,18 @@ func (s *Store) scanAgent(row interface{ Scan(...any) error }, now time.Time) (r
 	}
 	r.Trust, r.Reason = r.trust(now)
 	return r.Agent, nil
+}
+
+// policies fills in which policy judges what.
+func (r *agentRow) policies() {
+	r.Policies = rest.Policies{Runtime: r.policy, Boot: wire.NotEvaluated, TPM: r.platform.PCRsInForce}
+	if r.inForce == wire.NotEvaluated {
+		r.Policies.Runtime = wire.NotEvaluated
+	}
+	if r.bootPolicy != "" {
+		r.Policies.Boot, r.Policies.BootDigest = r.bootPolicy, r.platform.BootInForce
+	}
+	r.TPMPolicy = string(r.platform.PCRPolicy)
 }
 
 // attestation fills in what the last accepted evidence said.
@@ -129,12 +143,16 @@ func (r *agentRow) trust(now time.Time) (wire.Trust, string) {
 	switch {
 	case r.decisive > 0 && r.epoch != nil && r.judged != r.inForce:
 		return wire.Untrusted, standing(r.decisive) + ", found under the policy before; the list is being judged again"
+	case r.decisive > 0 && r.epoch != nil && r.platform.waits() != "":
+		return wire.Untrusted, standing(r.decisive) + "; " + r.platform.waits()
 	case r.decisive > 0:
 		return wire.Untrusted, standing(r.decisive)
 	case r.epoch == nil:
 		return wire.Pending, "no evidence was accepted yet"
 	case r.judged != r.inForce:
 		return wire.Pending, "the policy has changed and the list is being judged again"
+	case r.platform.waits() != "":
+		return wire.Pending, r.platform.waits()
 	case r.waiting > 0:
 		return wire.Untrusted, conditions(r.waiting)
 	case r.until.Int64 == 0:

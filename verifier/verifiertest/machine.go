@@ -5,7 +5,6 @@ package verifiertest
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +27,8 @@ var (
 // Machine is a machine with one boot, SHA-256 alone, and a measurement list.
 type Machine struct {
 	AK   *softtpm.AK
-	Boot []byte // the value of each of PCRs 0 to 9
+	Boot []byte     // the value of each of PCRs 0 to 9
+	PCRs pcr.Values // of all PCRs but 10, if it has any: then Boot says nothing
 	List []ima.Entry
 	PCR  ima.State // PCR 10
 
@@ -53,7 +53,28 @@ func New(t testing.TB) *Machine {
 
 // Aggregate is the boot_aggregate entry of the boot.
 func (m *Machine) Aggregate() ima.Entry {
-	return ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum(bytes.Repeat(m.Boot, 10)), ima.BootAggregate)
+	boot := bytes.Repeat(m.Boot, 10)
+	if values, ok := m.PCRs.Aggregate(pcr.SHA256, 0, 9); ok {
+		boot = values
+	}
+	return ima.NewFileEntry(pcr.SHA256, pcr.SHA256.Sum(boot), ima.BootAggregate)
+}
+
+// Booted boots the machine anew, by a log whose PCRs it has then.
+func (m *Machine) Booted(log []byte) {
+	m.PCRs = LedTo(log, pcr.SHA1, pcr.SHA256)
+	m.Reboot()
+}
+
+// value is what a PCR holds.
+func (m *Machine) value(b pcr.Bank, i int) []byte {
+	if i == pcr.IMA {
+		return m.PCR.PCR()
+	}
+	if v, ok := m.PCRs.Get(b, i); ok {
+		return v
+	}
+	return m.Boot
 }
 
 // Measure appends to the list and extends PCR 10.
@@ -97,7 +118,12 @@ func Question() appraise.Question {
 // beside it.
 func (m *Machine) Evidence(first int) (wire.Evidence, []byte) {
 	m.t.Helper()
-	digests := append(slices.Repeat([][]byte{m.Boot}, 10), m.PCR.PCR())
+	var digests [][]byte
+	for _, s := range m.Selection {
+		for i := range s.PCRs.All() {
+			digests = append(digests, m.value(s.Bank, i))
+		}
+	}
 	v, err := pcr.NewValues(m.Selection, digests)
 	if err != nil {
 		m.t.Fatal(err)

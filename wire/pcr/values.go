@@ -84,3 +84,16 @@ func (v Values) Digest(h crypto.Hash) []byte {
 	}
 	return w.Sum(nil)
 }
+
+// In returns those of the values that are of bank b.
+func (v Values) In(b Bank) Values {
+	n := 0
+	for _, e := range v.selection {
+		if next := n + e.PCRs.Len(); e.Bank != b {
+			n = next
+		} else {
+			return Values{Selection{e}, v.digests[n:next:next]}
+		}
+	}
+	return Values{}
+}

@@ -59,6 +59,12 @@ var (
 	PutPayload    = Route{"PUT", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the ciphertext of ?version= from ?offset= on, as it is"}
 	DeletePayload = Route{"DELETE", "/v1/agents/{id}/payloads/{name}", RoleOperator, "withdraw a payload: the agent wipes it"}
 
+	ListBootPolicies = Route{"GET", "/v1/boot-policies", RoleOperator, "every boot policy"}
+	AddBootPolicy    = Route{"POST", "/v1/boot-policies", RoleOperator, "add a boot policy"}
+	GetBootPolicy    = Route{"GET", "/v1/boot-policies/{name}", RoleOperator, "one boot policy with its text"}
+	UpdateBootPolicy = Route{"PUT", "/v1/boot-policies/{name}", RoleOperator, "replace a boot policy; every agent under it is judged again"}
+	DeleteBootPolicy = Route{"DELETE", "/v1/boot-policies/{name}", RoleOperator, "delete a boot policy that no agent uses"}
+
 	SearchMeasurements = Route{"GET", "/v1/measurements", RoleOperator, "which agents measured ?path= or ?digest=, now or in a past boot"}
 )
 
@@ -67,5 +73,6 @@ var VerifierRoutes = []Route{
 	ListAgents, EnrolAgent, GetAgent, UpdateAgent, RebindAgent, ClearAgent, DeleteAgent,
 	ListPolicies, AddPolicy, GetPolicy, GetSignedPolicy, UpdatePolicy, DeletePolicy,
 	ListPayloads, AddPayload, GetPayload, PutPayload, DeletePayload,
+	ListBootPolicies, AddBootPolicy, GetBootPolicy, UpdateBootPolicy, DeleteBootPolicy,
 	SearchMeasurements,
 }

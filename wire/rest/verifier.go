@@ -28,13 +28,18 @@ type Enrolment struct {
 	Transport  []byte   `json:"transport_public"` // TPMT_PUBLIC
 	LowestBank pcr.Bank `json:"lowest_bank"`      // weakest bank whose quotes count; sha256 unless the operator says otherwise (I15)
 	Policy     string   `json:"policy,omitempty"` // name of the runtime policy; empty is "not evaluated" (I21)
+
+	BootPolicy string `json:"boot_policy,omitempty"` // name of the boot policy; empty as above
+	TPMPolicy  Text   `json:"tpm_policy,omitempty"`  // Keylime's tpm_policy, as JSON in a string; empty as above
 }
 
 // AgentUpdate changes what an operator may change without a new enrolment. A
-// nil member stays as it is; an empty Policy takes the policy away.
+// nil member stays as it is; an empty policy takes the policy away.
 type AgentUpdate struct {
-	Label  *string `json:"label,omitempty"`
-	Policy *string `json:"policy,omitempty"`
+	Label      *string `json:"label,omitempty"`
+	Policy     *string `json:"policy,omitempty"`
+	BootPolicy *string `json:"boot_policy,omitempty"`
+	TPMPolicy  *Text   `json:"tpm_policy,omitempty"` // as in Enrolment
 }
 
 // ClearRequest says what the operator has seen, so that nothing is cleared unseen:
@@ -69,6 +74,8 @@ type Agent struct {
 	RaisedAt       *time.Time     `json:"severity_raised_at,omitempty"` // when it rose last, while something stands
 	Conditions     []wire.Failure `json:"conditions,omitempty"`         // of GetAgent; what the policy waits for, which is over by itself
 
+	TPMPolicy string `json:"tpm_policy,omitempty"` // of GetAgent; its text
+
 	FailuresListed string `json:"failures_listed,omitempty"` // of GetAgent; stands for Failures in a ClearRequest
 }
 
@@ -82,6 +89,9 @@ type Cleared struct {
 type Policies struct {
 	Runtime string `json:"runtime"`
 	Boot    string `json:"boot"`
+	TPM     string `json:"tpm"` // has no name: SHA-256 of its text
+
+	BootDigest string `json:"boot_digest,omitempty"` // SHA-256 of the boot policy's text
 }
 
 // Epoch is one boot of a machine, as its TPM signed it.

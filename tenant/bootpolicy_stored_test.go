@@ -1,0 +1,98 @@
+package tenant
+
+import (
+	"strings"
+	"testing"
+
+	"quicklime/wire"
+	"quicklime/wire/rest"
+)
+
+const tpmPolicy16 = `{"16":["0000000000000000000000000000000000000000000000000000000000000000"]}`
+
+// The verifier keeps a boot policy to the byte, and a bad one never gets there.
+func TestBootPolicyAtTheVerifier(t *testing.T) {
+	f := start(t)
+	boot := f.file("boot.json")
+	if o := f.run(t, "boot-policy", "create", "--log", "../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements", "-o", boot); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	o := f.run(t, "boot-policy", "add", "web", boot)
+	text := f.boots["web"].Text
+	if o.code != 0 || !strings.HasPrefix(o.stdout, "added web: Secure Boot off, 1 firmware, 1 kernel, sha256:"+hexSum(text)) || !strings.Contains(text, "scrtm_and_bios") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "show", "web"); o.code != 0 || o.stdout != text {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "list"); o.code != 0 || !strings.Contains(o.stdout, "web   off          1          1        2       1 h ago  "+hexSum(text)[:12]) {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "update", "web", boot); o.code != 0 || !strings.Contains(o.stderr, "2 agents are judged again\n") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "delete", "web"); o.code != 0 || o.stdout != "deleted web\n" {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "list"); o.code != 0 || !strings.Contains(o.stderr, "boot-policy create") {
+		t.Errorf("%+v", o)
+	}
+	for _, c := range []struct{ args, says string }{
+		{"add ../web " + boot, "cannot name a policy"},
+		{"show ../web", "cannot name a policy"},
+		{"delete ../web", "cannot name a policy"},
+		{"add web " + f.write(t, "bad.json", `{"pk":1}`), "pk: a number, want an array"},
+	} {
+		if o := f.run(t, append([]string{"boot-policy"}, strings.Fields(c.args)...)...); o.code == 0 || !strings.Contains(o.stderr, c.says) || len(f.boots) != 0 {
+			t.Errorf("%s: %+v", c.args, o)
+		}
+	}
+	f.boots["web"] = rest.BootPolicy{Name: "web", Digest: hexSum("{}"), Text: "{ }"}
+	if o := f.run(t, "boot-policy", "show", "web"); o.code != exitFailed || !strings.Contains(o.stderr, "does not have the digest") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// What an enrolment is judged by, beside the list, is given and taken away by flags.
+func TestBootAndTPMPolicyOfAnAgent(t *testing.T) {
+	f := start(t)
+	m := f.register(machine(t, "web-1"))
+	if o := f.run(t, "agent", "add", "web-1", "--policy", "web", "--boot-policy", "front", "--tpm-policy", tpmPolicy16); o.code != 0 || o.stderr != "" {
+		t.Fatalf("%+v", o)
+	}
+	if e := f.enrolled[0]; e.BootPolicy != "front" || e.TPMPolicy != tpmPolicy16 {
+		t.Errorf("%+v", e)
+	}
+	other := strings.ReplaceAll(tpmPolicy16, "0", "1")
+	other = strings.Replace(other, "16", "17", 1)
+	for _, c := range []struct {
+		flags     []string
+		boot, tpm string
+	}{
+		{[]string{"--boot-policy", "back"}, "back", tpmPolicy16},
+		{[]string{"--tpm-policy", f.write(t, "tpm.json", other)}, "back", other},
+		{[]string{"--no-boot-policy"}, wire.NotEvaluated, other},
+		{[]string{"--no-tpm-policy"}, wire.NotEvaluated, ""},
+	} {
+		if o := f.run(t, append([]string{"agent", "update", "web-1"}, c.flags...)...); o.code != 0 {
+			t.Errorf("%v: %+v", c.flags, o)
+		}
+		if a := f.agents[m.ID]; a.Policies.Boot != c.boot || a.TPMPolicy != c.tpm || a.Policies.Runtime != "web" {
+			t.Errorf("%v: %+v", c.flags, a)
+		}
+	}
+	for _, c := range []struct {
+		flags []string
+		says  string
+	}{
+		{[]string{"--boot-policy", "a", "--no-boot-policy"}, "contradict"},
+		{[]string{"--tpm-policy", "{}", "--no-tpm-policy"}, "contradict"},
+		{[]string{"--tpm-policy", `{"10":["00"]}`}, "PCR 10 is what the measurement list leads to"},
+		{[]string{"--tpm-policy", "/no/such/file"}, "no such file"},
+		{nil, "nothing to change"},
+	} {
+		if o := f.run(t, append([]string{"agent", "update", "web-1"}, c.flags...)...); o.code == 0 || !strings.Contains(o.stderr, c.says) {
+			t.Errorf("%v: %+v", c.flags, o)
+		}
+	}
+}

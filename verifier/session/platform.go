@@ -1,0 +1,207 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/singleflight"
+
+	"quicklime/verifier/appraise"
+	"quicklime/verifier/bootpolicy"
+	"quicklime/verifier/pcrpolicy"
+	"quicklime/verifier/store"
+	"quicklime/wire"
+	"quicklime/wire/channel"
+	"quicklime/wire/pcr"
+)
+
+// references are compiled boot policies, shared by all agents.
+type references struct {
+	loads singleflight.Group // by digest: many agents ask for one at once
+
+	mu     sync.Mutex
+	loaded map[string]*bootpolicy.Policy // by digest
+}
+
+// policy returns the boot policy with a digest, of which text returns the text.
+func (r *references) policy(digest string, text func() ([]byte, error)) (*bootpolicy.Policy, error) {
+	r.mu.Lock()
+	p := r.loaded[digest]
+	r.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	loaded, err, _ := r.loads.Do(digest, func() (any, error) {
+		b, err := text()
+		if err != nil {
+			return nil, err
+		}
+		p, err := bootpolicy.Parse(b)
+		if err != nil {
+			return nil, err
+		}
+		if p.Digest() != digest {
+			return nil, fmt.Errorf("the text of boot policy %s is that of %s", digest, p.Digest())
+		}
+		r.keep(p)
+		return p, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return loaded.(*bootpolicy.Policy), nil
+}
+
+func (r *references) keep(p *bootpolicy.Policy) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.loaded == nil || len(r.loaded) >= maxReferences {
+		r.loaded = map[string]*bootpolicy.Policy{}
+	}
+	r.loaded[p.Digest()] = p
+}
+
+// platform returns what boot and PCRs of an agent are judged by. The error is
+// store.ErrConflict if the boot policy is not in force any more.
+func (s *Server) platform(ctx context.Context, e store.Enrolment, st store.Standing) (p appraise.Platform, err error) {
+	p.Lowest = e.LowestBank
+	if st.PCRPolicy != nil {
+		if p.PCRs, err = pcrpolicy.Parse(st.PCRPolicy); err != nil {
+			return p, fmt.Errorf("TPM policy of %s: %w", e.Agent, err)
+		}
+	}
+	if st.BootInForce == wire.NotEvaluated {
+		return p, nil
+	}
+	p.Boot, err = s.references.policy(st.BootInForce, func() ([]byte, error) {
+		return s.store.BootPolicyText(context.WithoutCancel(ctx), st.BootInForce) // others may wait for it too
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return p, store.ErrConflict
+	}
+	if err != nil {
+		return p, fmt.Errorf("boot policy %s: %w", st.BootInForce[:12], err)
+	}
+	return p, nil
+}
+
+// plan is what the quotes of a session cover, and what they could.
+type plan struct {
+	base      pcr.Selection // whatever the policies are
+	list      pcr.Bank      // in which the list is replayed
+	active    []pcr.Bank    // that the TPM has, as the agent says
+	selection pcr.Selection // that is asked for
+}
+
+// lacks reports whether the quotes do not cover all that a platform judges and the
+// machine could be asked for.
+func (p plan) lacks(judged appraise.Platform) bool {
+	for _, want := range judged.Widen(p.base, p.list, p.active) {
+		if !slices.ContainsFunc(p.selection, func(has pcr.BankSet) bool { return has.Bank == want.Bank && want.PCRs&^has.PCRs == 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
+// opinion judges boot and PCRs of an evidence, by the policies that are in force in
+// st: the boot if that was not done yet, by log, which came with the evidence, or by
+// the one that is stored. asked says that the quote covers all that it can.
+func (s *Server) opinion(ctx context.Context, e store.Enrolment, st store.Standing, b *appraise.Begun, log []byte, asked func(appraise.Platform) bool) (o store.Opinion, err error) {
+	p, err := s.platform(ctx, e, st)
+	if err != nil {
+		return o, err
+	}
+	id := b.Epoch().ID(e.ID)
+	same := st.Epoch != nil && string(st.EpochID) == string(id[:])
+	k := appraise.Boot{Log: log, Asked: asked(p)}
+	if p.Boot != nil && same {
+		values := b.BootValues(p)
+		k.Stands = st.BootJudged == st.BootInForce && values != nil && string(st.BootValues) == string(values)
+		if !k.Stands && st.HaveBoot {
+			if k.Log, err = s.store.BootLog(ctx, st); errors.Is(err, store.ErrNotFound) {
+				return o, store.ErrConflict // the machine has booted again meanwhile
+			} else if err != nil {
+				return o, err
+			}
+		}
+	}
+	o.Opinion = b.Opine(p, k)
+	if p.PCRs != nil && same && st.PCRsJudged != st.PCRsInForce && !o.PCRsWait {
+		o.Away, err = s.away(ctx, st, p.PCRs)
+	}
+	return o, err
+}
+
+// away returns the failures of single PCRs that another TPM policy does not have.
+func (s *Server) away(ctx context.Context, st store.Standing, p *pcrpolicy.Policy) (seqs []int64, err error) {
+	all, err := s.store.PCRFailures(ctx, st)
+	for seq, f := range all {
+		if p.Allows(f) {
+			seqs = append(seqs, seq)
+		}
+	}
+	return seqs, err
+}
+
+// opineAgain judges boot and PCRs of an agent by the policies in force, from the
+// evidence that its last verdict rests on and the stored boot log. If the quote does
+// not cover what they judge, a session that cannot either is ended: in the next the
+// machine is asked for it.
+func (s *Server) opineAgain(ctx context.Context, e store.Enrolment, st store.Standing) (store.Standing, error) {
+	b, err := s.begunAgain(ctx, e, st, appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK})
+	if err != nil {
+		return st, err
+	}
+	o, err := s.opinion(ctx, e, st, b, nil, func(appraise.Platform) bool { return false })
+	if err != nil {
+		return st, err
+	}
+	if !waits(st, o) {
+		if st, err = s.store.Opine(ctx, e, st, o); err != nil {
+			return st, err
+		}
+	}
+	if !st.PlatformJudged() {
+		err = s.renew(ctx, e, st)
+	}
+	return st, err
+}
+
+// waits reports whether an opinion says nothing that is not known: what was judged
+// is, and what waits for another quote still does.
+func waits(st store.Standing, o store.Opinion) bool {
+	boot := st.BootJudged == st.BootInForce || o.BootWaits && st.BootJudged == ""
+	pcrs := st.PCRsJudged == st.PCRsInForce || o.PCRsWait && st.PCRsJudged == ""
+	return boot && pcrs
+}
+
+// renew ends the session of an agent whose quotes do not cover what the policies in
+// force judge.
+func (s *Server) renew(ctx context.Context, e store.Enrolment, st store.Standing) error {
+	p, err := s.platform(ctx, e, st)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	l, ok := s.live[e.Agent]
+	s.mu.Unlock()
+	if ok && l.enrolment == e.ID && l.plan != nil && l.plan.lacks(p) {
+		s.log.Info("the session ends, for the policies judge PCRs that it does not quote", "agent", e.Agent[:12])
+		l.conn.Close(channel.CodeDone, "")
+	}
+	return nil
+}
+
+// planned notes what the quotes of an agent's session cover.
+func (s *Server) planned(e store.Enrolment, c *channel.Conn, p plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l, ok := s.live[e.Agent]; ok && l.conn == c {
+		l.plan = &p
+		s.live[e.Agent] = l
+	}
+}

@@ -1,0 +1,426 @@
+package session
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"quicklime/verifier/bootpolicy"
+	"quicklime/verifier/eventlog"
+	"quicklime/verifier/verifiertest"
+	"quicklime/wire"
+	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
+)
+
+// platformFixture is a session of a machine that has booted by a captured log.
+type platformFixture struct {
+	*fixture
+	log []byte
+}
+
+func newPlatform(t *testing.T, log []byte) *platformFixture {
+	t.Helper()
+	f := &platformFixture{newFixture(t, "/bin/a"), log}
+	f.own.issued = mustNow(f.fixture)
+	f.booted(log)
+	return f
+}
+
+// booted boots the machine anew, whose session goes on.
+func (f *platformFixture) booted(log []byte) {
+	f.log = log
+	f.machine.Booted(log)
+	f.machine.File("/bin/a", good)
+}
+
+// welcomed is the session's beginning.
+func (f *platformFixture) welcomed() {
+	f.t.Helper()
+	var err error
+	if f.standing, err = f.server.store.Standing(f.t.Context(), f.enrolment); err != nil {
+		f.t.Fatal(err)
+	}
+	err = errors.Join(f.choose(wire.Hello{Banks: []pcr.Bank{pcr.SHA1, pcr.SHA256}, Aggregate: pcr.SHA256}, false), f.widen(f.t.Context()))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.machine.Selection = f.selection
+}
+
+// attest commits evidence, with the boot log unless there is none.
+func (f *platformFixture) attest() {
+	f.t.Helper()
+	ev, b, r := f.began()
+	r.boot = f.log
+	if accepted, err := f.settle(f.t.Context(), ev, b, r); !accepted || err != nil {
+		f.t.Fatal(accepted, err)
+	}
+}
+
+// want checks what the operator is told.
+func (f *platformFixture) want(when string, trust wire.Trust, ids ...wire.FailureID) rest.Agent {
+	f.t.Helper()
+	a := f.trust()
+	failures, _, err := f.server.store.Failures(f.t.Context(), verifiertest.AgentID)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	conditions, err := f.server.store.Conditions(f.t.Context(), verifiertest.AgentID)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var got []wire.FailureID
+	for _, x := range slices.Concat(failures, conditions) {
+		if got = append(got, x.ID); x.Entry != nil {
+			f.t.Errorf("%s: %s is said to be of entry %d", when, x.ID, *x.Entry)
+		}
+	}
+	if a.Trust != trust || !slices.Equal(got, ids) {
+		f.t.Errorf("%s: %s (%s) for %v %+v", when, a.Trust, a.Reason, got, failures)
+	}
+	return a
+}
+
+// judged has every agent judged again, by nothing but what is stored.
+func (f *platformFixture) judged() {
+	f.t.Helper()
+	if failed := f.server.judgeAll(f.t.Context()); failed != 0 {
+		f.t.Fatalf("%d were not judged again", failed)
+	}
+}
+
+func (f *platformFixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *platformFixture) update(u rest.AgentUpdate) {
+	f.t.Helper()
+	f.must(f.server.store.Update(f.t.Context(), verifiertest.AgentID, u))
+}
+
+// assign gives the machine the boot policy "front"; "" takes it away.
+func (f *platformFixture) assign(name string) { f.update(rest.AgentUpdate{BootPolicy: &name}) }
+
+// add adds or replaces the boot policy "front", under which the boots of some logs
+// are accepted.
+func (f *platformFixture) add(logs ...[]byte) {
+	f.t.Helper()
+	p := referenceTo(f.t, logs...)
+	if err := f.server.store.UpdateBootPolicy(f.t.Context(), p); err != nil {
+		f.must(f.server.store.AddBootPolicy(f.t.Context(), p))
+	}
+}
+
+func referenceTo(t *testing.T, logs ...[]byte) rest.BootPolicy {
+	t.Helper()
+	var all []bootpolicy.Log
+	for _, b := range logs {
+		l, err := eventlog.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := l.Suppose(pcr.SHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	text, err := bootpolicy.Create(all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rest.BootPolicy{Name: "front", Digest: hex.EncodeToString(pcr.SHA256.Sum(text)), Text: string(text)}
+}
+
+// Two boots of one machine.
+func boots(t *testing.T) (a, b []byte) {
+	a = verifiertest.BootLog(t, "ovmf-secureboot-6.1")
+	return a, verifiertest.WithCommandLine(a, "/vmlinuz init=/bin/sh")
+}
+
+const example = wire.FailureID("measured_boot.policy_example")
+
+// I21: without a boot policy nobody judged the boot, and nothing says otherwise.
+func TestI21_WithoutABootPolicy(t *testing.T) {
+	log, _ := boots(t)
+	f := newPlatform(t, log)
+	f.welcomed()
+	f.attest()
+	if a := f.want("without", wire.Trusted); a.Policies.Boot != wire.NotEvaluated || a.Policies.TPM != wire.NotEvaluated || a.Policies.BootDigest != "" {
+		t.Errorf("%+v", a.Policies)
+	}
+}
+
+// I15, I22: the boot is judged with the first evidence, and again, tighter and
+// looser, from what is stored.
+func TestI15_I22_TheBootIsJudged(t *testing.T) {
+	log, other := boots(t)
+	f := newPlatform(t, log)
+	f.add(log)
+	f.assign("front")
+	if a := f.trust(); a.Trust != wire.Pending {
+		t.Errorf("%+v", a)
+	}
+	f.welcomed()
+	if !f.selection[0].PCRs.Has(14) {
+		t.Errorf("asked for %v", f.selection)
+	}
+	f.attest()
+	if a := f.want("the boot that is allowed", wire.Trusted); a.Policies.Boot != "front" || a.Policies.BootDigest == "" {
+		t.Errorf("%+v", a.Policies)
+	}
+	f.add(other)
+	f.want("before it is judged again", wire.Pending)
+	f.judged()
+	if a := f.want("a tighter policy", wire.Untrusted, example); !strings.Contains(a.Reason, "1 standing failure") {
+		t.Errorf("%+v", a)
+	}
+	f.add(other, log)
+	f.judged()
+	f.want("both allowed", wire.Trusted)
+	f.attest()
+	f.want("and attested", wire.Trusted)
+
+	f.booted(other)
+	f.attest()
+	f.want("the other one booted", wire.Trusted)
+	f.add(log)
+	f.judged()
+	f.want("not allowed any more", wire.Untrusted, example)
+
+	f.assign("")
+	f.judged()
+	f.want("nobody evaluates: that judges nothing away", wire.Untrusted, example)
+	f.assign("front")
+	f.judged()
+	f.want("evaluated again", wire.Untrusted, example)
+
+	f.must(f.clear())
+	f.want("cleared", wire.Trusted)
+	f.attest()
+	f.want("the same boot is not found again", wire.Trusted)
+	f.add(log, log)
+	f.judged()
+	f.want("nor by another policy that says the same of it", wire.Trusted)
+	f.machine.Reboot()
+	f.machine.File("/bin/a", good)
+	f.attest()
+	f.want("the next boot is", wire.Untrusted, example)
+	f.booted(log)
+	f.attest()
+	f.want("a good boot launders nothing", wire.Untrusted, example)
+}
+
+// I15: what the stored quote does not cover is pending until the machine was asked
+// for it, in another session.
+func TestI15_AskedForInAnotherSession(t *testing.T) {
+	log, _ := boots(t)
+	f := newPlatform(t, log)
+	f.welcomed()
+	f.attest()
+	f.add(log)
+	f.assign("front")
+	f.judged()
+	if a := f.want("assigned", wire.Pending); !strings.Contains(a.Reason, "waits for a quote") {
+		t.Errorf("%+v", a)
+	}
+	before := f.trust().Revision
+	f.judged()
+	if a := f.trust(); a.Revision != before {
+		t.Error("it was judged again, for nothing")
+	}
+	f.attest()
+	f.want("evidence of the old session", wire.Pending)
+	if err := f.covers(t.Context()); !errors.Is(err, errRenew) {
+		t.Errorf("the session goes on: %v", err)
+	}
+	f.welcomed()
+	f.attest()
+	f.want("asked for", wire.Trusted)
+	if err := f.covers(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A boot that cannot be judged for want of a log is a condition, over when it comes.
+func TestI21_NoBootLog(t *testing.T) {
+	log, _ := boots(t)
+	f := newPlatform(t, log)
+	f.add(log)
+	f.assign("front")
+	f.welcomed()
+	f.log = nil
+	f.attest()
+	f.want("no log", wire.Untrusted, wire.BootLogMissing)
+	f.judged()
+	f.want("judged again", wire.Untrusted, wire.BootLogMissing)
+	f.must(f.server.store.UpdatePolicy(t.Context(), allow("/bin/b")))
+	f.must(f.server.store.UpdatePolicy(t.Context(), allow("/bin/a")))
+	f.judged()
+	f.want("its list judged again", wire.Untrusted, wire.BootLogMissing)
+	f.attest()
+	f.want("still no log", wire.Untrusted, wire.BootLogMissing)
+	f.log = log
+	f.attest()
+	f.want("the log came", wire.Trusted)
+}
+
+// What is no log, or one of another boot, is a failure that stays as long as the
+// boot lasts.
+func TestI20_BadBootLogs(t *testing.T) {
+	log, other := boots(t)
+	for name, c := range map[string]struct {
+		sent []byte
+		ids  []wire.FailureID
+	}{
+		"no log":       {[]byte("no log"), []wire.FailureID{wire.BootLogMalformed}},
+		"another boot": {other, []wire.FailureID{wire.BootInvalidPCR(8)}},
+	} {
+		f := newPlatform(t, log)
+		f.add(log)
+		f.assign("front")
+		f.welcomed()
+		f.log = c.sent
+		f.attest()
+		f.want(name, wire.Untrusted, c.ids...)
+		f.log = log
+		f.attest()
+		f.want(name+", then the right one", wire.Untrusted, c.ids...)
+	}
+}
+
+// I20: what is measured after the boot was judged is judged, too.
+func TestI20_ExtendedAfterTheBootWasJudged(t *testing.T) {
+	log, _ := boots(t)
+	f := newPlatform(t, log)
+	f.add(log)
+	f.assign("front")
+	f.welcomed()
+	f.attest()
+	f.want("as it was booted", wire.Trusted)
+	f.machine.PCRs = verifiertest.LedTo(verifiertest.EditLog(log, func(all []verifiertest.LogEvent) []verifiertest.LogEvent {
+		for _, e := range all {
+			if e.PCR == 14 {
+				return append(all, e)
+			}
+		}
+		return nil
+	}), pcr.SHA1, pcr.SHA256)
+	f.attest()
+	f.want("PCR 14 extended", wire.Untrusted, wire.BootInvalidPCR(14))
+}
+
+// I22: what happens while evidence arrives is part of its verdict.
+func TestI22_BootPolicyChangesWhileEvidenceArrives(t *testing.T) {
+	log, other := boots(t)
+	none := ""
+	var no rest.Text
+	zeros := rest.Text(`{"16":"` + strings.Repeat("0", 64) + `"}`)
+	ones := rest.Text(`{"8":"` + strings.Repeat("1", 64) + `"}`)
+	for name, c := range map[string]struct {
+		change func(f *platformFixture)
+		trust  wire.Trust
+		ids    []wire.FailureID
+	}{
+		"a tighter boot policy":            {func(f *platformFixture) { f.add(other) }, wire.Untrusted, []wire.FailureID{example}},
+		"a looser boot policy":             {func(f *platformFixture) { f.add(other, log) }, wire.Trusted, nil},
+		"no boot policy":                   {func(f *platformFixture) { f.assign(none) }, wire.Trusted, nil},
+		"a TPM policy of a quoted PCR":     {func(f *platformFixture) { f.update(rest.AgentUpdate{TPMPolicy: &ones}) }, wire.Untrusted, []wire.FailureID{wire.PCRInvalid(8)}},
+		"a TPM policy of a PCR not quoted": {func(f *platformFixture) { f.update(rest.AgentUpdate{TPMPolicy: &zeros}) }, wire.Pending, nil},
+		"no TPM policy":                    {func(f *platformFixture) { f.update(rest.AgentUpdate{TPMPolicy: &no}) }, wire.Trusted, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newPlatform(t, log)
+			f.add(log)
+			f.assign("front")
+			f.welcomed()
+			ev, b, r := f.began()
+			r.boot = log
+			c.change(f)
+			if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
+				t.Fatal(accepted, err)
+			}
+			f.want(name, c.trust, c.ids...)
+			if f.judged(); c.trust != wire.Pending {
+				f.want(name+", judged again", c.trust, c.ids...)
+			}
+		})
+	}
+}
+
+// I15: single PCRs are asked for, judged in every quote, and again when their policy
+// changes.
+func TestI15_SinglePCRs(t *testing.T) {
+	log, _ := boots(t)
+	f := newPlatform(t, log)
+	set := func(values ...string) {
+		t.Helper()
+		text := rest.Text(`{"23":["` + strings.Join(values, `","`) + `"],"mask":"0x800000"}`)
+		f.update(rest.AgentUpdate{TPMPolicy: &text})
+	}
+	zero, one := strings.Repeat("00", 32), strings.Repeat("11", 32)
+	set(zero, strings.Repeat("00", 20))
+	f.welcomed()
+	if want := pcr.Range(0, 10) | pcr.Of(23); f.selection[0].PCRs != want || len(f.selection) != 1 {
+		t.Errorf("asked for %v", f.selection)
+	}
+	f.attest()
+	if a := f.want("as listed", wire.Trusted); a.Policies.TPM == wire.NotEvaluated || a.TPMPolicy == "" {
+		t.Errorf("%+v", a.Policies)
+	}
+	extended := f.machine.PCRs
+	f.machine.PCRs = verifiertest.LedTo(verifiertest.EditLog(log, func(all []verifiertest.LogEvent) []verifiertest.LogEvent {
+		all[len(all)-1].PCR = 23
+		return all[len(all)-1:]
+	}), pcr.SHA256)
+	value, _ := f.machine.PCRs.Get(pcr.SHA256, 23)
+	all, _ := pcr.NewValues(pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, pcr.Count-1)}}, slices.Concat(extended.In(pcr.SHA256).Digests()[:23], [][]byte{value}))
+	f.machine.PCRs = all
+	f.attest()
+	f.want("extended", wire.Untrusted, wire.PCRInvalid(23))
+	f.must(f.clear())
+	f.want("cleared", wire.Trusted)
+	f.attest()
+	f.want("still so", wire.Untrusted, wire.PCRInvalid(23))
+	set(one)
+	f.judged()
+	f.want("another value", wire.Untrusted, wire.PCRInvalid(23))
+	set(one, hex.EncodeToString(value))
+	f.judged()
+	f.want("listed", wire.Trusted)
+	set(one)
+	f.judged()
+	f.want("not listed again", wire.Untrusted, wire.PCRInvalid(23))
+	set(zero) // and back, as only a resettable PCR goes
+	f.machine.PCRs = extended
+	f.attest()
+	f.want("what was found stands", wire.Untrusted, wire.PCRInvalid(23))
+	f.update(rest.AgentUpdate{TPMPolicy: new(rest.Text)})
+	f.judged()
+	f.want("nobody evaluates: that judges nothing away", wire.Untrusted, wire.PCRInvalid(23))
+	if !bytes.Equal(value, all.Digests()[23]) {
+		t.Fatal("the test says nothing")
+	}
+}
+
+// I15: a PCR that is listed in no bank that the machine has fails, and is not waited
+// for.
+func TestI15_ABankThatTheMachineLacks(t *testing.T) {
+	log, _ := boots(t)
+	f := newPlatform(t, log)
+	text := rest.Text(`{"23":"` + strings.Repeat("00", 48) + `"}`)
+	f.update(rest.AgentUpdate{TPMPolicy: &text})
+	f.welcomed()
+	f.attest()
+	f.want("no SHA-384", wire.Untrusted, wire.PCRMissing)
+	if err := f.covers(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
