@@ -160,7 +160,7 @@ func TestI21_WithoutABootPolicy(t *testing.T) {
 
 // I15, I22: the boot is judged with the first evidence, and again, tighter and
 // looser, from what is stored.
-func TestI15_I22_TheBootIsJudged(t *testing.T) {
+func TestI07_I15_I21_I22_TheBootIsJudged(t *testing.T) {
 	log, other := boots(t)
 	f := newPlatform(t, log)
 	f.add(log)
