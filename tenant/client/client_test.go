@@ -90,6 +90,11 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.AddPayload(ctx, "a", rest.PayloadUpload{Share: []byte{1}}) }, `POST /v1/agents/a/payloads {"manifest":null,"object":null,"secret":null,"share":"AQ=="}`},
 		{func() (any, error) { return v.PutPayload(ctx, "a", "n", 3, 5, []byte("bytes")) }, "PUT /v1/agents/a/payloads/n?offset=5&version=3 bytes"},
 		{func() (any, error) { return nil, v.DeletePayload(ctx, "a", "n") }, "DELETE /v1/agents/a/payloads/n"},
+		{func() (any, error) { return v.BootPolicies(ctx) }, "GET /v1/boot-policies"},
+		{func() (any, error) { return v.BootPolicy(ctx, "p") }, "GET /v1/boot-policies/p"},
+		{func() (any, error) { return v.AddBootPolicy(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/boot-policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
+		{func() (any, error) { return v.UpdateBootPolicy(ctx, "p", []byte(`{}`)) }, `PUT /v1/boot-policies/p {"name":"p","text":"{}"}`},
+		{func() (any, error) { return nil, v.DeleteBootPolicy(ctx, "p") }, "DELETE /v1/boot-policies/p"},
 		{func() (any, error) { return v.SearchMeasurements(ctx, "/a b", "") }, "GET /v1/measurements?path=%2Fa+b"},
 	}
 	if want := len(rest.RegistrarRoutes) + len(rest.VerifierRoutes) + 2; len(calls) != want {
