@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ type explained struct {
 	PCRs   map[string]string `json:"pcrs"`  // what its events lead to, in hexadecimal
 	Events []explainedEvent  `json:"events"`
 
+	Types   map[string]string      `json:"types"`             // what the types that occur are of
 	Systemd []explainedMeasurement `json:"systemd,omitempty"` // what it measured behind the events
 }
 
@@ -115,13 +117,16 @@ func chooseBank(banks []pcr.Bank, named string) (pcr.Bank, error) {
 }
 
 func explainLog(l eventlog.Log, s eventlog.Supposed) explained {
-	x := explained{Note: noQuote, Bank: s.Bank(), Banks: l.Banks(), PCRs: map[string]string{}, Events: []explainedEvent{}}
+	x := explained{Note: noQuote, Bank: s.Bank(), Banks: l.Banks(), PCRs: map[string]string{}, Types: map[string]string{}, Events: []explainedEvent{}}
 	for i := range pcr.Count {
 		if value, ok := s.PCR(i); ok {
 			x.PCRs[fmt.Sprint(i)] = hex.EncodeToString(value)
 		}
 	}
 	for _, e := range s.Events() {
+		if meaning := e.Type().Meaning(); meaning != "" {
+			x.Types[e.Type().String()] = meaning
+		}
 		x.Events = append(x.Events, explainedEvent{
 			Number: e.Number(), Offset: e.Offset(), PCR: e.PCR(), Type: e.Type().String(), Check: e.Check(),
 			Digest: hex.EncodeToString(e.Digest()), Measured: e.Measured(), Claimed: e.Claimed(), Quirk: e.Quirk(),
@@ -149,6 +154,7 @@ func (p *program) writeExplained(w io.Writer, x explained) {
 	}
 	t.write(w, p.coloured(w))
 	x.writeSystemd(w, p.coloured(w))
+	x.writeTypes(w)
 	fmt.Fprintf(w, "\nPCRs that the log leads to, %v:\n", x.Bank)
 	for i := range pcr.Count {
 		if value, ok := x.PCRs[fmt.Sprint(i)]; ok {
@@ -172,6 +178,16 @@ func (x explained) writeSystemd(w io.Writer, coloured bool) {
 		t.add(cell{text: fmt.Sprint(m.Number)}, cell{text: fmt.Sprint(m.PCR)}, cell{text: m.Kind}, checkCell(m.Check), cell{text: measured}, cell{text: m.Claimed})
 	}
 	t.write(w, coloured)
+}
+
+// writeTypes says what the types that occur are of.
+func (x explained) writeTypes(w io.Writer) {
+	t := table{heading: []string{"TYPE", "WHAT IT IS OF"}}
+	for _, name := range slices.Sorted(maps.Keys(x.Types)) {
+		t.add(cell{text: name}, cell{text: x.Types[name]})
+	}
+	fmt.Fprintln(w)
+	t.write(w, false)
 }
 
 // checkCell is a check in its colour.

@@ -67,6 +67,21 @@ func TestI20_BootPolicyWithSystemdsLog(t *testing.T) {
 	}
 }
 
+// I20: a reference state can need a revocation list that the machine does not have yet.
+func TestI20_BootPolicyWithARevocationList(t *testing.T) {
+	const file = "../verifier/bootpolicy/testdata/dbx.auth"
+	f := start(t)
+	made := f.file("boot.json")
+	o := f.run(t, "boot-policy", "create", "--log", secureBootLog, "--dbx", file, "-o", made)
+	const says = `PCR 7, event 8: dbx lacks 6 of the 6 entries of "dbx.auth"`
+	if o.code != 0 || !strings.Contains(o.stderr, "a boot as that of "+secureBootLog+" fails: "+says) {
+		t.Fatalf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "test", made, secureBootLog); o.code != exitOtherState || !strings.Contains(o.stdout, says) || !strings.Contains(o.stdout, "hint      update dbx on the machine") {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestBootPolicyDiff(t *testing.T) {
 	f := start(t)
 	o := f.run(t, "boot-policy", "create", "--log", secureBootLog)
@@ -99,6 +114,7 @@ func TestBootPolicyCommandsRefuse(t *testing.T) {
 	}{
 		{[]string{"create", "--log", plainLog, "--systemd-log", bad, "--systemd-log", bad}, 2, "more logs of systemd than boot logs"},
 		{[]string{"create", "--log", plainLog, "--systemd-log", bad}, 1, "hint: --systemd-log is systemd's log"},
+		{[]string{"create", "--log", plainLog, "--dbx", bad}, 1, "hint: --dbx is a file"},
 		{[]string{"create"}, 2, "name a boot log with --log"},
 		{[]string{"create", "--log", secureBootLog, "--log", plainLog}, 1, "log 2: Secure Boot is off, in the first log it is on"},
 		{[]string{"create", "--log", bad}, 1, "hint: LOG is the firmware's log"},

@@ -25,6 +25,7 @@ func TestI20_BootPolicyExplain(t *testing.T) {
 		`27 7 EV_EFI_VARIABLE_AUTHORITY checked SbatLevel: sbat 1, shim 4, grub 5`,
 		`30 4 EV_EFI_BOOT_SERVICES_APPLICATION digest only sha256:a68f6d71ebdd \EFI\BOOT\grubx64.efi, 4183488 bytes`,
 		`47 8 EV_IPL checked boot grub_cmd`,
+		`EV_SEPARATOR the end of a phase of the boot, or an error`,
 		`7 75677db6f14082d3bfec4d14bdd75c8d72612ef6914ca99cd5a5997b7a21309d`,
 	} {
 		found := false

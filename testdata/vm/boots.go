@@ -79,9 +79,16 @@ func (s *story) otherCommandLine() error {
 	if changed := !bytes.Equal(before, after); changed != s.path.measured {
 		return fmt.Errorf("the command line changed PCRs 0–9: %v, and on this path it should: %v", changed, s.path.measured)
 	}
+	wrong, err := s.judgedBoot()
+	if err != nil {
+		return err
+	}
+	if refused := wrong != ""; refused != s.path.measured {
+		return fmt.Errorf("the reference state of another command line refuses the boot: %v, and on this path it should: %v", refused, s.path.measured)
+	}
 	covered := "no PCR of boot_aggregate covers it"
 	if s.path.measured {
-		covered = "PCRs of boot_aggregate changed"
+		covered = fmt.Sprintf("PCRs of boot_aggregate changed, and the reference state of the first boot refuses it: %q", wrong)
 	}
 	s.note("another kernel command line: %s; trusted, boot policy: %s", covered, a.Policies.Boot)
 	return nil

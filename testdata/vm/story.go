@@ -184,6 +184,9 @@ func (s *story) enrol() error {
 	if err != nil {
 		return err
 	}
+	if err := s.refer(); err != nil {
+		return err
+	}
 	s.row.Entries = a.Epoch.Entries
 	s.note("trusted: %d entries; boot policy: %s", a.Epoch.Entries, a.Policies.Boot)
 	if a.Policies.Boot != wire.NotEvaluated {
@@ -308,6 +311,13 @@ func (s *story) again() error {
 	if a.Epoch.ResetCount != before.Epoch.ResetCount+1 || a.Epoch.Entries == 0 || a.EnrolledAt != before.EnrolledAt {
 		return fmt.Errorf("after boot %d: %s", before.Epoch.ResetCount, words(a))
 	}
-	s.note("resetCount %d → %d: a new epoch, a full list of %d entries, trusted without enrolling again", before.Epoch.ResetCount, a.Epoch.ResetCount, a.Epoch.Entries)
+	wrong, err := s.judgedBoot()
+	if err != nil {
+		return err
+	}
+	if wrong != "" {
+		return fmt.Errorf("the reference state of the first boot refuses this one: %s", wrong)
+	}
+	s.note("resetCount %d → %d: a new epoch, a full list of %d entries, trusted without enrolling again; the reference state of the first boot accepts it", before.Epoch.ResetCount, a.Epoch.ResetCount, a.Epoch.Entries)
 	return nil
 }

@@ -21,6 +21,9 @@
 // That is Keylime's (keylime/mba/elchecking/example.py). Members of ours:
 //
 //	revocations       [hex SHA-256…] that dbx must have
+//	revocation_lists  [{name, at_least, sha256: [hex…], signatures: [{SignatureType, SignatureData}…]}…],
+//	                  of each of which dbx must have all entries, or at_least so many
+//	sbat              {component: generation} that SbatLevel must have, or higher ones
 //	option_roms       [digest…] that drivers in PCR 2 may have
 //	events            {PCR: [digest…]} that a PCR may have beside what is judged
 //	systemd           bool: PCRs 11 to 13 are judged, which systemd-boot and systemd-stub fill
@@ -78,18 +81,20 @@ type Policy struct {
 	unknown  []string
 	warnings []string
 
-	secureBoot     bool
-	firmware       []firmware
-	pk, kek, db    keys
-	dbx, vendor    keys
-	revocations    [][]byte // SHA-256 digests that dbx must have
-	mok, mokX      []digests
-	optionROMs     []digests
-	pinROMs        bool
-	events         map[int][]digests
-	runtime        map[int]runtime
-	kernels        []kernel
-	judgesSections bool // PCRs 11 to 13
+	secureBoot      bool
+	firmware        []firmware
+	pk, kek, db     keys
+	dbx, vendor     keys
+	revocations     [][]byte // SHA-256 digests that dbx must have
+	revocationLists []revocations
+	sbat            generations
+	mok, mokX       []digests
+	optionROMs      []digests
+	pinROMs         bool
+	events          map[int][]digests
+	runtime         map[int]runtime
+	kernels         []kernel
+	judgesSections  bool // PCRs 11 to 13
 }
 
 // digests are of one thing, by bank.

@@ -32,6 +32,8 @@ type reference struct {
 	VendorDB   []keyJSON               `json:"vendor_db,omitempty"`
 	Mok        []digestJSON            `json:"mokdig"`
 	MokX       []digestJSON            `json:"mokxdig"`
+	Lists      []RevocationList        `json:"revocation_lists,omitempty"`
+	SBAT       generations             `json:"sbat,omitempty"`
 	Kernels    []map[string]any        `json:"kernels"`
 	OptionROMs []digestJSON            `json:"option_roms"`
 	Systemd    bool                    `json:"systemd,omitempty"`
@@ -52,9 +54,14 @@ type keyJSON struct {
 type digestJSON map[string]string
 
 // Create returns the text of a reference state under which each of the logs is
-// accepted, the alternatives merged: what must be in dbx is what all of them have.
+// accepted, the alternatives merged: what must be in dbx and SbatLevel is what all of
+// them have.
 // They must agree on Secure Boot.
-func Create(logs ...Log) ([]byte, error) {
+func Create(logs ...Log) ([]byte, error) { return CreateWith(nil, logs...) }
+
+// CreateWith does what Create does, and has dbx need the revocation lists, which the
+// dbx of the logs need not have.
+func CreateWith(lists []RevocationList, logs ...Log) ([]byte, error) {
 	if len(logs) == 0 {
 		return nil, errors.New("there is no log to make a reference state from")
 	}
@@ -72,6 +79,7 @@ func Create(logs ...Log) ([]byte, error) {
 		}
 		all.merge(one)
 	}
+	all.Lists = lists
 	b, err := json.MarshalIndent(all, "", "  ")
 	return append(b, '\n'), err
 }
@@ -88,6 +96,7 @@ func (r *reference) merge(o reference) {
 	r.Firmware = union(r.Firmware, o.Firmware)
 	r.PK, r.KEK, r.DB, r.VendorDB = union(r.PK, o.PK), union(r.KEK, o.KEK), union(r.DB, o.DB), union(r.VendorDB, o.VendorDB)
 	r.DBX = slices.DeleteFunc(r.DBX, func(k keyJSON) bool { return !slices.Contains(o.DBX, k) })
+	r.SBAT = r.SBAT.least(o.SBAT)
 	r.Mok, r.MokX, r.OptionROMs = union(r.Mok, o.Mok), union(r.MokX, o.MokX), union(r.OptionROMs, o.OptionROMs)
 	r.Kernels = union(r.Kernels, o.Kernels)
 	r.Systemd = r.Systemd || o.Systemd
@@ -254,6 +263,9 @@ func (d *describer) variable(e eventlog.Event) (known bool, err error) {
 				d.VendorDB = union(d.VendorDB, []keyJSON{keyOf(s)})
 			}
 			return true, nil
+		case isLevel(e):
+			d.level(v)
+			return true, nil
 		case v.Vendor == eventlog.ShimLock:
 			return slices.Contains(byShim, v.Name), nil
 		}
@@ -276,6 +288,20 @@ func (d *describer) variable(e eventlog.Event) (known bool, err error) {
 		*list = append(*list, keyOf(s))
 	}
 	return true, nil
+}
+
+// level takes what shim revokes.
+func (d *describer) level(v eventlog.Variable) {
+	all, err := v.SBAT()
+	if err != nil {
+		return // nothing can be asked for
+	}
+	d.SBAT = generations{}
+	for _, c := range all {
+		if c.Generation > 0 {
+			d.SBAT[c.Name] = c.Generation
+		}
+	}
 }
 
 func keyOf(s eventlog.Signature) keyJSON {

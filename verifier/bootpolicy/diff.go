@@ -55,6 +55,10 @@ func (p *Policy) rules() (all []Rule) {
 	for _, d := range p.revocations {
 		add("revocations", fmt.Sprintf("sha256:%x", d))
 	}
+	for _, l := range p.revocationLists {
+		add("revocation_lists", l.String())
+	}
+	add("sbat", p.sbat.shown()...)
 	add("mokdig", each(p.mok)...)
 	add("mokxdig", each(p.mokX)...)
 	if p.pinROMs {

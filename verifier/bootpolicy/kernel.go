@@ -21,6 +21,9 @@ func (j *judgement) kernelIs(k kernel, of [pcr.Count][]eventlog.Event, proven pc
 	if proven.Has(9) {
 		j.files(k, of[9])
 	}
+	if proven.Has(7) {
+		j.sbatIsThere(k, of[7])
+	}
 	if proven.Has(14) {
 		j.mokIsThere(k, of[14])
 	}

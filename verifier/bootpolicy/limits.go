@@ -7,6 +7,10 @@ const (
 	// the kernels of years.
 	MaxReference = 8 << 20 // bytes
 
+	// MaxRevocationList bounds the file of a revocation list: that of 2025 has 25 KB, and
+	// firmware has room for some 100 KB of dbx.
+	MaxRevocationList = 1 << 20 // bytes
+
 	// MaxValues bounds the values of all kinds in the text: as many as MaxReference
 	// holds digests, each with the member that it is in.
 	MaxValues = 1 << 18

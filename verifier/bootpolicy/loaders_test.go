@@ -206,3 +206,11 @@ func TestI20_AnyOfSeveralMachines(t *testing.T) {
 		}
 	}
 }
+
+// I20: a reference state of one boot accepts the machine's next ones.
+func TestI20_Reboots(t *testing.T) {
+	p := created(t, captured(t, "reboot-1"))
+	if fails := p.Judge(captured(t, "reboot-2")); len(fails) > 0 {
+		t.Errorf("%+v", fails)
+	}
+}

@@ -21,8 +21,10 @@ func Parse(b []byte) (*Policy, error) {
 		text:   text{b: b, err: &policy.Error{}},
 		Policy: Policy{digest: hex.EncodeToString(digest[:]), secureBoot: true, events: map[int][]digests{}, runtime: map[int]runtime{}},
 		there:  map[string]bool{},
+
+		expressions: map[string]*regexp.Regexp{},
 	}
-	if root, ok := p.document(); ok {
+	if root := p.document(); root != nil {
 		p.reference(root)
 	}
 	if len(p.err.Problems) > 0 {
@@ -37,6 +39,8 @@ type parser struct {
 	text
 	Policy
 	there map[string]bool // members of the outermost object
+
+	expressions map[string]*regexp.Regexp // by what was written: kernels share most of theirs
 }
 
 // required are the members that Keylime insists on: without one, what it would
@@ -48,20 +52,20 @@ func (p *parser) reference(root *value) {
 		p.there[name] = true
 		p.member(name, v)
 	})
-	if root.kind() != "an object" {
+	if root.Kind() != "an object" {
 		return
 	}
-	if len(root.members) == 0 {
+	if len(root.Members) == 0 {
 		p.problem(root, "it says nothing, so that no boot could be judged by it: make one with \"quicklime-tenant boot-policy create\"")
 		return
 	}
 	for _, name := range required {
 		if !p.there[name] {
-			p.problem(&value{place: name, line: root.line}, "missing: write %q: [] if there is none", name)
+			p.problem(root.Lacking(name), "missing: write %q: [] if there is none", name)
 		}
 	}
 	if len(p.kernels) == 0 && p.there["kernels"] && len(p.err.Problems) == 0 {
-		p.problem(&value{place: "kernels", line: root.line}, "empty, so that every boot would fail: write one {…} for each kernel that may be booted")
+		p.problem(root.Lacking("kernels"), "empty, so that every boot would fail: write one {…} for each kernel that may be booted")
 	}
 }
 
@@ -93,6 +97,10 @@ func (p *parser) member(name string, v *value) {
 				p.revocations = append(p.revocations, b)
 			}
 		})
+	case "revocation_lists":
+		p.array(v, MaxAlternatives, func(e *value) { p.revocationLists = append(p.revocationLists, p.revocationsOf(e)) })
+	case "sbat":
+		p.sbat = p.generationsOf(v)
 	case "option_roms":
 		p.optionROMs, p.pinROMs = p.digestList(v), true
 	case "events":
@@ -109,7 +117,7 @@ func (p *parser) member(name string, v *value) {
 // unknownMember notes a member that is no part of the format.
 func (p *parser) unknownMember(v *value) {
 	if len(p.unknown) < MaxReported {
-		p.unknown = append(p.unknown, v.place)
+		p.unknown = append(p.unknown, v.Place())
 	}
 }
 
@@ -132,9 +140,9 @@ func (p *parser) index(name string, v *value) (int, bool) {
 }
 
 func (p *parser) boolean(v *value) bool {
-	on, ok := v.token.(bool)
+	on, ok := v.Token.(bool)
 	if !ok {
-		p.problem(v, "%s, want true or false", v.kind())
+		p.problem(v, "%s, want true or false", v.Kind())
 	}
 	return on
 }
@@ -150,22 +158,13 @@ func (p *parser) firmwareOf(v *value) (f firmware) {
 			p.unknownMember(m)
 		}
 	})
-	if f.scrtm == nil && v.kind() == "an object" && !has(v, "scrtm") {
+	if f.scrtm == nil && v.Kind() == "an object" && !v.Has("scrtm") {
 		p.problem(v, "scrtm is missing: write the digest of EV_S_CRTM_VERSION, {\"scrtm\": {\"sha256\": \"0x…\"}, \"platform_firmware\": […]}")
 	}
-	if v.kind() == "an object" && !has(v, "platform_firmware") {
+	if v.Kind() == "an object" && !v.Has("platform_firmware") {
 		p.problem(v, "platform_firmware is missing: write the digests of the firmware's parts in their order, or [] if it logs none")
 	}
 	return f
-}
-
-func has(v *value, name string) bool {
-	for _, m := range v.members {
-		if m.name == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (p *parser) keysOf(v *value) keys {
@@ -175,14 +174,7 @@ func (p *parser) keysOf(v *value) keys {
 		p.object(e, func(name string, m *value) {
 			switch name {
 			case "SignatureOwner":
-				s, ok := p.str(m)
-				if !ok {
-					return
-				}
-				var err error
-				if one.owner, err = eventlog.ParseGUID(s); err != nil {
-					p.problem(m, "%s is no GUID: write it as 77fa9abd-0359-4d32-bd60-28f4e78f784b", quote(s))
-				}
+				one.owner = p.guid(m)
 			case "SignatureData":
 				b, _ := p.hex(m, 0)
 				one.data = string(b)
@@ -190,12 +182,24 @@ func (p *parser) keysOf(v *value) keys {
 				p.unknownMember(m)
 			}
 		})
-		if e.kind() == "an object" && !(has(e, "SignatureOwner") && has(e, "SignatureData")) {
+		if e.Kind() == "an object" && !(e.Has("SignatureOwner") && e.Has("SignatureData")) {
 			p.problem(e, "a key has SignatureOwner, a GUID, and SignatureData, \"0x…\"")
 		}
 		k.all[one] = true
 	})
 	return k
+}
+
+func (p *parser) guid(v *value) eventlog.GUID {
+	s, ok := p.str(v)
+	if !ok {
+		return eventlog.GUID{}
+	}
+	g, err := eventlog.ParseGUID(s)
+	if err != nil {
+		p.problem(v, "%s is no GUID: write it as 77fa9abd-0359-4d32-bd60-28f4e78f784b", quote(s))
+	}
+	return g
 }
 
 // hex reads hexadecimal digits, with or without 0x; size is how many bytes they
@@ -221,7 +225,7 @@ func (p *parser) hex(v *value, size int) ([]byte, bool) {
 func (p *parser) digestsOf(v *value) digests {
 	d := digests{}
 	p.object(v, func(name string, m *value) { p.digestInto(d, name, m) })
-	if v.kind() == "an object" && len(v.members) == 0 {
+	if v.Kind() == "an object" && len(v.Members) == 0 {
 		p.problem(v, "a digest is missing: write {\"sha256\": \"0x…\"}")
 	}
 	return d
@@ -245,11 +249,11 @@ func (p *parser) digestList(v *value) (all []digests) {
 }
 
 func (p *parser) kernelOf(v *value) kernel {
-	k := kernel{place: v.place}
+	k := kernel{place: v.Place()}
 	p.object(v, func(name string, m *value) {
 		switch name {
 		case "kernel_cmdline":
-			k.expression, _ = m.token.(string)
+			k.expression, _ = m.Token.(string)
 			k.commandLine = p.compile(m)
 		case "grub_commands":
 			k.pinCommands = true
@@ -316,6 +320,9 @@ func (p *parser) compile(v *value) *regexp.Regexp {
 		p.problem(v, "an expression of %d bytes, the limit is %d: make it shorter", len(s), MaxExpression)
 		return nil
 	}
+	if x := p.expressions[s]; x != nil {
+		return x
+	}
 	if _, err := regexp.Compile(s); err != nil {
 		p.problem(v, "%v: expressions are RE2, without backreferences and lookaround; a literal text needs a backslash before each of \\.+*?()|[]{}^$", err)
 		return nil
@@ -325,6 +332,7 @@ func (p *parser) compile(v *value) *regexp.Regexp {
 		p.problem(v, "%v: write it as one expression", err)
 		return nil
 	}
+	p.expressions[s] = x
 	return x
 }
 

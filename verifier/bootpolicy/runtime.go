@@ -51,10 +51,10 @@ func (p *parser) runtimeOf(name string, v *value) {
 	var r runtime
 	p.array(v, MaxExpressions, func(e *value) {
 		r.listed++
-		if e.token == json.Delim('{') {
+		if e.Token == json.Delim('{') {
 			r.digests = append(r.digests, p.digestsOf(e))
 		} else if x := p.compile(e); x != nil {
-			source, _ := e.token.(string)
+			source, _ := e.Token.(string)
 			r.expressions, r.sources = append(r.expressions, x), append(r.sources, source)
 		}
 	})

@@ -33,7 +33,7 @@ func (j *judgement) secureBootIs(events []eventlog.Event) {
 		name  string
 		asked bool
 	}{
-		{"SecureBoot", j.secureBoot}, {"PK", j.asks(j.pk)}, {"KEK", j.asks(j.kek)}, {"db", j.asks(j.db)}, {"dbx", j.asks(j.dbx) || len(j.revocations) > 0},
+		{"SecureBoot", j.secureBoot}, {"PK", j.asks(j.pk)}, {"KEK", j.asks(j.kek)}, {"db", j.asks(j.db)}, {"dbx", j.asks(j.dbx) || len(j.revocations)+len(j.revocationLists) > 0},
 	} {
 		if want.asked && !seen[want.name] {
 			j.lacks(7, []string{want.name}, "the firmware did not measure it: it has no Secure Boot, or the log is of another machine", "%s was not measured", want.name)
@@ -97,13 +97,12 @@ func (j *judgement) superset(e eventlog.Event, v eventlog.Variable) {
 		return
 	}
 	there := map[key]bool{}
-	revoked := map[string]bool{}
+	revoked := map[revocation]bool{}
 	for _, s := range all {
 		there[key{s.Owner, string(s.Data)}] = true
-		if s.Type == eventlog.CertSHA256 {
-			revoked[string(s.Data)] = true
-		}
+		revoked[revocation{s.Type, string(s.Data)}] = true
 	}
+	j.revokes(e, revoked)
 	var lost []string
 	for k := range j.dbx.all {
 		if !there[k] {
@@ -111,13 +110,13 @@ func (j *judgement) superset(e eventlog.Event, v eventlog.Variable) {
 		}
 	}
 	for _, d := range j.revocations {
-		if !revoked[string(d)] {
+		if !revoked[revocation{eventlog.CertSHA256, string(d)}] {
 			lost = append(lost, fmt.Sprintf("sha256:%x", d))
 		}
 	}
 	if len(lost) > 0 {
 		slices.Sort(lost)
-		j.fail(e, "", lost, "update dbx on the machine (fwupdmgr update), or find out who took entries out", "dbx lacks %d of the %d entries that must be revoked", len(lost), len(j.dbx.all)+len(j.revocations))
+		j.fail(e, "", lost, "update dbx on the machine (fwupdmgr update) and boot it again, or find out who took entries out", "dbx lacks %d of the %d entries that must be revoked", len(lost), len(j.dbx.all)+len(j.revocations))
 	}
 }
 
@@ -133,6 +132,8 @@ func (j *judgement) authority(e eventlog.Event, v eventlog.Variable) {
 		if j.vendor.named && (!ok || !j.vendor.has(s)) {
 			j.fail(e, signature(s), j.vendor.shown(), "if the key is wanted, add it to vendor_db", "an image was accepted by a key that vendor_db does not list")
 		}
+	case isLevel(e):
+		j.sbat.revokes(j, e, v)
 	case v.Vendor == eventlog.ShimLock && slices.Contains(byShim, v.Name):
 		// Of a shim whose digest is in PCR 4, and of MokList, whose digest is in
 		// PCR 14.

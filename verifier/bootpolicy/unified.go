@@ -23,7 +23,7 @@ func (p *parser) sectionOf(v *value) section {
 		}
 		p.digestInto(s.of, name, m)
 	})
-	if v.kind() == "an object" && (s.name == "" || len(s.of) == 0) {
+	if v.Kind() == "an object" && (s.name == "" || len(s.of) == 0) {
 		p.problem(v, "a section has a name and a digest: write {\"name\": \".linux\", \"sha256\": \"0x…\"}")
 	}
 	return s

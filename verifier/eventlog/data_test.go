@@ -127,6 +127,26 @@ func TestI20_WhatTheDigestCovers(t *testing.T) {
 	}
 }
 
+// Each type of the specification has its name, its meaning and nothing in common with
+// another.
+func TestTypesHaveAMeaning(t *testing.T) {
+	known, meanings := 0, map[string]eventlog.Type{}
+	for _, from := range []eventlog.Type{0, 0x80000000} {
+		for kind := from; kind < from+0x200; kind++ {
+			if kind.Known() != strings.HasPrefix(kind.String(), "EV_") || kind.Known() != (kind.Meaning() != "") {
+				t.Errorf("%v: %q", kind, kind.Meaning())
+			}
+			if kind.Known() {
+				known++
+				meanings[kind.String()] = kind
+			}
+		}
+	}
+	if known != 39 || len(meanings) != known {
+		t.Errorf("%d types with %d names", known, len(meanings))
+	}
+}
+
 var update = flag.Bool("update", false, "write testdata/secureboot.txt anew")
 
 // What is known of a boot with shim, GRUB and Secure Boot: PCR, check, what was

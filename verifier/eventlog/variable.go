@@ -112,6 +112,8 @@ type Signature struct {
 var (
 	CertX509   = mustGUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
 	CertSHA256 = mustGUID("c1c41626-504c-4092-aca9-41f936934328")
+	// CertPKCS7 is of what authenticates a variable (UEFI 2.10, section 8.2.6).
+	CertPKCS7 = mustGUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
 )
 
 // ErrSignatures says that a variable's value is no signature database.

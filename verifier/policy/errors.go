@@ -2,9 +2,9 @@ package policy
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"quicklime/wire/strictjson"
 )
 
 // Problem is one thing that is wrong with a policy.
@@ -88,13 +88,4 @@ func plain(name string) bool {
 }
 
 // quote returns s in quotes, printable and of bounded length.
-func quote(s string) string {
-	if len(s) <= maxShown {
-		return strconv.Quote(s)
-	}
-	end := maxShown
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return strconv.Quote(s[:end]) + "…"
-}
+func quote(s string) string { return strictjson.Quote(s) }

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"quicklime/wire/pcr"
 	"quicklime/wire/strictjson"
@@ -49,124 +47,58 @@ func (r *Record) read(b []byte, end int) error {
 	case end > maxRecord:
 		return fmt.Errorf("%w: a record of %d bytes, the limit is %d", ErrMalformed, end, maxRecord)
 	}
-	text := b[1:end]
-	if strictjson.Repaired(text) {
-		return fmt.Errorf("%w: half a character, or bytes that are not UTF-8", ErrMalformed)
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	v, err := value(d, 0)
+	var err error
+	v := strictjson.Read(b[1:end], strictjson.Limits{Bytes: maxRecord, Values: maxRecord, Depth: maxDepth, Less: "no record of systemd's is so"},
+		func(at *strictjson.Value, text string) {
+			if err == nil {
+				err = fmt.Errorf("%w: %s %s", ErrMalformed, at.Place(), text)
+			}
+		})
 	if err != nil {
 		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: something follows the closing brace", ErrMalformed)
 	}
 	return r.fill(v)
 }
 
-// object are the members of a JSON object.
-type object map[string]any
-
-// value reads a value: an object, []any, or a token.
-func value(d *json.Decoder, depth int) (any, error) {
-	token, err := d.Token()
-	if err != nil {
-		return nil, malformed(err)
-	}
-	opens, ok := token.(json.Delim)
-	switch {
-	case !ok:
-		return token, nil
-	case depth == maxDepth:
-		return nil, fmt.Errorf("%w: more than %d levels deep", ErrMalformed, maxDepth)
-	case opens == '{':
-		return members(d, depth)
-	}
-	var all []any
-	for d.More() {
-		v, err := value(d, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, closing(d)
-}
-
-func members(d *json.Decoder, depth int) (object, error) {
-	o := object{}
-	for d.More() {
-		token, err := d.Token()
-		if err != nil {
-			return nil, malformed(err)
-		}
-		name := token.(string) // the decoder lets nothing else be a name
-		if _, twice := o[name]; twice {
-			return nil, fmt.Errorf("%w: the name %q is there twice", ErrMalformed, name)
-		}
-		if o[name], err = value(d, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	return o, closing(d)
-}
-
-// closing reads a closing delimiter; the decoder insists on the right one.
-func closing(d *json.Decoder) error {
-	if _, err := d.Token(); err != nil {
-		return malformed(err)
-	}
-	return nil
-}
-
-// malformed says that a text is no JSON.
-func malformed(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it ends inside a value", ErrMalformed)
-	}
-	return fmt.Errorf("%w: %w", ErrMalformed, err)
-}
-
 // fill reads a record's members. What it has beside those of the format is passed over.
-func (r *Record) fill(v any) error {
-	o, ok := v.(object)
-	if !ok {
-		return fmt.Errorf("%w: a record is an object", ErrMalformed)
+func (r *Record) fill(v *strictjson.Value) error {
+	if v.Token != json.Delim('{') {
+		return fmt.Errorf("%w: %s, want an object", ErrMalformed, v.Kind())
 	}
-	if _, nv := o["nv_index"]; nv && o["pcr"] == nil {
+	if v.Has("nv_index") && !v.Has("pcr") {
 		return nil
 	}
-	n, _ := o["pcr"].(json.Number)
+	var n json.Number
+	if m := v.Member("pcr"); m != nil {
+		n, _ = m.Token.(json.Number)
+	}
 	index, err := n.Int64()
 	if err != nil || index < 0 || index >= pcr.Count {
 		return fmt.Errorf("%w: there is no PCR %q", ErrMalformed, n)
 	}
 	r.pcr = int(index)
-	if err := r.readDigests(o["digests"]); err != nil {
+	if err := r.readDigests(v.Member("digests")); err != nil {
 		return err
 	}
-	if o["content_type"] != "systemd" {
+	if by, _ := v.Member("content_type").Str(); by != "systemd" {
 		return nil
 	}
-	content, _ := o["content"].(object)
-	r.text, _ = content["string"].(string)
-	r.kind, _ = content["eventType"].(string)
+	content := v.Member("content")
+	r.text, _ = content.Member("string").Str()
+	r.kind, _ = content.Member("eventType").Str()
 	return nil
 }
 
 // readDigests reads the digests, of which each bank has one. Those of a bank that is not
 // known are passed over.
-func (r *Record) readDigests(v any) error {
-	all, _ := v.([]any)
-	if len(all) == 0 || len(all) > maxDigests {
-		return fmt.Errorf("%w: %d digests, want 1 to %d", ErrMalformed, len(all), maxDigests)
+func (r *Record) readDigests(v *strictjson.Value) error {
+	if v == nil || len(v.Elements) == 0 || len(v.Elements) > maxDigests {
+		return fmt.Errorf("%w: digests are to be 1 to %d", ErrMalformed, maxDigests)
 	}
 	r.digests = map[pcr.Bank][]byte{}
-	for _, each := range all {
-		o, _ := each.(object)
-		name, _ := o["hashAlg"].(string)
-		text, ok := o["digest"].(string)
+	for _, each := range v.Elements {
+		name, _ := each.Member("hashAlg").Str()
+		text, ok := each.Member("digest").Str()
 		if name == "" || !ok {
 			return fmt.Errorf("%w: a digest has hashAlg and digest", ErrMalformed)
 		}

@@ -1,6 +1,7 @@
-// Package strictjson is what readers of JSON by hand share: it finds what encoding/json
-// repairs without a word, for who signs, digests or compares a text must not read another
-// one than is written, and has the words for what a value is.
+// Package strictjson is what readers of JSON by hand share: it reads a text into values
+// that know where they are, within limits, finds what encoding/json repairs without a word,
+// for who signs, digests or compares a text must not read another one than is written, and
+// has the words for what a value is.
 package strictjson
 
 import (

@@ -69,15 +69,15 @@ type parser struct {
 func (p *parser) members(v *value, read map[string]func(*value), needed ...string) {
 	there := make(map[string]bool)
 	for _, m := range p.object(v) {
-		there[m.name] = true
-		if f := read[m.name]; f != nil {
+		there[m.Name] = true
+		if f := read[m.Name]; f != nil {
 			f(m)
 		} else if len(p.policy.unknown) < MaxReported {
-			p.policy.unknown = append(p.policy.unknown, m.place())
+			p.policy.unknown = append(p.policy.unknown, m.Place())
 		}
 	}
 	for _, name := range needed {
-		if v.token == json.Delim('{') && !there[name] {
+		if v.Token == json.Delim('{') && !there[name] {
 			p.missing(v, name, wanted[name])
 		}
 	}
@@ -117,13 +117,13 @@ func (p *parser) document(root *value) {
 }
 
 func (p *parser) version(v *value) {
-	if v.token != json.Number("1") {
+	if v.Token != json.Number("1") {
 		p.problem(v, "want 1, the one version there is")
 	}
 }
 
 func (p *parser) matchOn(v *value) {
-	switch v.token {
+	switch v.Token {
 	case "name":
 	case "uuid":
 		p.policy.byUUID = true
@@ -138,8 +138,8 @@ func (p *parser) rules(v *value) {
 		case i == MaxRules:
 			p.problem(v, "more than %d rules: join some with expressions", MaxRules)
 			return
-		case len(m.name) > MaxRuleName:
-			p.problem(m, "the name of a rule has %d bytes, the limit is %d", len(m.name), MaxRuleName)
+		case len(m.Name) > MaxRuleName:
+			p.problem(m, "the name of a rule has %d bytes, the limit is %d", len(m.Name), MaxRuleName)
 		}
 		r := p.rule(m)
 		p.policy.rules = append(p.policy.rules, r)
@@ -148,7 +148,7 @@ func (p *parser) rules(v *value) {
 }
 
 func (p *parser) rule(v *value) *rule {
-	r := &rule{name: v.name, device: make(map[string]reference)}
+	r := &rule{name: v.Name, device: make(map[string]reference)}
 	p.members(v, map[string]func(*value){
 		"required":               p.flag(&r.required),
 		"device_resume_required": p.flag(&r.resumeRequired),
@@ -176,8 +176,8 @@ func (p *parser) tableLoad(v *value, r *rule) {
 		read[field] = func(v *value) { r.device[field] = p.reference(v) }
 	}
 	read[p.key()] = func(v *value) {
-		if _, ok := v.token.(string); !ok {
-			p.problem(v, "%s, want an expression: match_on says that it tells the devices of the rule", v.kind())
+		if _, ok := v.Token.(string); !ok {
+			p.problem(v, "%s, want an expression: match_on says that it tells the devices of the rule", v.Kind())
 		}
 		r.device[p.key()] = p.reference(v)
 	}
@@ -204,7 +204,7 @@ func (p *Policy) key() string {
 
 // count reads the number of targets; Keylime takes true for 1.
 func (p *parser) count(v *value) int {
-	switch t := v.token.(type) {
+	switch t := v.Token.(type) {
 	case bool:
 		if t {
 			return 1
@@ -225,11 +225,11 @@ func (p *parser) targets(v *value) (all []targetRule) {
 	for _, e := range p.array(v) {
 		t := targetRule{}
 		for _, m := range p.object(e) {
-			if m.name == deviceList && m.token != nil {
+			if m.Name == deviceList && m.Token != nil {
 				p.problem(m, "want null: write mirror_device_0, mirror_device_0_status and so on")
 				continue
 			}
-			t = append(t, attributeRule{m.name, p.reference(m)})
+			t = append(t, attributeRule{m.Name, p.reference(m)})
 		}
 		all = append(all, t)
 	}

@@ -26,9 +26,9 @@ func TestI25_ProblemsOfPolicies(t *testing.T) {
 		{"no match_on", `"match_on": "name",`, "", `match_on: missing: want "name" or "uuid"`},
 		{"a match_on", `"match_on": "name"`, `"match_on": "minor"`, `match_on: want "name" or "uuid"`},
 		{"no rules", `"rules"`, `"rule"`, "rules: missing: want an object with a rule for each device"},
-		{"rules", `{"r": {`, `["r", {`, "not JSON: line 3, column 42: invalid character '}' after array element"},
-		{"a member twice", `"major": 253`, `"major": 253, "major": 254`, "rules.r.table_load.major: the name is there twice: two readers may take two different values"},
-		{"a rule twice", `{"r": {`, `{"r": {}, "r": {`, "rules.r: the name is there twice: two readers may take two different values\nrules.r.device_resume_required: missing: want true or false\nrules.r.table_load: missing: want an object"},
+		{"rules", `{"r": {`, `["r", {`, "not JSON: column 42: invalid character '}' after array element"},
+		{"a member twice", `"major": 253`, `"major": 253, "major": 254`, "rules.r.table_load.major: the name is there twice: two readers may take two different values; leave one of them"},
+		{"a rule twice", `{"r": {`, `{"r": {}, "r": {`, "rules.r: the name is there twice: two readers may take two different values; leave one of them\nrules.r.device_resume_required: missing: want true or false\nrules.r.table_load: missing: want an object"},
 		{"a name of a rule", `{"r": {`, `{"Root disk": {"required": 1, `, `rules["Root disk"].required: a number, want true or false`},
 		{"no device_resume_required", `"device_resume_required": false,`, "", "rules.r.device_resume_required: missing: want true or false"},
 		{"no major", `"major": 253,`, "", "rules.r.table_load.major: missing: want a number, or null for any"},
@@ -48,10 +48,10 @@ func TestI25_ProblemsOfPolicies(t *testing.T) {
 		{"Python's repetition", `"linear"`, `"x{,3}"`, `rules.r.table_load.targets[0].target_name: "x{,3}": RE2 takes {,n} for plain text: write {0,n}`},
 		{"a parenthesis", `"linear"`, `"a)|(b"`, `rules.r.table_load.targets[0].target_name: "a)|(b": character 1, "a)|(b": unexpected )`},
 		{"half a character", `"linear"`, `"\ud800"`, `rules.r.table_load.targets[0].target_name: an escape \ud800 to \udfff stands for half a character: write the character itself`},
-		{"more", `}}}}`, `}}}} {}`, "something follows the closing brace"},
-		{"less", `}}}}`, `}}}`, "not JSON: the text ends inside a value"},
+		{"more", `}}}}`, `}}}} {}`, "something follows the closing brace: take it out"},
+		{"less", `}}}}`, `}}}`, "not JSON: the text ends inside a value: it is cut, or a bracket or quote is missing"},
 		{"another value", minimal, `[]`, "an array, want an object"},
-		{"no UTF-8", `"linear"`, "\"\xff\"", "not UTF-8"},
+		{"no UTF-8", `"linear"`, "\"\xff\"", "it is not UTF-8: save it as UTF-8"},
 	} {
 		p, problems := dm.ParsePolicy([]byte(strings.Replace(minimal, c.old, c.new, 1)))
 		var lines []string
@@ -66,7 +66,7 @@ func TestI25_ProblemsOfPolicies(t *testing.T) {
 
 func TestUnknownMembersAreReported(t *testing.T) {
 	p := parsed(t, strings.NewReplacer(`{"match_on"`, `{"x": {"y": [{}]}, "match_on"`, `"uuid": ""`, `"uuid": "", "Capacity": 5`).Replace(minimal))
-	if d := cmp.Diff([]string{"x", `rules.r.table_load["Capacity"]`}, p.Unknown()); d != "" {
+	if d := cmp.Diff([]string{"x", "rules.r.table_load.Capacity"}, p.Unknown()); d != "" {
 		t.Error(d)
 	}
 }
@@ -100,11 +100,11 @@ func TestI04_PoliciesAreBounded(t *testing.T) {
 	fill := func(n int) string { return minimal + strings.Repeat(" ", n-len(minimal)) }
 	values := 20 // of minimal, and the array
 	for _, c := range []struct{ what, within, beyond, want string }{
-		{"a text", fill(dm.MaxPolicy), fill(dm.MaxPolicy + 1), "1048577 bytes, the limit is 1048576: use fewer rules"},
-		{"depth", unknown(strings.Repeat("[", 14) + strings.Repeat("]", 14)), unknown(strings.Repeat("[", 15) + strings.Repeat("]", 15)), "x[0][0][0][0][0][0][0][0][0][0][0][0][0][0]: more than 16 levels deep"},
+		{"a text", fill(dm.MaxPolicy), fill(dm.MaxPolicy + 1), "it has 1048577 bytes, the limit is 1048576: use fewer rules"},
+		{"depth", unknown(strings.Repeat("[", 15) + strings.Repeat("]", 15)), unknown(strings.Repeat("[", 16) + strings.Repeat("]", 16)), "x" + strings.Repeat("[0]", 15) + ": more than 16 levels deep: take out what is deeper"},
 		{"values", unknown("[0" + strings.Repeat(",0", dm.MaxValues-values) + "]"), unknown("[0" + strings.Repeat(",0", dm.MaxValues) + "]"), "x[65534]: more than 65536 values: use fewer rules"},
 		{"rules", rules(1000), rules(1001), "rules: more than 1000 rules: join some with expressions"},
-		{"the name of a rule", with(`"r"`, `"`+strings.Repeat("r", 256)+`"`), with(`"r"`, `"`+strings.Repeat("r", 257)+`"`), `rules["` + strings.Repeat("r", 200) + `"...]: the name of a rule has 257 bytes, the limit is 256`},
+		{"the name of a rule", with(`"r"`, `"`+strings.Repeat("r", 256)+`"`), with(`"r"`, `"`+strings.Repeat("r", 257)+`"`), `rules["` + strings.Repeat("r", 200) + `"…]: the name of a rule has 257 bytes, the limit is 256`},
 		{"an expression", with(`"a"`, `"`+strings.Repeat("a", 4096)+`"`), with(`"a"`, `"`+strings.Repeat("a", 4097)+`"`), "rules.r.table_load.name: an expression of 4097 bytes, the limit is 4096: use a shorter one"},
 		{"expressions", with(`"a"`, `"([^a]{100}){9}"`), with(`"a"`, `"`+strings.Repeat("([^a]{100}){10}", 90)+`"`), "rules.r.table_load.name: the expressions up to this one compile to more than 262144 instructions: use smaller repetitions and classes"},
 	} {

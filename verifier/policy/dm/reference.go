@@ -25,7 +25,7 @@ var anything = reference{text: "null", match: func(string) bool { return true },
 
 // reference reads a reference.
 func (p *parser) reference(v *value) reference {
-	switch t := v.token.(type) {
+	switch t := v.Token.(type) {
 	case nil:
 		return anything
 	case bool:
@@ -45,7 +45,7 @@ func (p *parser) reference(v *value) reference {
 // renameReference reads a reference for a new name or uuid, which no boolean
 // admits.
 func (p *parser) renameReference(v *value) reference {
-	if b, ok := v.token.(bool); ok {
+	if b, ok := v.Token.(bool); ok {
 		return reference{text: strconv.FormatBool(b)}
 	}
 	return p.reference(v)
