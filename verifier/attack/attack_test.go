@@ -36,20 +36,22 @@ type group struct {
 	name    string
 	timing  timing
 	attacks []attack
+	boots   bool // the machine boots by a log, which a boot policy allows
 }
 
 var groups = []group{
-	{"lists", patient, slices.Concat(alteredLists, hiddenLists, untiedLists)},
-	{"quotes", patient, slices.Concat(selections, forgeries, objects)},
-	{"sessions", patient, replays},
-	{"silence", brisk, silences},
-	{"evasion", brisk, evasions},
-	{"boots", patient, boots},
-	{"clearing", brisk, clearings},
-	{"clones", patient, clones},
-	{"races", patient, races},
-	{"floods", patient, floods},
-	{"limits", patient, limits},
+	{name: "lists", timing: patient, attacks: slices.Concat(alteredLists, hiddenLists, untiedLists)},
+	{name: "quotes", timing: patient, attacks: slices.Concat(selections, forgeries, objects)},
+	{name: "sessions", timing: patient, attacks: replays},
+	{name: "silence", timing: brisk, attacks: silences},
+	{name: "evasion", timing: brisk, attacks: evasions},
+	{name: "boots", timing: patient, attacks: boots},
+	{name: "measured", timing: patient, attacks: measured, boots: true},
+	{name: "clearing", timing: brisk, attacks: clearings},
+	{name: "clones", timing: patient, attacks: clones},
+	{name: "races", timing: patient, attacks: races},
+	{name: "floods", timing: patient, attacks: floods},
+	{name: "limits", timing: patient, attacks: limits},
 }
 
 // atOnce bounds the groups that are tried at one time: some wait most of the time.
@@ -69,6 +71,9 @@ func TestAttacks(t *testing.T) {
 
 func (g group) run(t *testing.T) {
 	m := newMachine(t, newSite(t, g.timing, severities[g.name]...))
+	if g.boots {
+		m.allowBoot(goodBoot(t))
+	}
 	for _, a := range g.attacks {
 		t.Run(strings.ReplaceAll(a.name, " ", "-"), func(t *testing.T) { a.try(m.begin(t)) })
 	}

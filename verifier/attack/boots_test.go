@@ -208,14 +208,14 @@ var clones = []attack{
 // limits are what this version cannot refuse. That a test has to be changed for it
 // to be refused keeps them known.
 var limits = []attack{
-	{"the old list extended after a reboot with the same boot PCRs", refuser{does: "nothing yet: a boot policy would have to know the other kernel"}, stillTrusted, func(k *session) {
+	{"the old list extended after a reboot with the same boot PCRs", refuser{does: "nothing without a boot policy: one that lists the command line knows whether the other kernel measures"}, stillTrusted, func(k *session) {
 		old := slices.Clone(k.list)
 		k.switchOff()
 		k.reboot("firmware") // whatever kernel this is, PCRs 0 to 9 do not tell
 		k.measure(old[len(k.list):]...)
 		k.machine.honest()
 	}},
-	{"a list made up after a reboot into a kernel that measures nothing", refuser{does: "nothing yet: anybody can compute a boot_aggregate; a boot policy has to know the kernel"}, stillTrusted, func(k *session) {
+	{"a list made up after a reboot into a kernel that measures nothing", refuser{does: "nothing without a boot policy: anybody can compute a boot_aggregate; see below for the same under one"}, stillTrusted, func(k *session) {
 		k.switchOff()
 		k.switchOn()
 		k.extend(0, func(b pcr.Bank) []byte { return b.Sum([]byte("evil firmware")) })

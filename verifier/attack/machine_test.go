@@ -37,6 +37,9 @@ type machine struct {
 	certificate tls.Certificate // of the transport key
 	counters    wire.BootCounters
 
+	bootPolicy string // under which it is enrolled; "": none
+	log        []byte // of its boot, which it sends
+
 	list     []ima.Entry
 	listFile string // of the agent that runs; "": none does
 	cleared  bool   // the TPM was, so that its transport key is another one
@@ -116,7 +119,7 @@ func (m *machine) enrolUnder(ctx context.Context, policy string) error {
 		return err
 	}
 	_, err = m.site.verifier.Enrol(ctx, rest.Enrolment{
-		ID: r.ID, Label: r.Label, EKPublic: r.EKPublic, AKPublic: r.AKPublic, Transport: r.Transport, LowestBank: pcr.SHA256, Policy: policy,
+		ID: r.ID, Label: r.Label, EKPublic: r.EKPublic, AKPublic: r.AKPublic, Transport: r.Transport, LowestBank: pcr.SHA256, Policy: policy, BootPolicy: m.bootPolicy,
 	})
 	return err
 }
@@ -140,7 +143,11 @@ func (m *machine) begin(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	m.switchOff()
-	m.reboot("firmware")
+	if m.bootPolicy != "" {
+		m.boot(goodBoot(t))
+	} else {
+		m.reboot("firmware")
+	}
 	return m
 }
 

@@ -222,7 +222,7 @@ func (k *session) pester(ctx context.Context, verdicts *atomic.Int64) {
 			s.nonce, s.from = m.Nonce, m.Resume.Entries
 		}
 		t := s.testify(s.nonce)
-		err = conn.Send(t.message(), t.list)
+		err = conn.Send(t.message(), t.list, t.boot)
 	}
 }
 

@@ -132,6 +132,7 @@ type testimony struct {
 	count    uint64
 	list     []byte
 	padded   bool
+	boot     []byte // boot log
 }
 
 // testify makes the evidence that the agent would send now.
@@ -144,7 +145,7 @@ func (k *session) testify(nonce []byte) testimony {
 func (k *session) over(nonce []byte, sel pcr.Selection) testimony {
 	k.t.Helper()
 	t := k.listed(k.list[min(k.from, uint64(len(k.list))):])
-	t.first = k.from
+	t.first, t.boot = k.from, k.log
 	t.envelope = k.seal(nonce, k.conn.Exporter(), func(extra []byte) ([]byte, []byte, error) { return k.device.Quote(sel, extra) })
 	if v, err := k.device.ReadPCRs(k.welcome.Selection); err != nil {
 		k.t.Fatal(err)
@@ -176,13 +177,13 @@ func encode(entries []ima.Entry) (b []byte) {
 }
 
 func (t testimony) message() wire.Evidence {
-	return wire.Evidence{Envelope: t.envelope, PCRs: t.pcrs, IMA: wire.Span{First: t.first, Count: t.count, Bytes: uint64(len(t.list)), Padded: t.padded}}
+	return wire.Evidence{Envelope: t.envelope, PCRs: t.pcrs, IMA: wire.Span{First: t.first, Count: t.count, Bytes: uint64(len(t.list)), Padded: t.padded}, Boot: uint64(len(t.boot))}
 }
 
 func (k *session) send(t testimony) {
 	k.t.Helper()
 	k.sent = t
-	if err := k.conn.Send(t.message(), t.list); err != nil {
+	if err := k.conn.Send(t.message(), t.list, t.boot); err != nil {
 		k.t.Fatal(err)
 	}
 }
