@@ -153,6 +153,12 @@ func (b *Begun) Epoch() epoch.Epoch { return b.epoch }
 // New reports whether that is another boot than the last accepted one.
 func (b *Begun) New() bool { return b.step == epoch.Reset || b.step == epoch.Restart }
 
+// Resumed reports whether the machine was suspended since the last accepted evidence
+// and has the boot PCRs that it had: the boot log of then is that of now.
+func (b *Begun) Resumed() bool {
+	return b.step == epoch.Restart && b.epoch.Boot == b.standing.Epoch.Boot
+}
+
 // Behind reports whether the quote may be older than the last accepted one: by its
 // counters, or in one boot by its clock. That is a rollback, unless it is only late.
 func (b *Begun) Behind() bool {

@@ -225,7 +225,11 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 	if err := s.keep(ctx, r); err != nil {
 		return false, err
 	}
-	opinion, err := s.server.opinion(ctx, s.enrolment, s.standing, b, r.boot, func(p appraise.Platform) bool { return !s.plan().lacks(p) })
+	boot, err := s.bootLog(ctx, b, r)
+	if err != nil {
+		return false, err
+	}
+	opinion, err := s.server.opinion(ctx, s.enrolment, s.standing, b, boot, func(p appraise.Platform) bool { return !s.plan().lacks(p) })
 	if err != nil {
 		return false, err
 	}
@@ -233,7 +237,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 	question := s.question()
 	question.Nonces = [][]byte{used.value[:]}
 	s.standing, s.payloads.released, err = s.server.store.CommitAsked(ctx, s.enrolment, s.standing, store.Accepted{
-		Begun: b, Outcome: o, Entries: r.entries, Boot: r.boot, Opinion: opinion,
+		Begun: b, Outcome: o, Entries: r.entries, Boot: boot, Opinion: opinion,
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.elapsed + s.judged.Sub(began),
 	}, s.payloads.answered(s.challenge != nil && used == *s.challenge))
@@ -242,6 +246,19 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 		s.server.raised(ctx, s.enrolment, before, s.standing)
 	}
 	return err == nil, err
+}
+
+// bootLog is the log that came with the evidence, or else, of a machine that was
+// suspended, the one that it sent before: it is not asked for it again.
+func (s *session) bootLog(ctx context.Context, b *appraise.Begun, r *received) ([]byte, error) {
+	if r.boot != nil || !b.Resumed() || !s.standing.HaveBoot {
+		return r.boot, nil
+	}
+	log, err := s.server.store.BootLog(ctx, s.standing)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, store.ErrConflict // the state has moved
+	}
+	return log, err
 }
 
 // keep stores the entries of a certified list, and again if some of them were

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"quicklime/ima"
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
 	"quicklime/verifier/verifiertest"
@@ -270,6 +271,41 @@ func TestI21_NoBootLog(t *testing.T) {
 	f.log = log
 	f.attest()
 	f.want("the log came", wire.Trusted)
+}
+
+// A machine that was suspended needs no other log, and one that was booted does.
+func TestI14_ASuspendKeepsTheBootLog(t *testing.T) {
+	log, _ := boots(t)
+	f := newPlatform(t, log)
+	f.add(log)
+	f.assign("front")
+	f.welcomed()
+	f.attest()
+	f.log = nil
+	f.machine.AK.Counters.Restart++
+	f.attest()
+	if a := f.want("suspended", wire.Trusted); a.Epoch.RestartCount != 1 || !f.standing.HaveBoot {
+		t.Errorf("%+v", a.Epoch)
+	}
+	f.add(log, log)
+	f.judged()
+	f.want("judged again", wire.Trusted)
+	f.machine.Reboot()
+	f.machine.File("/bin/a", good)
+	f.attest()
+	f.want("booted", wire.Untrusted, wire.BootLogMissing)
+	f.log = log
+	f.attest()
+	f.want("the log came", wire.Trusted)
+	f.log = nil
+	f.machine.AK.Counters.Restart++
+	_, other := boots(t)
+	f.machine.PCRs = verifiertest.LedTo(other, pcr.SHA1, pcr.SHA256)
+	list := f.machine.List[1:]
+	f.machine.List, f.machine.PCR = nil, ima.NewState(pcr.SHA256)
+	f.machine.Measure(append([]ima.Entry{f.machine.Aggregate()}, list...)...)
+	f.attest()
+	f.want("resumed with other PCRs", wire.Untrusted, wire.BootLogMissing)
 }
 
 // What is no log, or one of another boot, is a failure that stays as long as the
