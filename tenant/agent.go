@@ -11,7 +11,7 @@ func (p *program) agent() *cobra.Command {
 	return p.noun(&cobra.Command{
 		Use:   "agent",
 		Short: "Machines: enrol them, see how they fare",
-	}, p.agentList(), p.agentAdd(), p.agentStatus(), p.agentUpdate(), p.agentDelete(), p.agentRebind(), p.agentClear())
+	}, p.agentList(), p.agentAdd(), p.agentStatus(), p.agentUpdate(), p.agentDelete(), p.agentRebind(), p.agentClear(), p.agentBootLog())
 }
 
 // onAgent makes c a command about the one agent that its argument names. What it

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -50,6 +51,20 @@ func TestBootPolicyAtTheVerifier(t *testing.T) {
 	f.boots["web"] = rest.BootPolicy{Name: "web", Digest: hexSum("{}"), Text: "{ }"}
 	if o := f.run(t, "boot-policy", "show", "web"); o.code != exitFailed || !strings.Contains(o.stderr, "does not have the digest") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// The log of an agent's boot comes as it was sent, and what is known of it is told.
+func TestAgentBootLog(t *testing.T) {
+	f := start(t)
+	f.set(rest.Agent{ID: strings.Repeat("a", 64), Label: "web-1"})
+	f.run(t, "agent", "boot-log", "web-1").want(t, 0, "a\x00log\x1b", "the machine's last quote proves what it says of PCRs [0 7], and nothing else\n")
+	out := f.file("boot.log")
+	if o := f.run(t, "agent", "boot-log", "web-1", "-o", out); o.code != 0 || !strings.HasPrefix(o.stdout, "wrote "+out) {
+		t.Errorf("%+v", o)
+	}
+	if b, err := os.ReadFile(out); err != nil || string(b) != "a\x00log\x1b" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 

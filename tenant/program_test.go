@@ -48,6 +48,7 @@ var commandLines = map[string]string{
 	"payload list":         "%id",
 	"payload status":       "%id db",
 	"payload delete":       "%id db --yes",
+	"agent boot-log":       "%id -o %out",
 	"boot-policy add":      "front %boot",
 	"boot-policy list":     "",
 	"boot-policy show":     "web",

@@ -2,9 +2,24 @@ package verifier
 
 import (
 	"context"
+	"errors"
 
+	"quicklime/verifier/store"
 	"quicklime/wire/rest"
 )
+
+// GetBootLog implements api.Verifier.
+func (v service) GetBootLog(ctx context.Context, id string) (rest.BootLog, error) {
+	if _, err := v.store.Agent(ctx, id); err != nil {
+		return rest.BootLog{}, refusal(err, "agent "+id[:12])
+	}
+	l, err := v.sessions.BootLog(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return l, rest.Errorf(rest.CodeNotFound, "agent %s has sent no boot log", id[:12]).
+			WithHint("it comes with the first evidence of a boot; the agent's log says if there is none, or it cannot be read")
+	}
+	return l, err
+}
 
 // ListBootPolicies implements api.Verifier.
 func (v service) ListBootPolicies(ctx context.Context) (rest.BootPolicyList, error) {

@@ -9,6 +9,11 @@ import (
 	"quicklime/wire/rest"
 )
 
+// BootLog returns the log of an agent's boot.
+func (v *Verifier) BootLog(ctx context.Context, id string) (rest.BootLog, error) {
+	return call[rest.BootLog](ctx, v.peer, request{route: rest.GetBootLog, value: id})
+}
+
 // BootPolicies returns every boot policy, without its text.
 func (v *Verifier) BootPolicies(ctx context.Context) (rest.BootPolicyList, error) {
 	return call[rest.BootPolicyList](ctx, v.peer, request{route: rest.ListBootPolicies})

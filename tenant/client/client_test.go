@@ -55,7 +55,7 @@ func TestEveryRoute(t *testing.T) {
 			fmt.Fprint(w, `{"payloads":[{"name":"x"}],"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}]}`)
 			return
 		}
-		fmt.Fprint(w, `{"id":"x","name":"x"}`)
+		fmt.Fprint(w, `{"id":"x","name":"x","epoch":"x"}`)
 	})
 	label := "l"
 	ctx := t.Context()
@@ -90,6 +90,7 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.AddPayload(ctx, "a", rest.PayloadUpload{Share: []byte{1}}) }, `POST /v1/agents/a/payloads {"manifest":null,"object":null,"secret":null,"share":"AQ=="}`},
 		{func() (any, error) { return v.PutPayload(ctx, "a", "n", 3, 5, []byte("bytes")) }, "PUT /v1/agents/a/payloads/n?offset=5&version=3 bytes"},
 		{func() (any, error) { return nil, v.DeletePayload(ctx, "a", "n") }, "DELETE /v1/agents/a/payloads/n"},
+		{func() (any, error) { return v.BootLog(ctx, "a") }, "GET /v1/agents/a/boot-log"},
 		{func() (any, error) { return v.BootPolicies(ctx) }, "GET /v1/boot-policies"},
 		{func() (any, error) { return v.BootPolicy(ctx, "p") }, "GET /v1/boot-policies/p"},
 		{func() (any, error) { return v.AddBootPolicy(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/boot-policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},

@@ -107,8 +107,12 @@ type Policies interface {
 	DeletePolicy(ctx context.Context, name string) error
 }
 
-// BootPolicies are the named boot policies.
+// BootPolicies are the named boot policies, and the logs of boots.
 type BootPolicies interface {
+	// GetBootLog returns the log of an agent's boot. CodeNotFound: not enrolled, or it
+	// has sent none.
+	GetBootLog(ctx context.Context, id string) (rest.BootLog, error)
+
 	// ListBootPolicies returns every boot policy without its text, ordered by name.
 	ListBootPolicies(ctx context.Context) (rest.BootPolicyList, error)
 

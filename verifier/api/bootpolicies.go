@@ -7,8 +7,17 @@ import (
 	"quicklime/wire/rest"
 )
 
-// bootPolicies answers the routes under /v1/boot-policies.
+// bootPolicies answers the routes under /v1/boot-policies, and for boot logs.
 type bootPolicies struct{ v BootPolicies }
+
+func (p bootPolicies) log(w http.ResponseWriter, r *http.Request) error {
+	id, err := agentID(r)
+	if err != nil {
+		return err
+	}
+	out, err := p.v.GetBootLog(r.Context(), id)
+	return answer(w, http.StatusOK, out, err)
+}
 
 func (p bootPolicies) list(w http.ResponseWriter, r *http.Request) error {
 	l, err := p.v.ListBootPolicies(r.Context())

@@ -79,6 +79,8 @@ func TestI03_I06_Refusals(t *testing.T) {
 		{"rebind to another kind of AK", "POST", enrolled + "/rebind", with(func(e *rest.Enrolment) { e.AKPublic = e.Transport }), rest.CodeInvalid, "AK is not of", "register again"},
 		{"rebind a short id", "POST", "/v1/agents/abc/rebind", good, rest.CodeBadRequest, "is not an agent id", "64 lower-case"},
 
+		{"boot log of an unknown agent", "GET", nobody + "/boot-log", nil, rest.CodeNotFound, "not enrolled", "agent list"},
+		{"boot log of a short id", "GET", "/v1/agents/abc/boot-log", nil, rest.CodeBadRequest, "is not an agent id", "64 lower-case"},
 		{"boot policy that is there", "POST", "/v1/boot-policies", `{"name":"web","text":` + quoted(t, bootPolicy) + `}`, rest.CodeConflict, "there is a boot policy", "boot-policy update"},
 		{"boot policy with a bad name", "POST", "/v1/boot-policies", `{"name":".web","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
 		{"boot policy with a name of Keylime's", "POST", "/v1/boot-policies", `{"name":"accept-all","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, "accept-all", "choose another name"},

@@ -33,6 +33,7 @@ func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
 		rest.PutPayload:    l.put,
 		rest.DeletePayload: l.delete,
 
+		rest.GetBootLog:       b.log,
 		rest.ListBootPolicies: b.list,
 		rest.AddBootPolicy:    b.add,
 		rest.GetBootPolicy:    b.get,
@@ -114,6 +115,7 @@ var hints = map[rest.Route]map[rest.Code]string{
 		rest.CodeNotFound: hintPolicies,
 		rest.CodeConflict: `give its agents another policy first with "quicklime-tenant agent update --policy"`,
 	},
+	rest.GetBootLog:    {rest.CodeNotFound: hintAgents},
 	rest.GetBootPolicy: {rest.CodeNotFound: hintBoot},
 	rest.AddBootPolicy: {
 		rest.CodeConflict: `replace it with "quicklime-tenant boot-policy update", or choose another name`,

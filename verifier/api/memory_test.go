@@ -204,6 +204,11 @@ func (m *memory) ListBootPolicies(context.Context) (rest.BootPolicyList, error) 
 	return l, m.broken
 }
 
+func (m *memory) GetBootLog(_ context.Context, id string) (rest.BootLog, error) {
+	_, err := m.at(id, func(*rest.Agent) error { return nil })
+	return rest.BootLog{Log: []byte("log")}, err
+}
+
 func (m *memory) GetBootPolicy(_ context.Context, name string) (rest.BootPolicy, error) {
 	return m.boots[name], m.needBoot(name)
 }

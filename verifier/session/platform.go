@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,11 +12,13 @@ import (
 
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/bootpolicy"
+	"quicklime/verifier/eventlog"
 	"quicklime/verifier/pcrpolicy"
 	"quicklime/verifier/store"
 	"quicklime/wire"
 	"quicklime/wire/channel"
 	"quicklime/wire/pcr"
+	"quicklime/wire/rest"
 )
 
 // references are compiled boot policies, shared by all agents.
@@ -177,6 +180,33 @@ func waits(st store.Standing, o store.Opinion) bool {
 	boot := st.BootJudged == st.BootInForce || o.BootWaits && st.BootJudged == ""
 	pcrs := st.PCRsJudged == st.PCRsInForce || o.PCRsWait && st.PCRsJudged == ""
 	return boot && pcrs
+}
+
+// BootLog returns the log of an agent's boot and what the last quote proves of it. The
+// error is store.ErrNotFound if there is no such agent or it has sent none.
+func (s *Server) BootLog(ctx context.Context, agent string) (l rest.BootLog, err error) {
+	e, err := s.store.ByAgent(ctx, agent)
+	if err != nil {
+		return l, err
+	}
+	st, err := s.store.Standing(ctx, e)
+	if err != nil {
+		return l, err
+	}
+	if l.Log, err = s.store.BootLog(ctx, st); err != nil {
+		return l, err
+	}
+	b, err := s.begunAgain(ctx, e, st, appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK})
+	if err != nil {
+		return l, err
+	}
+	id := b.Epoch().ID(e.ID)
+	l.Epoch, l.Proven = hex.EncodeToString(st.EpochID), []int{}
+	parsed, err := eventlog.Parse(l.Log)
+	if err == nil && string(id[:]) == string(st.EpochID) { // else it was read at two revisions, or is no log
+		l.Proven = slices.AppendSeq(l.Proven, parsed.Replay(b.Quote()).Proven().All())
+	}
+	return l, nil
 }
 
 // renew ends the session of an agent whose quotes do not cover what the policies in

@@ -36,6 +36,16 @@ func (s *Store) BySPKI(ctx context.Context, spki [32]byte) (Enrolment, error) {
 	return e, nil
 }
 
+// ByAgent returns the enrolment of an agent, or ErrNotFound.
+func (s *Store) ByAgent(ctx context.Context, agent string) (Enrolment, error) {
+	var spki []byte
+	row := s.db.Read().QueryRowContext(ctx, `SELECT spki FROM enrolment WHERE agent = ?`, agent)
+	if err := row.Scan(&spki); err != nil || len(spki) != 32 {
+		return Enrolment{}, notFound(err)
+	}
+	return s.BySPKI(ctx, [32]byte(spki))
+}
+
 // Enrol begins an enrolment. The error is ErrConflict if the agent or the
 // transport key is enrolled already, ErrNotFound if there is no such policy.
 func (s *Store) Enrol(ctx context.Context, e rest.Enrolment) error {

@@ -24,6 +24,13 @@ type BootPolicyRequest struct {
 	Text Text   `json:"text"`
 }
 
+// BootLog answers GetBootLog.
+type BootLog struct {
+	Epoch  string `json:"epoch"`  // the boot that it is of
+	Log    []byte `json:"log"`    // the firmware's, as Linux has it in binary_bios_measurements
+	Proven []int  `json:"proven"` // PCRs that the last quote covers and the log leads to
+}
+
 // BootPolicyList answers ListBootPolicies.
 type BootPolicyList struct {
 	Policies []BootPolicy `json:"policies"`

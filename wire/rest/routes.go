@@ -59,6 +59,7 @@ var (
 	PutPayload    = Route{"PUT", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the ciphertext of ?version= from ?offset= on, as it is"}
 	DeletePayload = Route{"DELETE", "/v1/agents/{id}/payloads/{name}", RoleOperator, "withdraw a payload: the agent wipes it"}
 
+	GetBootLog       = Route{"GET", "/v1/agents/{id}/boot-log", RoleOperator, "the log of the boot that an agent runs, as it sent it"}
 	ListBootPolicies = Route{"GET", "/v1/boot-policies", RoleOperator, "every boot policy"}
 	AddBootPolicy    = Route{"POST", "/v1/boot-policies", RoleOperator, "add a boot policy"}
 	GetBootPolicy    = Route{"GET", "/v1/boot-policies/{name}", RoleOperator, "one boot policy with its text"}
@@ -73,6 +74,6 @@ var VerifierRoutes = []Route{
 	ListAgents, EnrolAgent, GetAgent, UpdateAgent, RebindAgent, ClearAgent, DeleteAgent,
 	ListPolicies, AddPolicy, GetPolicy, GetSignedPolicy, UpdatePolicy, DeletePolicy,
 	ListPayloads, AddPayload, GetPayload, PutPayload, DeletePayload,
-	ListBootPolicies, AddBootPolicy, GetBootPolicy, UpdateBootPolicy, DeleteBootPolicy,
+	GetBootLog, ListBootPolicies, AddBootPolicy, GetBootPolicy, UpdateBootPolicy, DeleteBootPolicy,
 	SearchMeasurements,
 }
