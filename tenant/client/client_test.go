@@ -55,7 +55,11 @@ func TestEveryRoute(t *testing.T) {
 			fmt.Fprint(w, `{"payloads":[{"name":"x"}],"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}]}`)
 			return
 		}
-		fmt.Fprint(w, `{"id":"x","name":"x","epoch":"x"}`)
+		if strings.HasSuffix(r.URL.Path, "/boot-log") {
+			fmt.Fprint(w, `{"epoch":"x"}`)
+			return
+		}
+		fmt.Fprint(w, `{"id":"x","name":"x"}`)
 	})
 	label := "l"
 	ctx := t.Context()
