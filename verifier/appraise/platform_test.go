@@ -73,6 +73,7 @@ func TestI15_TheBankOfTheBootPolicy(t *testing.T) {
 		{pcr.SHA384, pcr.SHA256, base, pcr.Selection{base[0], {Bank: pcr.SHA384, PCRs: boot}}},
 		{pcr.SHA256, pcr.SHA256, pcr.Selection{base[0], {Bank: pcr.SHA384, PCRs: pcr.Range(0, 9)}},
 			pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 10) | pcr.Of(14)}, {Bank: pcr.SHA384, PCRs: pcr.Range(0, 9)}}},
+		{pcr.SHA256, pcr.SHA256, pcr.Selection{base[0], {Bank: pcr.SHA384, PCRs: boot}}, pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Range(0, 10) | pcr.Of(14)}, {Bank: pcr.SHA384, PCRs: boot}}},
 	} {
 		p := appraise.Platform{Boot: referenceIn(t, sha384Boot, c.of), Lowest: c.lowest}
 		got := p.Widen(c.base, pcr.SHA256, active)
