@@ -156,7 +156,7 @@ type listed struct {
 	State     wire.Trust `json:"state"`
 }
 
-// enrol makes a policy from the machine's list and enrols it.
+// enrol makes policies from the machine's list and boot log and enrols it.
 func (s *stage) enrol() error {
 	if _, err := s.run("", tenant, "policy", "create", "--from-list", s.path("machine", "binary_runtime_measurements"), "-o", s.path("edge.json"), "--config", s.path("etc")); err != nil {
 		return err
@@ -164,7 +164,13 @@ func (s *stage) enrol() error {
 	if err := s.show(tenant, "policy", "add", "edge", s.path("edge.json"), "--config", s.path("etc")); err != nil {
 		return err
 	}
-	if err := s.show(tenant, "agent", "add", s.id[:12], "--policy", "edge", "--wait", "trusted", "--config", s.path("etc")); err != nil {
+	if _, err := s.run("", tenant, "boot-policy", "create", "--log", s.path("machine", "binary_bios_measurements"), "-o", s.path("edge-boot.json"), "--config", s.path("etc")); err != nil {
+		return err
+	}
+	if err := s.show(tenant, "boot-policy", "add", "edge", s.path("edge-boot.json"), "--config", s.path("etc")); err != nil {
+		return err
+	}
+	if err := s.show(tenant, "agent", "add", s.id[:12], "--policy", "edge", "--boot-policy", "edge", "--wait", "trusted", "--config", s.path("etc")); err != nil {
 		return err
 	}
 	if err := s.show(tenant, "agent", "status", "edge-17", "--config", s.path("etc")); err != nil {
@@ -174,8 +180,8 @@ func (s *stage) enrol() error {
 	if err != nil {
 		return err
 	}
-	if a.Epoch == nil || a.Epoch.Entries != s.entries || a.Trust != wire.Trusted {
-		return fmt.Errorf("%s with epoch %+v, want trusted with %d entries", a.Trust, a.Epoch, s.entries)
+	if a.Epoch == nil || a.Epoch.Entries != s.entries || a.Trust != wire.Trusted || a.Policies.Boot != "edge" {
+		return fmt.Errorf("%s under %+v with epoch %+v, want trusted with %d entries", a.Trust, a.Policies, a.Epoch, s.entries)
 	}
 	s.reset = a.Epoch.ResetCount
 	took := a.Last.At.Sub(a.EnrolledAt)

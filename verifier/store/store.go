@@ -1,5 +1,5 @@
 // Package store keeps what the verifier knows in SQLite: enrolments, their state,
-// the entries they certified, their failures, and the runtime policies.
+// the entries they certified, their failures, and the policies.
 //
 // An enrolment is an immutable record; what changes is its state, and that moves
 // by compare-and-swap on (enrolment id, revision): every write names the revision
