@@ -5,7 +5,7 @@
 //	api         the REST API                session     one connected agent
 //	appraise    evidence in, verdict out    store       SQLite
 //	quote, imalist, epoch, policy           what appraise is made of
-//	eventlog, bootpolicy, pcrpolicy         and of what it is beside the list
+//	eventlog, bootpolicy, pcrpolicy         what judges boot and PCRs beside the list
 package verifier
 
 import (
