@@ -1,61 +1,55 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
-	"quicklime/wire/daemon"
+	"quicklime/wire"
+	"quicklime/wire/rest"
 )
 
 // bootLog is where the kernel shows the firmware's log.
 const bootLog = "/sys/kernel/security/tpm0/binary_bios_measurements"
 
-// goodBoot is the reference state of the first boot, in the site's directory.
-const goodBoot = "good.boot.json"
-
-// keepLog writes the boot log of the guest to a file of the site, and returns its name.
-func (s *story) keepLog() (string, error) {
-	b, err := s.read(s.ctx, bootLog)
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(s.site.dir, fmt.Sprintf("boot-%d.log", s.boots))
-	return file, os.WriteFile(file, b, 0o600)
-}
-
-// refer makes the reference state of this boot.
+// refer makes a boot policy of this boot's log, and has the verifier keep it.
 func (s *story) refer() error {
-	log, err := s.keepLog()
+	b, err := s.read(s.ctx, bootLog)
 	if err != nil {
 		return err
 	}
-	_, err = s.tenant(s.ctx, "boot-policy", "create", "--log", log, "-o", filepath.Join(s.site.dir, goodBoot))
-	return err
-}
-
-// judgedBoot judges this boot by that reference state. It returns the first thing that is
-// wrong, empty: nothing.
-func (s *story) judgedBoot() (wrong string, err error) {
-	log, err := s.keepLog()
-	if err != nil {
-		return "", err
+	log, reference := filepath.Join(s.site.dir, "good.boot"), filepath.Join(s.site.dir, "good.boot.json")
+	if err := os.WriteFile(log, b, 0o600); err != nil {
+		return err
 	}
-	_, err = s.tenant(s.ctx, "boot-policy", "test", filepath.Join(s.site.dir, goodBoot), log)
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if err == nil || !ok || exit.ExitCode() != exitOtherState {
-		return "", err
-	}
-	for line := range strings.Lines(err.Error()) {
-		if text, found := strings.CutPrefix(line, "  PCR "); found {
-			return "PCR " + strings.TrimSpace(text), nil
+	for _, args := range [][]string{{"create", "--log", log, "-o", reference}, {"add", "first-boot", reference}} {
+		if _, err := s.tenant(s.ctx, append([]string{"boot-policy"}, args...)...); err != nil {
+			return err
 		}
 	}
-	return "", daemon.WithHint(err, "boot-policy test says that something is wrong, and not what")
+	return nil
 }
 
-// exitOtherState is the tenant's exit code for what is shown and not as it should be.
-const exitOtherState = 3
+// judgeBoots puts that boot policy in force, and waits until the verifier has judged the
+// boot that it has the log of.
+func (s *story) judgeBoots() error {
+	if _, err := s.tenant(s.ctx, "agent", "update", s.id, "--boot-policy", "first-boot"); err != nil {
+		return err
+	}
+	_, err := s.until(s.ctx, s.id, "trust under the boot policy of the first boot", settled, func(a rest.Agent) bool {
+		return trusted(a) && a.Policies.Boot != wire.NotEvaluated
+	})
+	if err != nil {
+		return err
+	}
+	s.note("trusted under the boot policy of the first boot")
+	return nil
+}
+
+// judgeBootsNoMore takes the boot policy out of force, and clears what it found.
+func (s *story) judgeBootsNoMore() error {
+	if _, err := s.tenant(s.ctx, "agent", "update", s.id, "--no-boot-policy"); err != nil {
+		return fmt.Errorf("no boot policy: %w", err)
+	}
+	return s.forgive()
+}

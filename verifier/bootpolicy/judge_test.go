@@ -95,7 +95,7 @@ func TestI20_ChangedBootsAreRefused(t *testing.T) {
 		{"line that is not measured so", func(t *testing.T, b []event) []event {
 			return slices.Insert(b, 45, measured(8, eventlog.IPL, "x\x01y"))
 		}, example, "event 46: no rule accepts EV_IPL", 46},
-		{"initrd", func(t *testing.T, b []event) []event { return other(b, index(t, b, 9, "/initrd.img")) }, example, "PCR 9, event 46: EV_IPL, which the log calls \"/initrd.img\" was loaded", 46},
+		{"initrd", func(t *testing.T, b []event) []event { return other(b, index(t, b, 9, "/initrd.img")) }, example, "PCR 9, event 46: an initrd was loaded: EV_IPL, which the log calls \"/initrd.img\", and the reference state", 46},
 		{"initrd called a file of GRUB", func(t *testing.T, b []event) []event {
 			return slices.Insert(b, 46, event{9, eventlog.IPL, pcr.SHA256.Sum([]byte("evil")), []byte("/boot/grub/x\x00")})
 		}, example, "PCR 9, event 47", 47},

@@ -144,7 +144,7 @@ func (j *judgement) files(k kernel, events []eventlog.Event) {
 		case k.options.is(e):
 			seen["load options"] = true
 		case k.pinFiles && !anyOf(e, k.files):
-			j.fail(e, digestText(e), texts(e, k.initrd, k.vmlinuz, k.options), hintKernels, "%s was loaded, and the reference state does not list it", says(e))
+			j.fail(e, digestText(e), texts(e, k.initrd, k.vmlinuz, k.options), hintKernels, "%s, and the reference state does not list it", loaded(e))
 		case !k.pinFiles:
 			j.fileByName(k, e)
 		}
@@ -162,6 +162,26 @@ func (j *judgement) files(k kernel, events []eventlog.Event) {
 			j.lacks(9, all, hintKernels, "%s of the reference state was not loaded", want.name)
 		}
 	}
+}
+
+// loaded says what an event of PCR 9 is of. Its name is a claim, and good for a message.
+func loaded(e eventlog.Event) string {
+	name, _ := e.Claim().Label()
+	if e.Type() == eventlog.EventTag {
+		_, name, _ = e.Claim().Tag()
+	}
+	what := ""
+	switch {
+	case strings.HasSuffix(name, "LoadOptions"):
+		what = "a kernel command line, as Linux' EFI stub measures it,"
+	case strings.Contains(name, "initramfs"), strings.Contains(name, "initrd"):
+		what = "an initrd"
+	case strings.Contains(name, "vmlinuz"):
+		what = "a kernel"
+	default:
+		return says(e) + " was loaded"
+	}
+	return fmt.Sprintf("%s was loaded: %s", what, says(e))
 }
 
 // fileByName is Keylime's rule for a file that no digest of the reference state is

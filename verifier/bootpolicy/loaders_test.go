@@ -71,7 +71,7 @@ func TestI20_ChangedBootsOfEachLoader(t *testing.T) {
 			b[at].digest = pcr.SHA256.Sum(b[at].data)
 			options, _ := events9(t, b)
 			return other(b, options)
-		}, []string{"PCR 12, event 25: the kernel command line is another one", "PCR 9, event 26"}},
+		}, []string{"PCR 12, event 25: the kernel command line is another one", "PCR 9, event 26: a kernel command line, as Linux' EFI stub measures it, was loaded"}},
 		{"command line that is not measured", systemdBoot, func(b []event) []event {
 			at := index(t, b, 12, "initrd=")
 			return slices.Delete(b, at, at+1)
