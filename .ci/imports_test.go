@@ -135,6 +135,7 @@ func TestRulesReport(t *testing.T) {
 		{"pure", "wire/tpm: net/http", "wire/tpm is pure and imports net/http"},
 		{"pure", "wire/jointoken: database/sql", "wire/jointoken is pure and imports database/sql"},
 		{"pure", "wire/payload: os", "wire/payload is pure and imports os"},
+		{"pure", "wire/notice: net", "wire/notice is pure and imports net"},
 		{"pure", "wire/strictcbor: net", "wire/strictcbor is pure and imports net"},
 		{"pure", "ima: log", "ima is pure and imports log"},
 		{"pure", "ima/digsig: log/slog", "ima/digsig is pure and imports log/slog"},

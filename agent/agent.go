@@ -13,11 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"quicklime/agent/backoff"
 	"quicklime/agent/imalog"
+	"quicklime/agent/notices"
 	"quicklime/agent/payload"
 	"quicklime/agent/perf"
 	"quicklime/agent/push"
@@ -26,6 +28,7 @@ import (
 	"quicklime/wire/channel"
 	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
+	"quicklime/wire/notice"
 	"quicklime/wire/tpm"
 )
 
@@ -102,9 +105,24 @@ func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
 		BootLog: cfg.BootLog, Software: daemon.Software(), Log: cfg.logger(),
 	}
 	m.openPayloads(cfg, member)
+	if m.push.Notices, err = takeNotices(cfg, member); err != nil {
+		return err
+	}
 	cfg.logger().Info("quicklime-agent", "version", daemon.Version, "agent", member.ID, "verifier", member.Verifier.Address,
 		"tpm", cfg.TPMDevice, "list", cfg.IMAList, "watch", m.watcher.String())
 	return nil
+}
+
+// takeNotices returns what takes notices of other machines; nil if the machine joined
+// by a token without a key for them.
+func takeNotices(cfg Config, member jointoken.Membership) (push.Notices, error) {
+	if member.RevocationKey == (notice.Key{}) {
+		cfg.logger().Warn("this machine joined by a token without the verifier's revocation key and takes no notices of other machines; to change that, join again with a new one")
+		return nil, nil
+	}
+	return notices.Open(notices.Config{
+		Key: member.RevocationKey, AgentID: member.ID, State: cfg.noticeFile(), Spool: cfg.spool(), Actions: cfg.Actions.Dir, Log: cfg.logger(), Now: time.Now,
+	})
 }
 
 // appendFunction is the function of the kernel that appends to the list and then

@@ -24,8 +24,17 @@ type Config struct {
 	Watch     Watch  `toml:"watch"`
 
 	Payload Payload `toml:"payload"`
+	Actions Actions `toml:"actions"`
 
 	Log *slog.Logger `toml:"-"` // nil: slog.Default()
+}
+
+// Actions says what is run when the verifier tells of another machine. The agent runs
+// none of it; "quicklime-agent run-actions" does.
+type Actions struct {
+	Dir      string        `toml:"dir"`       // of executables
+	StateDir string        `toml:"state_dir"` // what was run, and how it ended
+	Timeout  conf.Duration `toml:"timeout"`   // of each executable, for one event
 }
 
 // Watch says how the growth of the kernel's list is noticed. A list that is a plain
@@ -77,6 +86,9 @@ func DefaultConfig() Config {
 			Backstop: conf.Duration(imalog.DefaultBounds.Backstop),
 		},
 		Payload: Payload{Dir: "/run/quicklime-agent/payloads"},
+		Actions: Actions{
+			Dir: "/etc/quicklime/actions.d", StateDir: "/var/lib/quicklime-actions", Timeout: conf.Duration(time.Minute),
+		},
 	}
 }
 
@@ -100,3 +112,9 @@ func (c Config) logger() *slog.Logger {
 }
 
 func (c Config) membershipFile() string { return filepath.Join(c.StateDir, "membership.json") }
+
+// noticeFile keeps the number of the last notice, and spool the notices that are to be
+// acted on.
+func (c Config) noticeFile() string { return filepath.Join(c.StateDir, "notices.json") }
+
+func (c Config) spool() string { return filepath.Join(c.StateDir, "notices") }

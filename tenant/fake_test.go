@@ -40,6 +40,10 @@ type fake struct {
 	breaks     int                     // how often an upload is broken off
 	unreadable int                     // join tokens
 
+	events      []rest.Event
+	deadLetters []rest.DeadLetter
+	changedDead []string // requests to retry or drop
+
 	failures  map[rest.Route]error // what a route answers instead
 	liar      bool                 // the registrar says it accepted keys and did not
 	untied    bool                 // one failure ties a list to no boot, and is not cleared

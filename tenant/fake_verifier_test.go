@@ -145,6 +145,13 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 		rest.SearchMeasurements: func(w http.ResponseWriter, _ *http.Request) error {
 			return rest.WriteJSON(w, 200, rest.MeasurementList{})
 		},
+		rest.ListEvents:        f.listEvents,
+		rest.GetRevocationKeys: f.revocationKeys,
+		rest.ListDeadLetters: func(w http.ResponseWriter, _ *http.Request) error {
+			return rest.WriteJSON(w, 200, rest.DeadLetterList{DeadLetters: f.deadLetters, Waiting: 1})
+		},
+		rest.RetryDeadLetters: f.changeDeadLetters,
+		rest.DropDeadLetters:  f.changeDeadLetters,
 		rest.DeletePolicy: func(w http.ResponseWriter, r *http.Request) error {
 			delete(f.policies, r.PathValue("name"))
 			w.WriteHeader(204)

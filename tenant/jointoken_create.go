@@ -2,12 +2,15 @@ package tenant
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"quicklime/wire/notice"
 	"quicklime/wire/rest"
 )
 
@@ -57,6 +60,9 @@ func (p *program) createToken(ctx context.Context, ask rest.JoinTokenRequest, ou
 	if err != nil {
 		return err
 	}
+	if t.RevocationKey, err = p.revocationKey(ctx, s); err != nil {
+		return err
+	}
 	keep, err := p.keepToken(out)
 	if err != nil {
 		return err
@@ -87,4 +93,26 @@ func forLabel(label string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%s)", label)
+}
+
+// revocationKey asks the verifier for the key that machines pin. Without it a token
+// brings a machine in all the same.
+func (p *program) revocationKey(ctx context.Context, s servers) (k notice.Key, err error) {
+	keys, err := s.verifier.RevocationKeys(ctx)
+	if unreachable(err) != nil {
+		p.warn("%v: a machine that joins with this token takes no notices of others that lose trust, until it joins again", err)
+		return k, nil
+	}
+	if err != nil {
+		return k, err
+	}
+	public, err := x509.ParsePKIXPublicKey(keys.Notice)
+	if err != nil {
+		return k, fmt.Errorf("the verifier's revocation key: %w", err)
+	}
+	key, ok := public.(*ecdsa.PublicKey)
+	if !ok {
+		return k, fmt.Errorf("the verifier's revocation key is a %T", public)
+	}
+	return notice.KeyOf(key)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quicklime/wire/jointoken"
+	"quicklime/wire/notice"
 	"quicklime/wire/pki"
 	"quicklime/wire/rest"
 )
@@ -38,6 +39,9 @@ func TestJoinTokenCreate(t *testing.T) {
 		t.Fatalf("%+v", o)
 	}
 	token := parse(t, f, o.stdout)
+	if k, err := notice.KeyOf(&revocationKey().PublicKey); err != nil || token.RevocationKey != k {
+		t.Errorf("revocation key %x, %v", token.RevocationKey, err)
+	}
 	if !token.Expires.Equal(now.Add(2 * time.Hour)) {
 		t.Errorf("expires %v", token.Expires)
 	}
@@ -57,6 +61,19 @@ func TestJoinTokenCreate(t *testing.T) {
 	}
 	if strings.Contains(o.stderr, strings.TrimSpace(o.stdout)) {
 		t.Error("the secret is on standard error")
+	}
+}
+
+// A verifier that is down keeps nobody from joining; what is then missing is said.
+func TestJoinTokenWithoutTheVerifier(t *testing.T) {
+	f := start(t)
+	f.verifier.Close()
+	o := f.run(t, "join-token", "create")
+	if o.code != 0 || !strings.Contains(o.stderr, "takes no notices") {
+		t.Fatalf("%+v", o)
+	}
+	if token := parse(t, f, o.stdout); token.RevocationKey != (notice.Key{}) {
+		t.Errorf("%+v", token)
 	}
 }
 

@@ -29,6 +29,16 @@ func (p *program) show(v any, human func(w io.Writer)) error {
 	return err
 }
 
+// writeJSONLine writes v as JSON on a line.
+func (p *program) writeJSONLine(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", printableJSON(b))
+	return err
+}
+
 // showTable is show with a table for people, or for a table without rows with what
 // that means on standard error.
 func (p *program) showTable(v any, t *table, empty string) error {

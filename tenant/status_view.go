@@ -32,6 +32,9 @@ func (p *program) enrolmentFields(a rest.Agent) *fields {
 	f.add("id", "%s", a.ID)
 	f.add("enrolled", "%s", p.moment(a.EnrolledAt))
 	f.add("connected", "%s", yesNo(a.Connected))
+	if n := a.Notices; n != nil {
+		f.add("notices", "%s", noticeWords(*n))
+	}
 	if a.FreshUntil != nil && (a.Trust == wire.Trusted || a.Trust == wire.Unjudged) {
 		f.add("evidence fresh until", "%s", a.FreshUntil.UTC().Format(time.RFC3339))
 	}
@@ -179,4 +182,16 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// noticeWords says what an agent has of the notices of other machines.
+func noticeWords(n rest.Notices) string {
+	words := "none yet"
+	if n.Last > 0 {
+		words = fmt.Sprintf("the last is number %d", n.Last)
+	}
+	if n.Missing > 0 {
+		words += fmt.Sprintf("; %d are missing", n.Missing)
+	}
+	return words
 }

@@ -44,6 +44,8 @@ type Config struct {
 	// What none matches has the last label.
 	SeverityPolicy []severity.Rule `toml:"severity_policy"`
 
+	Revocation Revocation `toml:"revocation"`
+
 	Log *slog.Logger `toml:"-"` // nil: slog.Default()
 
 	// OnReady is called with the bound address, once agents and clients can
@@ -72,6 +74,7 @@ func DefaultConfig() Config {
 		Challenge:   Challenge{conf.Duration(t.Challenge), conf.Duration(t.Answer), conf.Duration(t.Margin)},
 
 		SeverityLabels: severity.DefaultLabels(),
+		Revocation:     defaultRevocation(),
 	}
 }
 
@@ -108,7 +111,7 @@ func (c Config) check() error {
 		return errors.New("max_agents must be at least 1")
 	}
 	_, err := c.scale()
-	return err
+	return errors.Join(err, c.Revocation.check())
 }
 
 func (c Config) scale() (*severity.Scale, error) {

@@ -9,6 +9,7 @@ import (
 	"quicklime/verifier/pcrpolicy"
 	"quicklime/verifier/policy"
 	"quicklime/verifier/policycache"
+	"quicklime/verifier/revocation"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/wire/rest"
@@ -20,6 +21,7 @@ type service struct {
 	store    *store.Store
 	policies *policycache.Cache
 	sessions *session.Server
+	keys     revocation.Keys
 }
 
 // ListAgents implements api.Verifier.
@@ -27,6 +29,7 @@ func (v service) ListAgents(ctx context.Context) (rest.AgentList, error) {
 	l, err := v.store.Agents(ctx)
 	for i := range l.Agents {
 		l.Agents[i].Connected = v.sessions.Connected(l.Agents[i].ID)
+		l.Agents[i].Notices = v.sessions.Notices(l.Agents[i].ID)
 	}
 	return l, err
 }
@@ -37,7 +40,7 @@ func (v service) GetAgent(ctx context.Context, id string) (rest.Agent, error) {
 	if err != nil {
 		return a, refusal(err, "agent "+id[:12])
 	}
-	a.Connected = v.sessions.Connected(id)
+	a.Connected, a.Notices = v.sessions.Connected(id), v.sessions.Notices(id)
 	if a.Conditions, err = v.store.Conditions(ctx, id); err != nil {
 		return a, err
 	}

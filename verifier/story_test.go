@@ -25,6 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
+		"keylime-receiver":       receiverMain,
 		"quicklime-agent":        func() { os.Exit(agent.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 		"quicklime-ima-emulator": func() { os.Exit(emulator.Main(os.Args[1:], os.Stdout, os.Stderr)) },
 		"quicklime-registrar":    func() { os.Exit(registrar.Main(os.Args[1:], os.Stdout, os.Stderr)) },

@@ -6,6 +6,7 @@
 //	appraise    evidence in, verdict out    store       SQLite
 //	quote, imalist, epoch, policy           what appraise is made of
 //	eventlog, bootpolicy, pcrpolicy         what judges boot and PCRs beside the list
+//	revocation                              tells others of events
 package verifier
 
 import (
@@ -17,11 +18,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"quicklime/verifier/api"
 	"quicklime/verifier/policycache"
+	"quicklime/verifier/revocation"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/wire"
@@ -55,6 +58,11 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	g.Go(func() error { return d.sessions.RunJudge(ctx) })
 	g.Go(func() error { return d.store.RunGarbage(ctx, func(s store.Swept, err error) { logSwept(log, s, err) }) })
+	g.Go(func() error {
+		return d.store.RunSweep(ctx, cfg.timing().Trust(), func(err error) { log.Error("lapses of trust are not found", "error", err) })
+	})
+	g.Go(func() error { return d.events.Run(ctx) })
+	g.Go(func() error { return d.feed.Run(ctx) })
 	g.Go(func() error { return d.agents.Serve(ctx, d.sessions.Handle) })
 	g.Go(func() error { return daemon.ServeTLS(ctx, d.rest, d.listener) })
 	log.Info("verifier is ready", "address", d.listener.Addr().String(), "database", cfg.database(), "trusted_for", cfg.timing().Trust().String())
@@ -81,6 +89,9 @@ type parts struct {
 	store    *store.Store
 	policies *policycache.Cache
 	sessions *session.Server
+	keys     revocation.Keys
+	events   *revocation.Sender
+	feed     *revocation.Feed
 	signed   api.Signatures
 	agents   *channel.Listener
 	rest     *http.Server
@@ -111,10 +122,25 @@ func open(cfg Config, log *slog.Logger) (d parts, err error) {
 	if err := checkStored(context.Background(), d.store, d.signed); err != nil {
 		return d, errors.Join(err, d.store.Close())
 	}
+	if err := d.tell(cfg, ca, log); err != nil {
+		return d, errors.Join(err, d.store.Close())
+	}
 	if err := d.serve(cfg, ca, cert, log); err != nil {
 		return d, errors.Join(err, d.store.Close())
 	}
 	return d, nil
+}
+
+// tell makes what tells others of events.
+func (d *parts) tell(cfg Config, ca *pki.Authority, log *slog.Logger) (err error) {
+	r := cfg.Revocation
+	if d.keys, err = revocation.OpenKeys(ca, len(r.Webhooks) > 0); err != nil {
+		return fmt.Errorf("revocation keys: %w", err)
+	}
+	d.store.Route(r.routing())
+	d.feed = revocation.NewFeed(d.store, d.keys, log)
+	d.events, err = revocation.New(d.store, revocation.Config{Webhooks: r.Webhooks, GiveUp: time.Duration(r.GiveUp), Keys: d.keys, Log: log})
+	return err
 }
 
 // label has failures labelled as the configuration says.
@@ -138,7 +164,7 @@ func (d *parts) serve(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog
 	if d.policies, err = policycache.Open(cfg.policies(), log); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
-	d.sessions = session.New(d.store, d.policies, cfg.timing(), log)
+	d.sessions = session.New(d.store, d.policies, cfg.timing(), d.feed, log)
 	if err := d.service().prune(context.Background()); err != nil {
 		return err
 	}
@@ -146,7 +172,7 @@ func (d *parts) serve(cfg Config, ca *pki.Authority, cert *pki.Server, log *slog
 }
 
 func (d *parts) service() service {
-	return service{d.store, d.policies, d.sessions}
+	return service{d.store, d.policies, d.sessions, d.keys}
 }
 
 // listen opens the TCP and the UDP socket of the same address.

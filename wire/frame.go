@@ -79,6 +79,10 @@ func decode(t Type, body []byte) (Message, error) {
 		return decodeAs[Receipt](body)
 	case TypeRefusal:
 		return decodeAs[PayloadRefusal](body)
+	case TypeNotice:
+		return decodeAs[Notice](body)
+	case TypeNoticed:
+		return decodeAs[Noticed](body)
 	case TypeRegister:
 		return decodeAs[Register](body)
 	case TypeCredential:

@@ -46,6 +46,8 @@ var messages = []wire.Message{
 	wire.Release{Name: "db", Version: 1, Share: [32]byte{1}},
 	wire.Receipt{Receipt: []byte{1}},
 	wire.PayloadRefusal{Name: "db", Version: 1, Reason: "it has expired"},
+	wire.Notice{Envelope: []byte{1}},
+	wire.Noticed{Last: 7, Missing: 2},
 }
 
 func frame(t testing.TB, m wire.Message) []byte {

@@ -12,6 +12,10 @@ const (
 	// under 1 KiB.
 	MaxEnvelope = 4 << 10 // bytes
 
+	// MaxNotice bounds one signed notice: three texts of MaxLabel bytes and some 400
+	// bytes besides.
+	MaxNotice = 2 << 10 // bytes
+
 	// MaxList bounds the measurement list of one evidence: 300,000 entries of
 	// usual length; a machine that measures more in one boot needs another IMA
 	// policy.

@@ -15,6 +15,9 @@ const (
 	TypeChallenge Type = 0x05 // verifier → agent
 	TypeAlive     Type = 0x06 // agent → verifier
 
+	TypeNotice  Type = 0x18 // verifier → agent
+	TypeNoticed Type = 0x19 // agent → verifier
+
 	TypeRegister   Type = 0x21 // agent → registrar
 	TypeCredential Type = 0x22 // registrar → agent
 	TypeProof      Type = 0x23 // agent → registrar

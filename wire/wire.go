@@ -37,6 +37,8 @@
 //	verdict   = { 1: bool, 2: trust, 3: tstr, 4: uint, 5: nonce, 6: resume, 7: bool }                 ; 0x04, verifier
 //	challenge = { 1: nonce, 2: uint }                                                                 ; 0x05, verifier
 //	alive     = { 1: bstr .size 32 }                                                                  ; 0x06, agent
+//	notice    = { 1: bstr }                                                                           ; 0x18, verifier
+//	noticed   = { 1: uint, 2: uint }                                                                  ; 0x19, agent
 //
 //	; registration
 //	register   = { 1: 1, 2: tstr, 3: tstr, 4: tstr, 5: bstr, 6: bstr, 7: [* bstr], 8: bstr, 9: bstr, 10: bstr, 11: bstr } ; 0x21, agent
@@ -74,6 +76,11 @@
 // Welcome or the last Verdict said; a Verdict that is not accepted and names
 // another point asks for the list from there. Trust is dated from the issue of
 // the nonce. Alive, at any time, is not answered.
+//
+// An agent that has a revocation key pinned says after Welcome which notice it
+// accepted last (Noticed). From then on the verifier sends those that follow, in
+// order, each as soon as it may, and the agent answers each with Noticed. Notice 1 is
+// specified in quicklime/wire/notice.
 //
 // Sessions are numbered. Hello names the last one that the agent was welcomed to,
 // so that two copies of one machine show: the one that comes back goes on from a

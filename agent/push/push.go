@@ -69,6 +69,7 @@ type Config struct {
 	BootLog  string          // path of binary_bios_measurements; there may be no such file
 	Software string          // the agent's version
 	Payloads Payloads        // nil: they are not asked for, and what is offered is ignored
+	Notices  Notices         // nil: none are taken
 	Log      *slog.Logger
 }
 

@@ -205,10 +205,11 @@ func (s *session) begin(w wire.Welcome) (err error) {
 		return err
 	}
 	first, err := s.resume(w.Resume)
-	if err == nil {
-		s.cfg.Log.Info("attesting", "verifier", s.cfg.Verifier.Addr, "resume", first, "entries", s.cfg.List.Entries())
+	if err != nil {
+		return err
 	}
-	return err
+	s.cfg.Log.Info("attesting", "verifier", s.cfg.Verifier.Addr, "resume", first, "entries", s.cfg.List.Entries())
+	return s.askForNotices()
 }
 
 // resume makes the list go on where the verifier wants it, and returns at which
@@ -235,6 +236,8 @@ func (s *session) handle(r received) error {
 		return errors.Join(s.verdict(m), s.payloads(r))
 	case wire.Offers, wire.Chunk, wire.Release:
 		return s.payloads(r)
+	case wire.Notice:
+		return s.notice(m)
 	}
 	return protocolError("%T in the session", r.message)
 }

@@ -52,7 +52,8 @@ func TestEveryRoute(t *testing.T) {
 			return
 		}
 		if r.Method == "GET" && (strings.Count(r.URL.Path, "/") == 2 || strings.HasSuffix(r.URL.Path, "/payloads")) {
-			fmt.Fprint(w, `{"payloads":[{"name":"x"}],"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}]}`)
+			fmt.Fprint(w, `{"payloads":[{"name":"x"}],"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}],
+				"events":[{"id":"x"}],"notice":"eA==","dead_letters":[{"webhook":"x"}]}`)
 			return
 		}
 		if strings.HasSuffix(r.URL.Path, "/boot-log") {
@@ -101,9 +102,22 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.UpdateBootPolicy(ctx, "p", []byte(`{}`)) }, `PUT /v1/boot-policies/p {"name":"p","text":"{}"}`},
 		{func() (any, error) { return nil, v.DeleteBootPolicy(ctx, "p") }, "DELETE /v1/boot-policies/p"},
 		{func() (any, error) { return v.SearchMeasurements(ctx, "/a b", "") }, "GET /v1/measurements?path=%2Fa+b"},
+		{func() (any, error) { return v.LastEvents(ctx) }, "GET /v1/events"},
+		{func() (any, error) { return v.EventsAfter(ctx, 7) }, "GET /v1/events?after=7"},
+		{func() (any, error) { return v.PollEvents(ctx, 7) }, "GET /v1/events?after=7&wait=1"},
+		{func() (any, error) { k, err := v.RevocationKeys(ctx); return string(k.Notice), err }, "GET /v1/revocation-keys"},
+		{func() (any, error) { return v.DeadLetters(ctx) }, "GET /v1/dead-letters"},
+		{func() (any, error) {
+			_, err := v.RetryDeadLetters(ctx, rest.DeadLetterRequest{Webhook: "w"})
+			return nil, err
+		}, `POST /v1/dead-letters/retry {"webhook":"w"}`},
+		{func() (any, error) {
+			_, err := v.DropDeadLetters(ctx, rest.DeadLetterRequest{Event: "e"})
+			return nil, err
+		}, `POST /v1/dead-letters/drop {"event":"e"}`},
 	}
-	if want := len(rest.RegistrarRoutes) + len(rest.VerifierRoutes) + 2; len(calls) != want {
-		t.Errorf("%d calls for %d routes and two polls", len(calls), want-2)
+	if want := len(rest.RegistrarRoutes) + len(rest.VerifierRoutes) + 4; len(calls) != want {
+		t.Errorf("%d calls for %d routes and four that poll or go on", len(calls), want-4)
 	}
 	for _, c := range calls {
 		answer, err := c.call()

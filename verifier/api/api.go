@@ -20,7 +20,7 @@ import (
 	"quicklime/wire/rest"
 )
 
-// LongPoll is how long GetAgent with ?after waits for a newer revision: under
+// LongPoll is how long GetAgent with ?after, and ListEvents with ?wait, wait for news: under
 // the 30 s after which proxies and clients commonly give up on an idle request.
 const LongPoll = 25 * time.Second
 
@@ -37,6 +37,7 @@ type Verifier interface {
 	BootPolicies
 	Measurements
 	Payloads
+	Events
 }
 
 // Agents are the enrolments and what is known of each.
@@ -137,4 +138,23 @@ type Measurements interface {
 	// SearchMeasurements returns who has measured what q asks for, in the boots
 	// that are kept.
 	SearchMeasurements(ctx context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error)
+}
+
+// Events are what became of the trust of machines, and what others know of it.
+type Events interface {
+	// ListEvents returns the events after a sequence number, the oldest first. If
+	// there is none it waits for one until ctx ends, which is no error.
+	ListEvents(ctx context.Context, after int64) (rest.EventList, error)
+
+	// LastEvents returns the newest events, the oldest of them first.
+	LastEvents(ctx context.Context) (rest.EventList, error)
+
+	// RevocationKeys returns the public keys by which they are signed.
+	RevocationKeys(ctx context.Context) (rest.RevocationKeys, error)
+
+	// DeadLetters returns what webhooks did not take; the others have it sent
+	// again, or forgotten.
+	DeadLetters(ctx context.Context) (rest.DeadLetterList, error)
+	RetryDeadLetters(ctx context.Context, q rest.DeadLetterRequest) (rest.DeadLetterCount, error)
+	DropDeadLetters(ctx context.Context, q rest.DeadLetterRequest) (rest.DeadLetterCount, error)
 }

@@ -11,7 +11,7 @@ import (
 // Handlers returns a handler for every route of rest.VerifierRoutes, as
 // rest.NewMux takes them. s says whose policies are taken.
 func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
-	a, p, b, l := agents{v}, policies{v, s}, bootPolicies{v}, payloads{v}
+	a, p, b, l, e := agents{v}, policies{v, s}, bootPolicies{v}, payloads{v}, events{v}
 	table := map[rest.Route]rest.Handler{
 		rest.ListAgents:      a.list,
 		rest.EnrolAgent:      a.enrol,
@@ -41,6 +41,12 @@ func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
 		rest.DeleteBootPolicy: b.delete,
 
 		rest.SearchMeasurements: measurements{v}.search,
+
+		rest.ListEvents:        e.list,
+		rest.GetRevocationKeys: e.keys,
+		rest.ListDeadLetters:   e.dead,
+		rest.RetryDeadLetters:  e.retry,
+		rest.DropDeadLetters:   e.drop,
 	}
 	for route, h := range table {
 		table[route] = hinted(h, hints[route])

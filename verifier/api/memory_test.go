@@ -23,6 +23,8 @@ type memory struct {
 	enrolled []rest.Enrolment
 	searched rest.MeasurementQuery
 	payload  rest.Payload
+	waited   bool // for an event
+	dead     []rest.DeadLetterRequest
 }
 
 func newMemory() *memory {
@@ -253,4 +255,33 @@ func (m *memory) needBoot(name string) error {
 func (m *memory) SearchMeasurements(_ context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error) {
 	m.searched = q
 	return rest.MeasurementList{Measurements: []rest.Measurement{{Path: string(q.Path)}}}, nil
+}
+
+func (m *memory) ListEvents(ctx context.Context, after int64) (rest.EventList, error) {
+	if ctx.Err() == nil {
+		m.waited = true
+	}
+	return rest.EventList{Events: []rest.Event{{Sequence: after + 1}}, Last: after + 1}, m.broken
+}
+
+func (m *memory) LastEvents(context.Context) (rest.EventList, error) {
+	return rest.EventList{Events: []rest.Event{{Sequence: 7}}, Last: 7}, m.broken
+}
+
+func (m *memory) RevocationKeys(context.Context) (rest.RevocationKeys, error) {
+	return rest.RevocationKeys{Notice: []byte("key")}, m.broken
+}
+
+func (m *memory) DeadLetters(context.Context) (rest.DeadLetterList, error) {
+	return rest.DeadLetterList{Waiting: 3}, m.broken
+}
+
+func (m *memory) RetryDeadLetters(_ context.Context, q rest.DeadLetterRequest) (rest.DeadLetterCount, error) {
+	m.dead = append(m.dead, q)
+	return rest.DeadLetterCount{Count: 1}, m.broken
+}
+
+func (m *memory) DropDeadLetters(_ context.Context, q rest.DeadLetterRequest) (rest.DeadLetterCount, error) {
+	m.dead = append(m.dead, q)
+	return rest.DeadLetterCount{Count: 2}, m.broken
 }

@@ -2,8 +2,8 @@
 // agent, challenges it at random times, has its evidence appraised and the outcome
 // committed before it answers.
 //
-// One goroutine, the channel's handler, owns a session; nothing it holds is shared
-// but through the store, whose compare-and-swap settles races with policies,
+// One goroutine, the channel's handler, owns a session, and another sends it notices
+// of other machines; nothing it holds is shared but through the store, whose compare-and-swap settles races with policies,
 // operators and other sessions. An agent has one live session: the newest.
 package session
 
@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"quicklime/verifier/policycache"
+	"quicklime/verifier/revocation"
 	"quicklime/verifier/store"
 	"quicklime/wire/channel"
 	"quicklime/wire/throttle"
@@ -30,6 +31,7 @@ type Server struct {
 	store    *store.Store
 	policies *policycache.Cache
 	timing   Timing
+	feed     *revocation.Feed // nil: agents get no notices
 	log      *slog.Logger
 	waits    *slog.Logger // of agents that find no entrance, as often as they knock
 	pace     pace
@@ -45,9 +47,9 @@ type Server struct {
 }
 
 // New makes a server. RunJudge must run while it is used.
-func New(s *store.Store, policies *policycache.Cache, t Timing, log *slog.Logger) *Server {
+func New(s *store.Store, policies *policycache.Cache, t Timing, feed *revocation.Feed, log *slog.Logger) *Server {
 	return &Server{
-		store: s, policies: policies, timing: t, log: log, waits: throttle.New(log, waitsShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		store: s, policies: policies, timing: t, feed: feed, log: log, waits: throttle.New(log, waitsShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		live: map[string]live{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -78,7 +80,10 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 		return
 	}
 	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
-	agent := &session{server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log, payloads: payloads{changed: make(chan struct{}, 1)}}
+	agent := &session{
+		server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log,
+		payloads: payloads{changed: make(chan struct{}, 1)}, notified: new(notified), pushing: new(sync.WaitGroup),
+	}
 	s.enter(agent)
 	defer s.leave(e, c)
 	serving := ctx
@@ -89,6 +94,8 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 	log.Info("session ended", "cause", err)
 	agent.owed(serving, err)
 	c.Close(codeOf(err), "")
+	cancel()
+	agent.pushing.Wait()
 }
 
 // codeOf chooses the code that a session is closed with.
@@ -159,6 +166,7 @@ type live struct {
 	enrolment int64
 	payloads  chan<- struct{} // tells the session that they have changed
 	plan      *plan           // nil: not welcomed yet
+	notified  *notified
 }
 
 // enter makes a session the agent's one live session.
@@ -166,7 +174,7 @@ func (s *Server) enter(agent *session) {
 	e, c := agent.enrolment, agent.conn
 	s.mu.Lock()
 	old, there := s.live[e.Agent]
-	s.live[e.Agent] = live{conn: c, enrolment: e.ID, payloads: agent.payloads.changed}
+	s.live[e.Agent] = live{conn: c, enrolment: e.ID, payloads: agent.payloads.changed, notified: agent.notified}
 	s.mu.Unlock()
 	if there {
 		s.log.Warn("a new session takes the place of one that lives", "agent", e.Agent[:12], "old", old.conn.Peer().Addr.String(), "new", c.Peer().Addr.String())

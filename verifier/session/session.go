@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"quicklime/verifier/store"
@@ -33,7 +34,8 @@ type nonce struct {
 	at     time.Time // by this process's
 }
 
-// session is one connected agent. All of it is owned by run.
+// session is one connected agent. All of it is owned by run; what sends notices uses
+// server, conn, enrolment and log, which do not change.
 type session struct {
 	server    *Server
 	conn      *channel.Conn
@@ -62,6 +64,8 @@ type session struct {
 	judged    time.Time  // when the evidence in hand was judged last, for the log
 
 	payloads payloads
+	notified *notified       // shared with who asks for the agent's status
+	pushing  *sync.WaitGroup // has what sends notices
 }
 
 // run serves the agent until the connection or the enrolment ends.
@@ -117,6 +121,8 @@ func (s *session) message(ctx context.Context, m wire.Message) error {
 		return s.receipt(ctx, m)
 	case wire.PayloadRefusal:
 		return s.refused(ctx, m)
+	case wire.Noticed:
+		return s.noticed(ctx, m)
 	}
 	return fmt.Errorf("%w: %T is not expected", errProtocol, m)
 }

@@ -2,6 +2,8 @@ package session_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,6 +19,7 @@ import (
 
 	"quicklime/ima"
 	"quicklime/verifier/policycache"
+	"quicklime/verifier/revocation"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
 	"quicklime/verifier/verifiertest"
@@ -39,19 +42,22 @@ var (
 
 // verifier is a session server on loopback with its store on disk.
 type verifier struct {
-	t      *testing.T
+	t      testing.TB
 	store  *store.Store
 	server *session.Server
 	addr   string
 	pin    [32]byte
+
+	ca         *pki.Authority
+	revocation *ecdsa.PrivateKey
 }
 
-func newVerifier(t *testing.T, timing session.Timing) *verifier {
+func newVerifier(t testing.TB, timing session.Timing) *verifier {
 	t.Helper()
 	return newLoggingVerifier(t, timing, slog.DiscardHandler)
 }
 
-func newLoggingVerifier(t *testing.T, timing session.Timing, log slog.Handler) *verifier {
+func newLoggingVerifier(t testing.TB, timing session.Timing, log slog.Handler) *verifier {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := store.Open(filepath.Join(dir, "verifier.db"))
@@ -70,7 +76,13 @@ func newLoggingVerifier(t *testing.T, timing session.Timing, log slog.Handler) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &verifier{t: t, store: s, server: session.New(s, policies, timing, slog.New(log)), pin: ca.Pin()}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Route(store.Routing{Notices: wire.EventKinds})
+	feed := revocation.NewFeed(s, revocation.Keys{Notice: private}, slog.New(log))
+	v := &verifier{t: t, store: s, ca: ca, revocation: private, server: session.New(s, policies, timing, feed, slog.New(log)), pin: ca.Pin()}
 	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
 		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit, MaxStrangers: session.MaxStrangers})
 	if err != nil {
@@ -79,13 +91,14 @@ func newLoggingVerifier(t *testing.T, timing session.Timing, log slog.Handler) *
 	v.addr = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	storeCtx, stopStore := context.WithCancel(context.Background())
-	served, judged, stored := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	served, judged, stored, fed := make(chan error, 1), make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	go func() { fed <- feed.Run(ctx) }()
 	go func() { stored <- s.Run(storeCtx) }()
 	go func() { judged <- v.server.RunJudge(ctx) }()
 	go func() { served <- l.Serve(ctx, v.server.Handle) }()
 	t.Cleanup(func() {
 		cancel()
-		err := errors.Join(<-served, <-judged)
+		err := errors.Join(<-served, <-judged, <-fed)
 		stopStore()
 		if err := errors.Join(err, <-stored, s.Close()); err != nil {
 			t.Error(err)

@@ -49,7 +49,7 @@ func newFixture(t *testing.T, allowed string) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, machine: verifiertest.New(t), session: &session{
-		server: New(db, policies, DefaultTiming, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
+		server: New(db, policies, DefaultTiming, nil, slog.New(slog.DiscardHandler)), exporter: verifiertest.Exporter,
 		log: slog.New(slog.DiscardHandler), selection: verifiertest.Selection, bank: pcr.SHA256,
 		own: nonce{value: [32]byte(verifiertest.Nonce)},
 	}}

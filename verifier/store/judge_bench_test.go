@@ -94,7 +94,7 @@ func BenchmarkJudgeAgain(b *testing.B) {
 	}
 	s := open(b, path)
 	judged := make(verdicts, 1)
-	server := session.New(s, compiledBeside(b, path), session.DefaultTiming, slog.New(judged))
+	server := session.New(s, compiledBeside(b, path), session.DefaultTiming, nil, slog.New(judged))
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error)
 	began := time.Now()

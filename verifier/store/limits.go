@@ -74,4 +74,13 @@ const (
 	// garbageAge is how old a block is before anything of it is collected or it is
 	// merged: its entries are about to be referred to when it is written.
 	garbageAge = time.Hour
+
+	// maxEvents and maxEventAge bound the events that are kept, some 500 bytes each:
+	// what an operator looks back at, and what an agent that was away may have missed.
+	maxEvents   = 100_000
+	maxEventAge = 30 * 24 * time.Hour
+
+	// sweepEvery is how long after its time a lapse of trust is noticed, and so how
+	// long its event may be late.
+	sweepEvery = time.Second
 )

@@ -74,16 +74,20 @@ type agentRow struct {
 }
 
 func (s *Store) scanAgent(row interface{ Scan(...any) error }, now time.Time) (rest.Agent, error) {
-	var r agentRow
+	r, err := s.scanRow(row, now)
+	return r.Agent, err
+}
+
+func (s *Store) scanRow(row interface{ Scan(...any) error }, now time.Time) (r agentRow, err error) {
 	var enrolled int64
 	var cleared int
-	err := row.Scan(append([]any{&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
+	err = row.Scan(append([]any{&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
 		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
 		&r.until, &r.span, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
 		&cleared, &r.clearedAt, &r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount,
 		&r.decisive, &r.ToleratedCount, &r.waiting, &r.severity, &r.severityAt, &r.bootPolicy}, r.platform.columns()...)...)
 	if err != nil {
-		return rest.Agent{}, err
+		return r, err
 	}
 	r.EnrolledAt = fromMillis(enrolled)
 	r.policies()
@@ -103,7 +107,7 @@ func (s *Store) scanAgent(row interface{ Scan(...any) error }, now time.Time) (r
 		r.RaisedAt = &raised
 	}
 	r.Trust, r.Reason = r.trust(now)
-	return r.Agent, nil
+	return r, nil
 }
 
 // policies fills in which policy judges what.

@@ -12,6 +12,10 @@
 // entries with consecutive numbers; an agent has a sequence of numbers for each
 // epoch. A number is never given twice. Entries that no sequence refers to are
 // collected by RunGarbage.
+//
+// The trust of an agent never changes without an event, which is written in the same
+// transaction (settle) and from there goes to the logs, the webhooks and the other
+// agents, at least once to each.
 package store
 
 import (
@@ -48,6 +52,9 @@ type Store struct {
 	adding  chan struct{} // holds one for who stores many entries
 
 	severity *severity.Scale // nil: the default
+
+	routing Routing
+	emitted bool // the transaction under way has recorded an event; owned by Run
 }
 
 // Open opens or makes the database at path. Run must run while it is used.
@@ -64,7 +71,9 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Store{db: db, known: newKnown(now), adding: make(chan struct{}, 1)}, nil
+	s := &Store{db: db, known: newKnown(now), adding: make(chan struct{}, 1)}
+	db.Conclude(s.settle, s.happened)
+	return s, nil
 }
 
 // Run writes what others ask to be written until ctx ends.

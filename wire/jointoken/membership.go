@@ -9,9 +9,10 @@ import (
 	"io"
 
 	"quicklime/wire"
+	"quicklime/wire/notice"
 )
 
-// MaxMembership bounds an encoded Membership: six short fields, written for people.
+// MaxMembership bounds an encoded Membership: seven short fields, written for people.
 const MaxMembership = 4 << 10 // bytes
 
 // Membership is what a machine keeps after it joined: everything of the token
@@ -23,12 +24,13 @@ type Membership struct {
 	Registrar Server
 	Verifier  Server
 
-	PayloadKey PayloadKey // under which it opens payloads; none: it opens no payload
+	PayloadKey    PayloadKey // under which it opens payloads; none: it opens no payload
+	RevocationKey notice.Key // the zero Key: none, and no notice is taken
 }
 
 // Membership returns what the machine with the agent id keeps of the token.
 func (t Token) Membership(id string) Membership {
-	return Membership{ID: id, TokenID: t.ID, CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier, PayloadKey: t.PayloadKey}
+	return Membership{ID: id, TokenID: t.ID, CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier, PayloadKey: t.PayloadKey, RevocationKey: t.RevocationKey}
 }
 
 // membershipJSON is Membership as its file holds it. An administrator may read
@@ -40,20 +42,25 @@ type membershipJSON struct {
 	Registrar Server `json:"registrar"`
 	Verifier  Server `json:"verifier"`
 
-	PayloadKey string `json:"payload_key,omitempty"` // hexadecimal
+	PayloadKey    string `json:"payload_key,omitempty"`    // hexadecimal
+	RevocationKey string `json:"revocation_key,omitempty"` // hexadecimal
 }
 
 // Encode returns the membership as indented JSON with a line break at its end:
 //
 //	{"id": …, "token_id": …, "ca_pin": hexadecimal, "registrar": {"address": …, "server_name": …}, "verifier": {…},
-//	 "payload_key": hexadecimal, if there is one}
+//	 "payload_key": hexadecimal, "revocation_key": hexadecimal, if there are any}
 //
 // It refuses what ParseMembership would refuse.
 func (m Membership) Encode() ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	b, err := json.MarshalIndent(membershipJSON{m.ID, m.TokenID, hex.EncodeToString(m.CAPin[:]), m.Registrar, m.Verifier, hex.EncodeToString(m.PayloadKey.bytes())}, "", "  ")
+	j := membershipJSON{ID: m.ID, TokenID: m.TokenID, CAPin: hex.EncodeToString(m.CAPin[:]), Registrar: m.Registrar, Verifier: m.Verifier, PayloadKey: hex.EncodeToString(m.PayloadKey.bytes())}
+	if m.RevocationKey != (notice.Key{}) {
+		j.RevocationKey = hex.EncodeToString(m.RevocationKey[:])
+	}
+	b, err := json.MarshalIndent(j, "", "  ")
 	return append(b, '\n'), err
 }
 
@@ -85,6 +92,15 @@ func ParseMembership(b []byte) (Membership, error) {
 	}
 	if m.PayloadKey, err = payloadKey(point); err != nil {
 		return Membership{}, fmt.Errorf("membership: %w", err)
+	}
+	if j.RevocationKey != "" {
+		key, err := hex.DecodeString(j.RevocationKey)
+		if err == nil {
+			m.RevocationKey, err = notice.ParseKey(key)
+		}
+		if err != nil {
+			return Membership{}, fmt.Errorf("membership: revocation_key is not 66 hexadecimal digits of a key: %w", err)
+		}
 	}
 	if err := m.check(); err != nil {
 		return Membership{}, err

@@ -14,13 +14,14 @@
 //	  5: server         ; registrar
 //	  6: server         ; verifier
 //	  ? 7: bstr .size 65 ; the operator's payload key, see quicklime/wire/payload
+//	  ? 8: bstr .size 33 ; the verifier's revocation key, a compressed point of P-256
 //	}
 //	server = {
 //	  1: tstr           ; address, host:port
 //	  2: tstr           ; DNS name or IP address in the server's certificate
 //	}
 //
-// Key 8 (the verifier's revocation key) is reserved. An unknown key is an error: whoever cannot act on what a token says
+// Without key 8 a machine takes no notices. An unknown key is an error: whoever cannot act on what a token says
 // must not pretend that it did.
 //
 // There is one text for each token: [Parse] accepts only what [Token.Format]
@@ -37,6 +38,7 @@ import (
 	"time"
 
 	"quicklime/wire"
+	"quicklime/wire/notice"
 	"quicklime/wire/strictcbor"
 )
 
@@ -63,7 +65,8 @@ type Token struct {
 	Registrar Server
 	Verifier  Server
 
-	PayloadKey PayloadKey
+	PayloadKey    PayloadKey
+	RevocationKey notice.Key // the zero Key: none
 }
 
 // body is a token as CBOR.
@@ -75,7 +78,8 @@ type body struct {
 	Registrar Server           `cbor:"5,keyasint"`
 	Verifier  Server           `cbor:"6,keyasint"`
 
-	PayloadKey []byte `cbor:"7,keyasint,omitempty"`
+	PayloadKey    []byte `cbor:"7,keyasint,omitempty"`
+	RevocationKey []byte `cbor:"8,keyasint,omitempty"`
 }
 
 // maxExpiry is the last second of the year 9999, the end of what RFC 3339 can
@@ -91,10 +95,14 @@ func (t Token) Format() (string, error) {
 	if err := t.check(); err != nil {
 		return "", err
 	}
-	b, err := strictcbor.Marshal(body{
+	c := body{
 		ID: t.ID, Secret: t.Secret, Expires: uint64(t.Expires.Unix()),
 		CAPin: t.CAPin, Registrar: t.Registrar, Verifier: t.Verifier, PayloadKey: t.PayloadKey.bytes(),
-	})
+	}
+	if t.RevocationKey != (notice.Key{}) {
+		c.RevocationKey = t.RevocationKey[:]
+	}
+	b, err := strictcbor.Marshal(c)
 	if err != nil {
 		return "", err
 	}
@@ -141,10 +149,18 @@ func decode(raw []byte) (Token, error) {
 	if err != nil {
 		return Token{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return Token{
+	t := Token{
 		ID: b.ID, Secret: b.Secret, Expires: time.Unix(int64(b.Expires), 0).UTC(),
 		CAPin: b.CAPin, Registrar: b.Registrar, Verifier: b.Verifier, PayloadKey: key,
-	}, nil
+	}
+	if len(b.RevocationKey) > 0 {
+		k, err := notice.ParseKey(b.RevocationKey)
+		if err != nil {
+			return Token{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		t.RevocationKey = k
+	}
+	return t, nil
 }
 
 func (t Token) check() error {

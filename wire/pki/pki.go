@@ -6,11 +6,12 @@
 //	ca.crt, ca.key       the authority, made at the first start
 //	NAME.crt, NAME.key   a server or client it issued; NAME.crt is the chain,
 //	                     leaf first
+//	NAME.pub, NAME.key   a key that signs what no certificate is about
 //	revoked              client certificates that count no more, see Revocations
 //	.lock                flock(2) of whoever is writing
 //
-// as PEM (RFC 7468): certificates of X.509 v3, keys in PKCS #8. Every key is
-// ECDSA on P-256. Key files have mode 0600, and one with a laxer mode is refused
+// as PEM (RFC 7468): certificates of X.509 v3, keys in PKCS #8. Every key with a
+// certificate is ECDSA on P-256. Key files have mode 0600, and one with a laxer mode is refused
 // (I05). Every file is replaced as a whole, key before certificate, so that a
 // crash leaves at worst a pair that does not fit, which is issued again.
 //

@@ -67,6 +67,12 @@ var (
 	DeleteBootPolicy = Route{"DELETE", "/v1/boot-policies/{name}", RoleOperator, "delete a boot policy that no agent uses"}
 
 	SearchMeasurements = Route{"GET", "/v1/measurements", RoleOperator, "which agents measured ?path= or ?digest=, now or in a past boot"}
+
+	ListEvents        = Route{"GET", "/v1/events", RoleOperator, "events after ?after=SEQUENCE, or the newest; ?wait=1 waits for one"}
+	GetRevocationKeys = Route{"GET", "/v1/revocation-keys", RoleOperator, "the public keys by which events are signed"}
+	ListDeadLetters   = Route{"GET", "/v1/dead-letters", RoleOperator, "events that a webhook did not take"}
+	RetryDeadLetters  = Route{"POST", "/v1/dead-letters/retry", RoleOperator, "send dead letters again, all or those of a webhook or an event"}
+	DropDeadLetters   = Route{"POST", "/v1/dead-letters/drop", RoleOperator, "forget dead letters, all or those of a webhook or an event"}
 )
 
 // VerifierRoutes is the whole API of the verifier.
@@ -76,4 +82,5 @@ var VerifierRoutes = []Route{
 	ListPayloads, AddPayload, GetPayload, PutPayload, DeletePayload,
 	GetBootLog, ListBootPolicies, AddBootPolicy, GetBootPolicy, UpdateBootPolicy, DeleteBootPolicy,
 	SearchMeasurements,
+	ListEvents, GetRevocationKeys, ListDeadLetters, RetryDeadLetters, DropDeadLetters,
 }

@@ -74,9 +74,16 @@ type Agent struct {
 	RaisedAt       *time.Time     `json:"severity_raised_at,omitempty"` // when it rose last, while something stands
 	Conditions     []wire.Failure `json:"conditions,omitempty"`         // of GetAgent; what the policy waits for, which is over by itself
 
-	TPMPolicy string `json:"tpm_policy,omitempty"` // of GetAgent; its text
+	TPMPolicy string   `json:"tpm_policy,omitempty"` // of GetAgent; its text
+	Notices   *Notices `json:"notices,omitempty"`    // while it is connected and takes them
 
 	FailuresListed string `json:"failures_listed,omitempty"` // of GetAgent; stands for Failures in a ClearRequest
+}
+
+// Notices says what an agent has of the notices of other machines.
+type Notices struct {
+	Last    uint64 `json:"last"`    // number of the last that it accepted
+	Missing uint64 `json:"missing"` // in this session: those that it says are missing
 }
 
 // Cleared says what operators have cleared since the agent was enrolled.

@@ -48,6 +48,9 @@ type DB struct {
 	queue  chan *write   // unbuffered: a write has started when Run has received it
 	done   chan struct{} // closed when no write will be taken any more
 	end    func()        // closes done, once
+
+	conclude  func(*sql.Tx) error // see Conclude; nil: nothing
+	committed func()
 }
 
 // Open opens the database file at path, makes it if it is absent and applies

@@ -50,6 +50,14 @@ func (db *DB) Write(ctx context.Context, fn func(*sql.Tx) error) error {
 	}
 }
 
+// Conclude has conclude run at the end of every write, in its savepoint: an error of
+// it is one of the write, of which nothing is then left. committed is called after
+// each transaction that was committed, before any Write in it returns. Both run on
+// Run's goroutine, as a write does. It is to be called before Run.
+func (db *DB) Conclude(conclude func(*sql.Tx) error, committed func()) {
+	db.conclude, db.committed = conclude, committed
+}
+
 // Run executes writes until ctx ends, then finishes the batch it is in and
 // returns nil. It is to be called once, and owns the writing connection.
 func (db *DB) Run(ctx context.Context) error {
@@ -82,20 +90,22 @@ func (db *DB) batch(first *write) {
 		return
 	}
 	defer tx.Rollback() // no effect after Commit
-	e = first.run(tx)
+	e = db.run(first, tx)
 	for e == nil && len(all) < maxBatch {
 		w := db.waiting()
 		if w == nil {
 			break
 		}
 		all = append(all, w)
-		e = w.run(tx)
+		e = db.run(w, tx)
 	}
 	if e == nil {
 		e = tx.Commit()
 	}
 	if err = e; err != nil {
 		err = fmt.Errorf("transaction: %w", err)
+	} else if db.committed != nil {
+		db.committed()
 	}
 }
 
@@ -119,13 +129,16 @@ func (w *write) outcome(tx error) error {
 	return errors.Join(tx, w.err)
 }
 
-// run executes w in a savepoint of tx. An error of w undoes w alone and is kept
+// run executes w in a savepoint of tx, and then what concludes every write. An error of w undoes w alone and is kept
 // in it; the error returned is one of the transaction.
-func (w *write) run(tx *sql.Tx) error {
+func (db *DB) run(w *write, tx *sql.Tx) error {
 	if _, err := tx.Exec("SAVEPOINT w"); err != nil {
 		return err
 	}
 	w.err = w.call(tx)
+	if w.err == nil && db.conclude != nil {
+		w.err = (&write{fn: db.conclude}).call(tx)
+	}
 	if w.err != nil {
 		if _, err := tx.Exec("ROLLBACK TO w"); err != nil {
 			// SQLite itself rolled everything back: disk full, I/O error. The

@@ -1,0 +1,16 @@
+package actions
+
+import "time"
+
+const (
+	// maxOutput bounds what is kept of an action's output, the end of it: what a
+	// log takes as a line.
+	maxOutput = 8 << 10 // bytes
+
+	// maxOutcomes bounds the file outcomes, of which one that is full is kept beside.
+	maxOutcomes = 1 << 20 // bytes
+
+	// killDelay is how long an action that is killed may keep its output open, by a
+	// process of its that was missed.
+	killDelay = 2 * time.Second
+)

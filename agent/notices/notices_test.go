@@ -1,0 +1,221 @@
+package notices_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quicklime/agent/notices"
+	"quicklime/wire"
+	"quicklime/wire/notice"
+	"quicklime/wire/wiretest"
+)
+
+// machine is where notices are taken.
+type machine struct {
+	t   *testing.T
+	key *ecdsa.PrivateKey
+	cfg notices.Config
+	log *wiretest.Log
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := notice.KeyOf(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, log := t.TempDir(), new(wiretest.Log)
+	return &machine{t, key, notices.Config{
+		Key: k, AgentID: strings.Repeat("a1", 32), State: filepath.Join(dir, "notices.json"), Spool: filepath.Join(dir, "notices"), Actions: t.TempDir(),
+		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: time.Now,
+	}, log}
+}
+
+func (m *machine) open() *notices.Taker {
+	m.t.Helper()
+	taker, err := notices.Open(m.cfg)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return taker
+}
+
+// notice is one about a machine, changed.
+func (m *machine) notice(number uint64, change func(*notice.Notice)) []byte {
+	m.t.Helper()
+	now := time.Now().Truncate(time.Second)
+	n := notice.Notice{Sequence: number, Issued: now, Expires: now.Add(time.Hour), ID: strings.Repeat("0a", 16), Kind: wire.EventLost,
+		Subject: strings.Repeat("b1", 32), Label: "web", Was: wire.Trusted, Trust: wire.Untrusted, At: now}
+	if change != nil {
+		change(&n)
+	}
+	b, err := notice.Sign(n, m.key, rand.Reader)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return b
+}
+
+// spooled are the names in the spool.
+func (m *machine) spooled() (names []string) {
+	m.t.Helper()
+	entries, err := os.ReadDir(m.cfg.Spool)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		m.t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// I28: the number is kept on disk, through a restart, and only grows; what is missing
+// is counted and said.
+func TestI28_NumberIsKeptOnDisk(t *testing.T) {
+	m := newMachine(t)
+	old := m.notice(8, nil)
+	for _, step := range []struct {
+		number, missing uint64
+	}{{7, 0}, {9, 1}} {
+		taker := m.open() // each time anew, as after a restart
+		missing, err := taker.Take(m.notice(step.number, nil))
+		if err != nil || missing != step.missing || taker.Last() != step.number {
+			t.Errorf("%d: %d missing, last %d, %v", step.number, missing, taker.Last(), err)
+		}
+	}
+	taker := m.open()
+	for name, b := range map[string][]byte{"an old one": old, "the same again": m.notice(9, nil)} {
+		if _, err := taker.Take(b); !errors.Is(err, notice.ErrReplayed) || taker.Last() != 9 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if m.log.Count("notices of other machines are missing") != 1 {
+		t.Errorf("the log says:\n%s", m.log)
+	}
+	if diff := cmp.Diff([]string{notices.Name(7), notices.Name(9)}, m.spooled()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// I28: what another key signed, or what is out of its time, changes nothing on disk.
+func TestI28_WhatIsNotTakenLeavesNothing(t *testing.T) {
+	m, other := newMachine(t), newMachine(t)
+	taker := m.open()
+	for name, b := range map[string][]byte{
+		"another key": other.notice(1, nil),
+		"garbage":     []byte("garbage"),
+		"expired":     m.notice(1, func(n *notice.Notice) { n.Issued, n.Expires = n.Issued.Add(-2*time.Hour), n.Issued.Add(-time.Hour) }),
+		"early":       m.notice(1, func(n *notice.Notice) { n.Issued, n.Expires = n.Issued.Add(time.Hour), n.Issued.Add(2*time.Hour) }),
+	} {
+		if _, err := taker.Take(b); err == nil || taker.Last() != 0 || m.spooled() != nil {
+			t.Errorf("%s: %v, last %d, %q", name, err, taker.Last(), m.spooled())
+		}
+	}
+	if _, err := os.Stat(m.cfg.State); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a state was written: %v", err)
+	}
+}
+
+// I28: a number that cannot be kept, or a notice that nobody could act on, was not
+// taken; the next one shows it.
+func TestI28_NoNoticeWithoutItsNumberOnDisk(t *testing.T) {
+	for name, spoil := range map[string]func(m *machine){
+		"state": func(m *machine) { m.cfg.State = filepath.Join(m.cfg.State, "none") },
+		"spool": func(m *machine) {
+			m.cfg.Spool = filepath.Join(m.cfg.Actions, "file")
+			os.WriteFile(m.cfg.Spool, nil, 0o600)
+		},
+	} {
+		m := newMachine(t)
+		spoil(m)
+		taker := m.open()
+		if _, err := taker.Take(m.notice(1, nil)); err == nil || taker.Last() != 0 {
+			t.Errorf("%s: %v, last %d", name, err, taker.Last())
+		}
+	}
+}
+
+func TestDamagedStateIsNotTheBeginning(t *testing.T) {
+	m := newMachine(t)
+	if err := os.WriteFile(m.cfg.State, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := notices.Open(m.cfg); err == nil {
+		t.Error("a damaged state is none")
+	}
+}
+
+// The numbers of another installation are nothing to this one.
+func TestAnotherInstallationBeginsAnew(t *testing.T) {
+	m, next := newMachine(t), newMachine(t)
+	if _, err := m.open().Take(m.notice(100, nil)); err != nil {
+		t.Fatal(err)
+	}
+	next.cfg.State = m.cfg.State
+	if missing, err := next.open().Take(next.notice(3, nil)); missing != 0 || err != nil {
+		t.Error(missing, err)
+	}
+}
+
+// A notice about the machine itself is taken, and says so.
+func TestNoticeAboutThisMachineIsMarked(t *testing.T) {
+	m := newMachine(t)
+	if _, err := m.open().Take(m.notice(1, func(n *notice.Notice) { n.Subject = m.cfg.AgentID })); err != nil {
+		t.Fatal(err)
+	}
+	if m.log.Count(`"this_machine":true`) != 1 || len(m.spooled()) != 1 {
+		t.Errorf("%q, %s", m.spooled(), m.log)
+	}
+}
+
+// A marker says how many are lost.
+func TestMarker(t *testing.T) {
+	m := newMachine(t)
+	taker := m.open()
+	taker.Take(m.notice(1, nil))
+	missing, err := taker.Take(m.notice(9, func(n *notice.Notice) {
+		n.Kind, n.ID, n.Subject, n.Label, n.Was, n.Trust, n.Dropped = notice.Dropped, "", "", "", wire.Removed, wire.Removed, 8
+	}))
+	if missing != 0 || err != nil || m.log.Count(`"dropped":8`) != 1 {
+		t.Errorf("%d, %v, %s", missing, err, m.log)
+	}
+}
+
+// Without a directory of actions nothing waits for anybody; with one that nobody looks
+// at, what waits is bounded.
+func TestI04_SpoolIsBounded(t *testing.T) {
+	m := newMachine(t)
+	m.cfg.Actions = filepath.Join(m.cfg.Actions, "none")
+	if _, err := m.open().Take(m.notice(1, nil)); err != nil || m.spooled() != nil {
+		t.Errorf("%q, %v", m.spooled(), err)
+	}
+	m.cfg.Actions = filepath.Dir(m.cfg.Actions)
+	if err := os.Mkdir(m.cfg.Spool, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1000 {
+		if err := os.WriteFile(filepath.Join(m.cfg.Spool, notices.Name(uint64(i))), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.open().Take(m.notice(2000, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if s := m.spooled(); len(s) != 1000 || s[0] != notices.Name(1) || s[999] != notices.Name(2000) || m.log.Count("the oldest is dropped") != 1 {
+		t.Errorf("%d from %s to %s, %s", len(s), s[0], s[len(s)-1], m.log)
+	}
+}

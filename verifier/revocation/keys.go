@@ -1,0 +1,63 @@
+package revocation
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+
+	"quicklime/wire/pki"
+	"quicklime/wire/rest"
+)
+
+// The names of the keys' files.
+const (
+	noticeKey  = "revocation"
+	keylimeKey = "revocation-keylime"
+)
+
+// rsaBits is the size of the RSA key, which is that of Keylime's own. Whoever wants
+// more checks the HTTP signature.
+const rsaBits = 2048
+
+// Keys are what the verifier signs with when it tells others. Agents pin the first
+// when they join. The second makes the one signature that Keylime's receivers check,
+// and is there only if there are webhooks.
+type Keys struct {
+	Notice  *ecdsa.PrivateKey // P-256
+	Keylime *rsa.PrivateKey   // nil: none
+}
+
+// OpenKeys reads the keys, and makes what is missing of them.
+func OpenKeys(ca *pki.Authority, keylime bool) (k Keys, err error) {
+	signer, err := ca.Signer(noticeKey, func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })
+	if err != nil {
+		return k, err
+	}
+	var ok bool
+	if k.Notice, ok = signer.(*ecdsa.PrivateKey); !ok || k.Notice.Curve != elliptic.P256() {
+		return k, fmt.Errorf("%s.key is not an ECDSA key on P-256", noticeKey)
+	}
+	if !keylime {
+		return k, nil
+	}
+	if signer, err = ca.Signer(keylimeKey, func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, rsaBits) }); err != nil {
+		return k, err
+	}
+	if k.Keylime, ok = signer.(*rsa.PrivateKey); !ok {
+		return k, fmt.Errorf("%s.key is not an RSA key", keylimeKey)
+	}
+	return k, nil
+}
+
+// Public returns the public keys.
+func (k Keys) Public() (p rest.RevocationKeys, err error) {
+	if p.Notice, err = x509.MarshalPKIXPublicKey(k.Notice.Public()); err != nil || k.Keylime == nil {
+		return p, err
+	}
+	p.Keylime, err = x509.MarshalPKIXPublicKey(k.Keylime.Public())
+	return p, err
+}
