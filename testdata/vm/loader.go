@@ -17,13 +17,21 @@ const removable = "/EFI/BOOT/BOOTX64.EFI"
 
 // debianFiles are shim, which Microsoft signed, grub and kernel, which Debian signed, the
 // initramfs, and a configuration with the kernel's command line, which grub measures to
-// PCR 8. grub is the directory of its unpacked package.
-func debianFiles(grub string) espFiles {
-	return func(_ context.Context, m *machine, options string) (map[string]string, error) {
+// PCR 8. suite has grub.
+func debianFiles(suite string) espFiles {
+	return func(ctx context.Context, m *machine, options string) (map[string]string, error) {
+		shim, err := m.from.unpacked(ctx, debian, "shim-signed")
+		if err != nil {
+			return nil, err
+		}
+		grub, err := m.from.unpacked(ctx, suite, "grub-efi-amd64-signed")
+		if err != nil {
+			return nil, err
+		}
 		config := m.file("grub.cfg")
 		text := "set timeout=0\nlinux /vmlinuz " + options + "\ninitrd /initramfs\nboot\n"
 		return map[string]string{
-			removable:               filepath.Join(m.from.shim, "usr/lib/shim/shimx64.efi.signed"),
+			removable:               filepath.Join(shim, "usr/lib/shim/shimx64.efi.signed"),
 			"/EFI/BOOT/grubx64.efi": filepath.Join(grub, "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"),
 			"/vmlinuz":              m.from.image,
 			"/initramfs":            m.from.initramfs,
@@ -34,14 +42,18 @@ func debianFiles(grub string) espFiles {
 
 // systemdBootFiles are systemd-boot and one entry of its menu (UAPI.1, "Type #1 Boot
 // Loader Specification Entries").
-func systemdBootFiles(_ context.Context, m *machine, options string) (map[string]string, error) {
+func systemdBootFiles(ctx context.Context, m *machine, options string) (map[string]string, error) {
+	systemd, err := m.from.unpacked(ctx, debian, systemdPackage)
+	if err != nil {
+		return nil, err
+	}
 	config, entry := m.file("loader.conf"), m.file("guest.conf")
 	if err := os.WriteFile(config, []byte("timeout 0\n"), 0o600); err != nil {
 		return nil, err
 	}
 	text := "title guest\nlinux /vmlinuz\ninitrd /initramfs\noptions " + options + "\n"
 	return map[string]string{
-		removable:                    filepath.Join(m.from.systemd, systemdEFI, "systemd-bootx64.efi"),
+		removable:                    filepath.Join(systemd, systemdEFI, "systemd-bootx64.efi"),
 		"/loader/loader.conf":        config,
 		"/loader/entries/guest.conf": entry,
 		"/vmlinuz":                   m.from.image,
@@ -49,13 +61,21 @@ func systemdBootFiles(_ context.Context, m *machine, options string) (map[string
 	}, os.WriteFile(entry, []byte(text), 0o600)
 }
 
-const systemdEFI = "usr/lib/systemd/boot/efi"
+// systemdPackage has systemd-boot and the stub of unified kernel images, in systemdEFI.
+const (
+	systemdPackage = "systemd-boot-efi"
+	systemdEFI     = "usr/lib/systemd/boot/efi"
+)
 
 // unifiedFiles are one image with all that is booted, signed with the key of which
 // OVMF's variables "snakeoil" have the certificate.
 func unifiedFiles(ctx context.Context, m *machine, options string) (map[string]string, error) {
 	unsigned, signed := m.file("unsigned.efi"), m.file("signed.efi")
-	stub, err := os.ReadFile(filepath.Join(m.from.systemd, systemdEFI, "linuxx64.efi.stub"))
+	systemd, err := m.from.unpacked(ctx, debian, systemdPackage)
+	if err != nil {
+		return nil, err
+	}
+	stub, err := os.ReadFile(filepath.Join(systemd, systemdEFI, "linuxx64.efi.stub"))
 	if err != nil {
 		return nil, err
 	}

@@ -14,10 +14,12 @@ type kernel struct {
 	name      string // "6.1"
 	image     string // files
 	initramfs string
-	shim      string // directories of unpacked packages: what firmware loads before it
-	grub      string
-	laterGrub string // of the next Debian
-	systemd   string
+	cache     string // directory of packages, which have what firmware loads before it
+}
+
+// unpacked returns the directory with the contents of a package of Debian's.
+func (k kernel) unpacked(ctx context.Context, debian, name string) (string, error) {
+	return newSource(k.cache, debian).unpacked(ctx, name)
 }
 
 // suite is a kernel series and the suite of Debian that has it.
@@ -29,9 +31,13 @@ var series = []suite{
 	{"6.12", "bookworm-backports"},
 }
 
-// laterDebian has GRUB 2.12. Without Secure Boot 2.06 does not start the kernel by its
-// EFI stub, which hands the firmware's log on: such a machine has none.
-const laterDebian = "trixie"
+// The suites that have what firmware loads before the kernel. The later one has GRUB
+// 2.12: without Secure Boot 2.06 does not start the kernel by its EFI stub, which hands
+// the firmware's log on, and such a machine has none.
+const (
+	debian      = "bookworm"
+	laterDebian = "trixie"
+)
 
 // kernelPackage depends on the current kernel for virtual machines, which has what a
 // guest needs built in and the rest in few modules.
@@ -63,20 +69,7 @@ func prepareKernel(ctx context.Context, cache string, of suite, guest, file stri
 	if err != nil {
 		return k, err
 	}
-	k = kernel{name: of.name, image: images[0], initramfs: file}
-	base := newSource(cache, series[0].debian)
-	if k.shim, err = base.unpacked(ctx, "shim-signed"); err != nil {
-		return k, err
-	}
-	if k.grub, err = base.unpacked(ctx, "grub-efi-amd64-signed"); err != nil {
-		return k, err
-	}
-	if k.laterGrub, err = newSource(cache, laterDebian).unpacked(ctx, "grub-efi-amd64-signed"); err != nil {
-		return k, err
-	}
-	if k.systemd, err = base.unpacked(ctx, "systemd-boot-efi"); err != nil {
-		return k, err
-	}
+	k = kernel{name: of.name, image: images[0], initramfs: file, cache: cache}
 	return k, os.WriteFile(file, archive, 0o600)
 }
 
@@ -132,12 +125,12 @@ func ovmf(_ context.Context, m *machine, options string) ([]string, error) {
 
 // secureBoot has UEFI firmware with Microsoft's keys boot a disk as Debian's.
 func secureBoot(ctx context.Context, m *machine, options string) ([]string, error) {
-	return m.fromDisk(ctx, "OVMF_VARS_4M.ms.fd", debianFiles(m.from.grub), options)
+	return m.fromDisk(ctx, "OVMF_VARS_4M.ms.fd", debianFiles(debian), options)
 }
 
 // grub has UEFI firmware without keys boot such a disk, with a later GRUB.
 func grub(ctx context.Context, m *machine, options string) ([]string, error) {
-	return m.fromDisk(ctx, "OVMF_VARS_4M.fd", debianFiles(m.from.laterGrub), options)
+	return m.fromDisk(ctx, "OVMF_VARS_4M.fd", debianFiles(laterDebian), options)
 }
 
 // systemdBoot has UEFI firmware without keys boot a disk with systemd-boot, which
