@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -134,9 +135,38 @@ func (s *Server) opinion(ctx context.Context, e store.Enrolment, st store.Standi
 	}
 	o.Opinion = b.Opine(p, k)
 	if p.PCRs != nil && same && st.PCRsJudged != st.PCRsInForce && !o.PCRsWait {
-		o.Away, err = s.away(ctx, st, p.PCRs)
+		if o.Away, err = s.away(ctx, st, p.PCRs); err != nil {
+			return o, err
+		}
 	}
-	return o, err
+	if p.Boot != nil && st.BootJudged != st.BootInForce && !o.BootWaits {
+		past, err := s.awayOfPast(ctx, e, p)
+		o.Away = append(o.Away, past...)
+		return o, err
+	}
+	return o, nil
+}
+
+// awayOfPast returns the failures of past boots that the boot policy in force does not
+// have. A boot whose quote does not cover what is judged now keeps its own.
+func (s *Server) awayOfPast(ctx context.Context, e store.Enrolment, p appraise.Platform) (seqs []int64, err error) {
+	all, err := s.store.PastBoots(ctx, e)
+	for _, past := range all {
+		b, err := appraise.Begin(appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK}, past.Evidence.Question,
+			wire.Evidence{Envelope: past.Evidence.Envelope, PCRs: past.Evidence.PCRs})
+		if err != nil {
+			return nil, fmt.Errorf("stored evidence of a past boot: %w", err)
+		}
+		o := b.Opine(appraise.Platform{Boot: p.Boot, Lowest: p.Lowest}, appraise.Boot{Log: past.Log})
+		if o.BootWaits {
+			continue
+		}
+		for _, f := range o.OfBoot {
+			delete(past.Failures, string(f.Key))
+		}
+		seqs = slices.AppendSeq(seqs, maps.Values(past.Failures))
+	}
+	return seqs, err
 }
 
 // away returns the failures of single PCRs that another TPM policy does not have.

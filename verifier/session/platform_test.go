@@ -219,6 +219,37 @@ func TestI07_I15_I21_I22_TheBootIsJudged(t *testing.T) {
 	f.want("a good boot launders nothing", wire.Untrusted, example)
 }
 
+// I14: the failures of a boot that is over stand until a boot policy allows that boot,
+// or an operator clears them.
+func TestI14_PastBootsAreJudgedAgain(t *testing.T) {
+	log, other := boots(t)
+	third := verifiertest.WithCommandLine(log, "/vmlinuz quiet")
+	f := newPlatform(t, log)
+	f.add(log)
+	f.assign("front")
+	f.welcomed()
+	f.booted(other)
+	f.attest()
+	f.booted(third)
+	f.attest()
+	f.booted(log)
+	f.attest()
+	f.want("two bad boots and a good one", wire.Untrusted, example, example)
+	f.add(log, log, third)
+	f.judged()
+	f.want("one of them allowed", wire.Untrusted, example)
+	f.assign("")
+	f.judged()
+	f.want("nobody evaluates", wire.Untrusted, example)
+	f.assign("front")
+	f.add(log, other)
+	f.judged()
+	f.want("the other allowed", wire.Trusted)
+	f.add(log)
+	f.judged()
+	f.want("what is over is not found again", wire.Trusted)
+}
+
 // I15: what the stored quote does not cover is pending until the machine was asked
 // for it, in another session.
 func TestI15_AskedForInAnotherSession(t *testing.T) {

@@ -227,10 +227,13 @@ func trustedUntil(st Standing, a Accepted, now time.Time) time.Time {
 // trustedFor is T.
 func (a Accepted) trustedFor() time.Duration { return a.TrustedUntil.Sub(a.NonceIssued) }
 
-// newEpoch forgets the boot log of the epoch before, and all but the last of the
-// lists. Its failures stay; of those that are about no entry the newest, and the
+// newEpoch forgets the boot log of the epoch before, unless something is wrong with
+// that boot, and all but the last of the lists. Its failures stay; of those that are about no entry the newest, and the
 // others are counted.
 func newEpoch(tx *sql.Tx, e Enrolment, id []byte, now time.Time) error {
+	if err := endBoot(tx, e); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(`DELETE FROM boot_log WHERE enrolment = ?`, e.ID); err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func tpmPolicy(text string) (column any, digest string) {
 // Opinion is what the policies in force make of boot and PCRs.
 type Opinion struct {
 	appraise.Opinion
-	Away []int64 // failures of PCRs that the policy in force does not have any more, by their number
+	Away []int64 // failures of PCRs, and of past boots, that the policies in force do not have any more, by their number
 }
 
 // platformInForce refuses an opinion by other policies than those in force, with
