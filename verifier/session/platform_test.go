@@ -11,6 +11,7 @@ import (
 	"quicklime/ima"
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
+	"quicklime/verifier/severity"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
@@ -419,6 +420,42 @@ func TestI22_BootPolicyChangesWhileEvidenceArrives(t *testing.T) {
 				f.want(name+", judged again", c.trust, c.ids...)
 			}
 		})
+	}
+}
+
+// I07: failures of boots and PCRs, and what a boot policy waits for, have labels as
+// others do.
+func TestI07_ToleratedBoots(t *testing.T) {
+	log, other := boots(t)
+	f := newPlatform(t, other)
+	f.add(log)
+	f.assign("front")
+	ones := rest.Text(`{"8":"` + strings.Repeat("1", 64) + `"}`)
+	f.update(rest.AgentUpdate{TPMPolicy: &ones})
+	label := func(rules ...severity.Rule) {
+		t.Helper()
+		scale, err := severity.New(severity.DefaultLabels(), rules)
+		f.must(err)
+		_, err = f.server.store.Label(t.Context(), scale)
+		f.must(err)
+	}
+	boot, waits := severity.Rule{EventID: `measured_boot\.policy_.*`, Label: "error"}, severity.Rule{EventID: `measured_boot\.log_missing`, Label: "notice"}
+	pcrs := severity.Rule{EventID: `pcr_validation\..*`, Label: "critical"}
+	label(boot, pcrs)
+	f.welcomed()
+	f.attest()
+	if a := f.want("tolerated", wire.Trusted, wire.PCRInvalid(8), example); a.ToleratedCount != 2 || a.Severity != "critical" {
+		t.Errorf("%+v", a)
+	}
+	label(boot)
+	f.want("the PCR counts", wire.Untrusted, wire.PCRInvalid(8), example)
+	label(boot, pcrs, waits)
+	f.machine.Reboot()
+	f.machine.File("/bin/a", good)
+	f.log = nil
+	f.attest()
+	if a := f.want("no log, tolerated", wire.Trusted, wire.PCRInvalid(8), wire.PCRInvalid(8), example, wire.BootLogMissing); a.Severity != "critical" {
+		t.Errorf("%+v", a)
 	}
 }
 
