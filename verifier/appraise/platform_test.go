@@ -21,7 +21,7 @@ import (
 const sha384Boot = "ovmf-6.1-sha384bank"
 
 // referenceIn is the reference state of a captured boot in one bank.
-func referenceIn(t *testing.T, name string, b pcr.Bank) *bootpolicy.Policy {
+func referenceIn(t testing.TB, name string, b pcr.Bank) *bootpolicy.Policy {
 	t.Helper()
 	l, err := eventlog.Parse(verifiertest.BootLog(t, name))
 	if err != nil {
@@ -43,7 +43,7 @@ func referenceIn(t *testing.T, name string, b pcr.Bank) *bootpolicy.Policy {
 }
 
 // begun is evidence of a captured boot that quotes a selection.
-func begun(t *testing.T, name string, s pcr.Selection) *appraise.Begun {
+func begun(t testing.TB, name string, s pcr.Selection) *appraise.Begun {
 	t.Helper()
 	m := verifiertest.New(t)
 	m.PCRs = verifiertest.PCRs(t, name)
@@ -164,5 +164,20 @@ func TestI15_PCRsWait(t *testing.T) {
 	wide := begun(t, sha384Boot, platform.Widen(verifiertest.Selection, pcr.SHA256, nil))
 	if o := wide.Opine(platform, appraise.Boot{}); o.PCRsWait || len(o.OfPCRs) != 1 || o.OfPCRs[0].ID != wire.PCRInvalid(7) {
 		t.Errorf("%+v", o)
+	}
+}
+
+// BenchmarkBoot judges a boot with Secure Boot by its own reference state, which is
+// what one costs at its first evidence.
+func BenchmarkBoot(b *testing.B) {
+	const name = "ovmf-secureboot-6.1"
+	p := appraise.Platform{Boot: referenceIn(b, name, pcr.SHA256), Lowest: pcr.SHA256}
+	e := begun(b, name, p.Widen(verifiertest.Selection, pcr.SHA256, nil))
+	log := verifiertest.BootLog(b, name)
+	b.SetBytes(int64(len(log)))
+	for b.Loop() {
+		if o := e.Opine(p, appraise.Boot{Log: log}); len(o.OfBoot) > 0 || o.BootWaits {
+			b.Fatalf("%+v", o)
+		}
 	}
 }

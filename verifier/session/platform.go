@@ -124,7 +124,8 @@ func (s *Server) opinion(ctx context.Context, e store.Enrolment, st store.Standi
 	k := appraise.Boot{Log: log, Asked: asked(p)}
 	if p.Boot != nil && same {
 		values := b.BootValues(p)
-		k.Stands = st.BootJudged == st.BootInForce && values != nil && string(st.BootValues) == string(values)
+		judged := st.BootJudged == st.BootInForce && st.BootValues != nil && values != nil
+		k.Stands = judged && (st.BootFailed || string(st.BootValues) == string(values)) // who has failed is not judged for each PCR that it then extends
 		if !k.Stands && st.HaveBoot {
 			if k.Log, err = s.store.BootLog(ctx, st); errors.Is(err, store.ErrNotFound) {
 				return o, store.ErrConflict // the machine has booted again meanwhile
@@ -134,6 +135,9 @@ func (s *Server) opinion(ctx context.Context, e store.Enrolment, st store.Standi
 		}
 	}
 	o.Opinion = b.Opine(p, k)
+	if o.BootStands {
+		o.BootValues = st.BootValues
+	}
 	if p.PCRs != nil && same && st.PCRsJudged != st.PCRsInForce && !o.PCRsWait {
 		if o.Away, err = s.away(ctx, st, p.PCRs); err != nil {
 			return o, err

@@ -385,6 +385,26 @@ func TestI20_ExtendedAfterTheBootWasJudged(t *testing.T) {
 	f.want("PCR 14 extended", wire.Untrusted, wire.BootInvalidPCR(14))
 }
 
+// I04: a boot that has failed is not judged again for whatever the machine extends
+// then; once the failure is cleared, it is.
+func TestI04_I20_AFailedBootIsJudgedOnce(t *testing.T) {
+	log, other := boots(t)
+	f := newPlatform(t, other)
+	f.add(log)
+	f.assign("front")
+	f.welcomed()
+	f.attest()
+	f.want("failed", wire.Untrusted, example)
+	f.machine.PCRs = verifiertest.LedTo(verifiertest.EditLog(other, func(all []verifiertest.LogEvent) []verifiertest.LogEvent {
+		return append(all, verifiertest.LogEvent{PCR: 14, Digests: all[0].Digests})
+	}), pcr.SHA1, pcr.SHA256)
+	f.attest()
+	f.want("extended", wire.Untrusted, example)
+	f.must(f.clear())
+	f.attest()
+	f.want("cleared", wire.Untrusted, wire.BootInvalidPCR(14))
+}
+
 // I22: what happens while evidence arrives is part of its verdict.
 func TestI22_BootPolicyChangesWhileEvidenceArrives(t *testing.T) {
 	log, other := boots(t)
@@ -447,6 +467,18 @@ func TestI07_ToleratedBoots(t *testing.T) {
 	if a := f.want("tolerated", wire.Trusted, wire.PCRInvalid(8), example); a.ToleratedCount != 2 || a.Severity != "critical" {
 		t.Errorf("%+v", a)
 	}
+	before := f.machine.PCRs
+	f.machine.PCRs = verifiertest.LedTo(verifiertest.EditLog(other, func(all []verifiertest.LogEvent) []verifiertest.LogEvent {
+		return append(all, verifiertest.LogEvent{PCR: 14, Digests: all[0].Digests})
+	}), pcr.SHA1, pcr.SHA256)
+	f.attest()
+	f.want("what is not tolerated is found, too", wire.Untrusted, wire.BootInvalidPCR(14), wire.PCRInvalid(8), example)
+	f.must(f.clear())
+	f.machine.PCRs = before
+	f.machine.Reboot()
+	f.machine.File("/bin/a", good)
+	f.attest()
+	f.want("booted again", wire.Trusted, wire.PCRInvalid(8), example)
 	label(boot)
 	f.want("the PCR counts", wire.Untrusted, wire.PCRInvalid(8), example)
 	label(boot, pcrs, waits)

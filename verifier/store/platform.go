@@ -19,6 +19,7 @@ type Platform struct {
 	BootInForce string // digest of the boot policy in force, or wire.NotEvaluated
 	BootJudged  string // digest that the epoch's boot was judged by; "": it waits for a quote that covers what is judged
 	BootValues  []byte // see appraise.Opinion; nil: the boot is to be judged again
+	BootFailed  bool   // failures of the epoch's boot stand that make the agent untrusted
 	PCRsInForce string // the same of single PCRs
 	PCRsJudged  string
 	PCRPolicy   []byte // the text; nil: none
@@ -49,10 +50,12 @@ func (p Platform) waits() string {
 const bootInForce = `coalesce(boot_policy.digest, '` + wire.NotEvaluated + `')`
 
 // platform are the columns of Platform, for such a row.
-const platform = bootInForce + `, boot_judged, boot_values, pcr_digest, pcr_judged, pcr_policy`
+const platform = bootInForce + `, boot_judged, boot_values,
+	EXISTS (SELECT 1 FROM failure WHERE failure.enrolment = state.enrolment AND failure.epoch = state.epoch AND part = 'boot' AND cleared_at IS NULL AND below = 0),
+	pcr_digest, pcr_judged, pcr_policy`
 
 func (p *Platform) columns() []any {
-	return []any{&p.BootInForce, &p.BootJudged, &p.BootValues, &p.PCRsInForce, &p.PCRsJudged, &p.PCRPolicy}
+	return []any{&p.BootInForce, &p.BootJudged, &p.BootValues, &p.BootFailed, &p.PCRsInForce, &p.PCRsJudged, &p.PCRPolicy}
 }
 
 // BootLog returns the boot log of the epoch in force, or ErrNotFound.
