@@ -215,7 +215,7 @@ var limits = []attack{
 		k.measure(old[len(k.list):]...)
 		k.machine.honest()
 	}},
-	{"a list made up after a reboot into a kernel that measures nothing", refuser{does: "nothing without a boot policy: anybody can compute a boot_aggregate; see below for the same under one"}, stillTrusted, func(k *session) {
+	{"a list made up after a reboot into a kernel that measures nothing", refuser{does: "nothing without a boot policy: anybody can compute a boot_aggregate; see above for the same under one"}, stillTrusted, func(k *session) {
 		k.switchOff()
 		k.switchOn()
 		k.extend(0, func(b pcr.Bank) []byte { return b.Sum([]byte("evil firmware")) })
