@@ -298,7 +298,9 @@ func is[T comparable](t *testing.T, got, want T) {
 	}
 }
 
-func TestI01_Method(t *testing.T) { is(t, T{1}.Method(2, 3), 7) }
+func TestI01_Product(t *testing.T) { is(t, T{0}.Method(2, 3), 6) }
+
+func TestI01_Sum(t *testing.T) { is(t, T{1}.Method(2, 1), 3) }
 
 func TestI01_Unnamed(t *testing.T) { is(t, (&T{}).unnamed(1, ""), 1) }
 
@@ -337,8 +339,8 @@ func TestI01_Two(t *testing.T) { is(t, T{1}.Method(2, 3)*recursive(1), 7) }
 		}
 		mutants = append(mutants, mutant{at: "l:1", invariants: []string{"I01"}, check: "c", from: "own", edits: edits, pkg: "p", test: "TestI01_" + test})
 	}
-	add("Method", edit{old: "a*b", new: "a"})
-	add("Method", edit{old: "t.n + a", new: "a"})
+	add("Product", edit{old: "a*b", new: "a"})
+	add("Sum", edit{old: "t.n + a", new: "a"})
 	add("Unnamed", edit{old: "string) int { return 1", new: "string) int { return 2"})
 	add("Unnamed", edit{old: "{ return 1 }", new: "{ return 2 }"})
 	add("Get", edit{old: "\treturn\n}\n\nfunc generic", new: "}"})
