@@ -147,6 +147,7 @@ func TestRulesReport(t *testing.T) {
 		{"pure", "verifier/bootpolicy: os", "verifier/bootpolicy is pure and imports os"},
 		{"pure", "verifier/policy: os", "verifier/policy is pure and imports os"},
 		{"pure", "verifier/appraise: quicklime/verifier/store", "verifier/appraise is pure and imports verifier/store, which is not"},
+		{"pure", "tenant/ca: os", "tenant/ca is pure and imports os"},
 		{"pure", "wire: quicklime/wire/rest", "wire is pure and imports wire/rest, which is not"},
 		{"wire", "wire: quicklime/wire/channel", "wire imports wire/channel"},
 		{"wire", "wire/pcr: quicklime/wire/conf", "wire/pcr imports wire/conf"},

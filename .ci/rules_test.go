@@ -44,6 +44,7 @@ var pure = []string{
 	"registrar/credential", "registrar/ekcert",
 	"verifier/quote", "verifier/imalist", "verifier/eventlog", "verifier/systemdlog", "verifier/bootpolicy", "verifier/pcrpolicy",
 	"verifier/identity", "verifier/epoch", "verifier/policy", "verifier/policy/dm", "verifier/policy/dsse", "verifier/severity", "verifier/appraise",
+	"tenant/ca",
 }
 
 func isPure(p string) bool { return slices.Contains(pure, p) || under(p, "ima") }

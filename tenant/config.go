@@ -23,6 +23,7 @@ type Config struct {
 	Certificate  string `toml:"certificate"`
 	Key          string `toml:"key"`
 
+	CADir      string `toml:"ca_dir"`           // holds the operator's own authority
 	PayloadDir string `toml:"payload_dir"`      // holds the payload key, and how receipts are checked
 	EKAnchors  string `toml:"ek_trust_anchors"` // directory of CA certificates that may vouch for the EK to which a payload is sealed
 
@@ -42,6 +43,7 @@ func DefaultConfig() Config {
 		CA:           "/var/lib/quicklime/pki/ca.crt",
 		Certificate:  "/var/lib/quicklime/pki/tenant.crt",
 		Key:          "/var/lib/quicklime/pki/tenant.key",
+		CADir:        "/var/lib/quicklime/ca",
 		PayloadDir:   "/var/lib/quicklime/payloads",
 		EKAnchors:    "/etc/quicklime/ek-anchors",
 	}

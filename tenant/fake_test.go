@@ -86,8 +86,8 @@ func start(t *testing.T) *fake {
 	handlers := f.verifierHandlers()
 	maps.Copy(handlers, f.payloadHandlers())
 	f.verifier, verifier = f.serve(t, ca, certificate, rest.VerifierRoutes, handlers)
-	f.configure(t, fmt.Sprintf("registrar_url = %q\nverifier_url = %q\nca = %q\ncertificate = %q\nkey = %q\npayload_dir = %q\nek_trust_anchors = %q\n",
-		registrar, verifier, f.file("ca.crt"), f.file("tenant.crt"), f.file("tenant.key"), f.file("payloads"), f.file("anchors")))
+	f.configure(t, fmt.Sprintf("registrar_url = %q\nverifier_url = %q\nca = %q\ncertificate = %q\nkey = %q\nca_dir = %q\npayload_dir = %q\nek_trust_anchors = %q\n",
+		registrar, verifier, f.file("ca.crt"), f.file("tenant.crt"), f.file("tenant.key"), f.file("authority"), f.file("payloads"), f.file("anchors")))
 	return f
 }
 

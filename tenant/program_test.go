@@ -54,6 +54,12 @@ var commandLines = map[string]string{
 	"boot-policy show":     "web",
 	"boot-policy update":   "web %boot",
 	"boot-policy delete":   "web",
+	"ca init":              "",
+	"ca create":            "web-1 -o %dir",
+	"ca package":           "%id -o %out.zip",
+	"ca list":              "",
+	"ca revoke":            "db --yes",
+	"ca crl":               "",
 	"search":               "--path /bin/a",
 	"events dead":          "",
 	"events retry":         "--all",
@@ -94,7 +100,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 			list := f.write(t, "list", string(listOf("boot_aggregate", "/tmp/x")))
 			judging := f.write(t, "judging.json", `{"meta":{"version":1},"excludes":["/tmp/.*"]}`)
 			line := strings.NewReplacer("%id", m.ID, "%new", fresh.ID, "%file", file, "%list", list, "%judging", judging,
-				"%allowed", f.write(t, "allowed", hexSum("x")+" /bin/x\n"), "%out", f.file("out")).Replace(line)
+				"%allowed", f.write(t, "allowed", hexSum("x")+" /bin/x\n"), "%out", f.file("out"), "%dir", f.dir).Replace(line)
 			if strings.Contains(line, "key %") {
 				s := f.newSigner(t)
 				line = strings.NewReplacer("%key", s.key, "%public", s.public, "%signed", s.sign(t, file)).Replace(line)
@@ -107,6 +113,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 				line = strings.ReplaceAll(line, "%boot", boot)
 			}
 			f.prepare(t, m.ID, command, file)
+			f.prepareCA(t, command)
 			args := append(strings.Fields(command), strings.Fields(line)...)
 			o := f.run(t, append(args, "--json")...)
 			if o.code != 0 || !isOneDocument(o.stdout) || strings.Contains(o.stdout, "\u009b") {
@@ -209,7 +216,7 @@ func TestConfigurationErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, toml, message, hint string }{
-		{"unknown option", "registrar = 1\n", "tenant.toml:1", "hint: the options of tenant.toml are registrar_url, verifier_url, ca, certificate, key, payload_dir, ek_trust_anchors, registrar_address,"},
+		{"unknown option", "registrar = 1\n", "tenant.toml:1", "hint: the options of tenant.toml are registrar_url, verifier_url, ca, certificate, key, ca_dir, payload_dir, ek_trust_anchors, registrar_address,"},
 		{"a URL that is none", strings.Replace(string(good), "https://", "http://", 1), "is not of the form https://host:port", "set registrar_url"},
 		{"no key", strings.Replace(string(good), "tenant.key", "none.key", 1), "none.key", "registrar and verifier make these files"},
 		{"an open key", open, "has mode 0640", "hint: chmod 600 " + f.file("open.key") + ","},

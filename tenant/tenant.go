@@ -87,7 +87,7 @@ and keeps the policies they are judged under.
 Exit codes: 0 done, 1 failed, 2 usage, 3 what was asked about is not as hoped for: an
 agent is not trusted, policies differ, entries of a list would fail.`,
 		Version: daemon.Version,
-	}, p.agent(), p.policy(), p.bootPolicy(), p.payload(), p.search(), p.events(), p.joinToken())
+	}, p.agent(), p.policy(), p.bootPolicy(), p.payload(), p.search(), p.events(), p.joinToken(), p.ca())
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quicklime/wire"
+	"quicklime/wire/conf"
 )
 
 // leaf is what a certificate that the authority issues is for.
@@ -28,7 +29,7 @@ func (a *Authority) ensure(l leaf) (*tls.Certificate, error) {
 	if !wire.ValidName(l.name) || l.name == "ca" {
 		return nil, fmt.Errorf("%q cannot name a certificate", l.name)
 	}
-	unlock, err := lock(a.dir)
+	unlock, err := conf.Lock(a.dir)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,9 +14,6 @@ import (
 
 // roleURI begins the URI name that gives a client its role.
 const roleURI = "urn:x-quicklime:role:"
-
-// dnsName is a host name (RFC 1123, section 2.1): no wildcard, no final dot.
-var dnsName = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
 
 // names are subject alternative names (RFC 5280, section 4.2.1.6), sorted.
 type names struct {
@@ -33,7 +29,7 @@ func hostNames(hosts []string) (n names, err error) {
 		switch {
 		case ip != nil:
 			n.ips = append(n.ips, ip)
-		case len(h) <= 253 && dnsName.MatchString(h):
+		case wire.ValidHost(h):
 			n.dns = append(n.dns, strings.ToLower(h))
 		default:
 			return names{}, fmt.Errorf("host %q is neither a DNS name nor an IP address", h)
@@ -54,7 +50,7 @@ func hostNames(hosts []string) (n names, err error) {
 func LocalNames() []string {
 	local := []string{"localhost", "127.0.0.1", "::1"}
 	host, err := os.Hostname()
-	if err != nil || !dnsName.MatchString(host) || host == "localhost" {
+	if err != nil || !wire.ValidHost(host) || host == "localhost" {
 		return local
 	}
 	return append([]string{host}, local...)

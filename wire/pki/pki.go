@@ -38,6 +38,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"quicklime/wire/conf"
 )
 
 const (
@@ -65,10 +67,10 @@ type Authority struct {
 func Open(dir string) (*Authority, error) { return open(dir, time.Now) }
 
 func open(dir string, now func() time.Time) (*Authority, error) {
-	if err := ensureDir(dir); err != nil {
+	if err := conf.EnsureDir(dir); err != nil {
 		return nil, fmt.Errorf("certification authority: %w", err)
 	}
-	unlock, err := lock(dir)
+	unlock, err := conf.Lock(dir)
 	if err != nil {
 		return nil, fmt.Errorf("certification authority: %w", err)
 	}

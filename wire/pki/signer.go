@@ -21,7 +21,7 @@ func (a *Authority) Signer(name string, generate func() (crypto.Signer, error)) 
 	if !wire.ValidName(name) || name == "ca" {
 		return nil, fmt.Errorf("%q cannot name a key", name)
 	}
-	unlock, err := lock(a.dir)
+	unlock, err := conf.Lock(a.dir)
 	if err != nil {
 		return nil, err
 	}

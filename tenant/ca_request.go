@@ -1,0 +1,82 @@
+package tenant
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"quicklime/tenant/ca"
+	"quicklime/tenant/ca/state"
+	"quicklime/wire/daemon"
+)
+
+// caRequest is what the flags ask of a certificate.
+type caRequest struct {
+	dns, ips, uris []string
+	kind           string
+	life           life
+}
+
+func (r *caRequest) flags(c *cobra.Command) {
+	r.life.Duration = 365 * 24 * time.Hour
+	f := c.Flags()
+	f.StringArrayVar(&r.dns, "dns", nil, "a DNS `NAME` that it is for; repeatable")
+	f.StringArrayVar(&r.ips, "ip", nil, "an IP `ADDRESS` that it is for; repeatable")
+	f.StringArrayVar(&r.uris, "uri", nil, "a `URI` that it is for; repeatable")
+	f.StringVar(&r.kind, "key", string(ca.P256), "make a key of `KIND`: p256 or rsa3072")
+	f.Var(&r.life, "life", "how long it lives, no longer than the authority")
+}
+
+// issued is a certificate with its key, and the register that knows it, which is to
+// be saved before anybody has the certificate.
+type issued struct {
+	entry    ca.Entry
+	cert     *x509.Certificate
+	key      crypto.Signer
+	register ca.Register
+}
+
+// useless says what to do about a certificate that is in the register and in no file.
+func (i issued) useless(err error) error {
+	serial := short(i.entry.Serial)
+	return daemon.WithHint(err, "certificate %s is in the register and of no use: %q", serial, name+" ca revoke "+serial)
+}
+
+// check holds the flags against their grammars, before anything is made.
+func (r *caRequest) check(c *cobra.Command, agent string) (ca.Names, ca.KeyKind, error) {
+	names, err := ca.NewNames(r.dns, r.ips, r.uris, agent)
+	if err != nil {
+		return names, "", usage(c, "%v", err)
+	}
+	kind, err := ca.ParseKeyKind(r.kind)
+	if err != nil {
+		return names, "", usage(c, "--key: %v", err)
+	}
+	return names, kind, nil
+}
+
+// issue makes a key and a certificate.
+func (r *caRequest) issue(p *program, d *state.Directory, subject string, names ca.Names, kind ca.KeyKind) (issued, error) {
+	now, long := p.now(), r.life.Duration
+	if left := d.Authority.Certificate().NotAfter.Sub(now); !r.life.given && left < long && left > 0 {
+		long = left
+		p.say("the certificate ends with the authority, on %s", d.Authority.Certificate().NotAfter.Format(time.RFC3339))
+	}
+	key, err := kind.Generate()
+	if err != nil {
+		return issued{}, err
+	}
+	c, err := d.Authority.Issue(ca.Request{Name: subject, Names: names, Public: key.Public(), Life: long}, now)
+	if errors.Is(err, ca.ErrOutlives) {
+		return issued{}, daemon.WithHint(err, "ask for a shorter --life, or make a new authority in another --dir")
+	}
+	if err != nil {
+		return issued{}, err
+	}
+	register := d.Register
+	entry, err := register.Add(c, names, now)
+	return issued{entry, c, key, register}, err
+}
