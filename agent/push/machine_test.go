@@ -28,6 +28,8 @@ type machine struct {
 	list string
 	boot string
 
+	notices Notices // nil: none are taken
+
 	padded     bool // the kernel does not have SHA-256
 	mu         sync.Mutex
 	pcrs       map[pcr.Bank]*[pcr.Count][]byte

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"quicklime/wire"
@@ -27,7 +28,7 @@ func (s *Store) Route(r Routing) { s.routing = r }
 // that no change of trust is on disk without its event. Nobody who writes has to
 // think of it, because triggers note whose state they changed.
 func (s *Store) settle(tx *sql.Tx) error {
-	all, err := changedIn(tx)
+	all, err := takeChanged(tx)
 	if err != nil || len(all) == 0 {
 		return err
 	}
@@ -40,8 +41,7 @@ func (s *Store) settle(tx *sql.Tx) error {
 			return err
 		}
 	}
-	_, err = tx.Exec(`DELETE FROM changed`)
-	return err
+	return nil
 }
 
 // change is a mark that a trigger made.
@@ -52,19 +52,34 @@ type change struct {
 	peer  sql.NullString
 }
 
-func changedIn(tx *sql.Tx) (all []change, err error) {
-	rows, err := tx.Query(`SELECT agent, label, epoch, peer FROM changed ORDER BY agent`)
+// removeChanged takes the marks away. It says of each whether there is nothing to
+// tell: others know that the agent is trusted, and nothing stands against it that is
+// judged. That is so of almost every write, and costs one statement.
+const removeChanged = `DELETE FROM changed RETURNING agent, label, epoch, peer, label IS NULL AND EXISTS (
+	SELECT 1 FROM enrolment JOIN state ON state.enrolment = enrolment.id JOIN told ON told.agent = enrolment.agent
+	WHERE enrolment.agent = changed.agent AND told.trust = 'trusted' AND severity IS NULL AND state.epoch IS NOT NULL
+		AND judged NOT IN ('', '` + wire.NotEvaluated + `') AND trusted_until > unixepoch('now', 'subsec') * 1000
+		AND trusted_until <= unixepoch('now', 'subsec') * 1000 + trusted_for)`
+
+// takeChanged takes the marks away and returns those of which there may be something
+// to tell, by agent.
+func takeChanged(tx *sql.Tx) (all []change, err error) {
+	rows, err := tx.Query(removeChanged)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var c change
-		if err := rows.Scan(&c.agent, &c.label, &c.epoch, &c.peer); err != nil {
+		var same bool
+		if err := rows.Scan(&c.agent, &c.label, &c.epoch, &c.peer, &same); err != nil {
 			return nil, err
 		}
-		all = append(all, c)
+		if !same {
+			all = append(all, c)
+		}
 	}
+	slices.SortFunc(all, func(a, b change) int { return strings.Compare(a.agent, b.agent) })
 	return all, rows.Err()
 }
 

@@ -1,0 +1,55 @@
+package push
+
+import (
+	"errors"
+	"testing"
+
+	"quicklime/wire"
+	"quicklime/wire/channel"
+)
+
+// taker takes every notice but the bad one, and misses one before each.
+type taker struct{ last uint64 }
+
+func (t *taker) Last() uint64 { return t.last }
+
+func (t *taker) Take(envelope []byte) (missing uint64, err error) {
+	if string(envelope) == "bad" {
+		return 0, errors.New("another key")
+	}
+	t.last += 2
+	return 1, nil
+}
+
+// An agent says where it is after each Welcome and each notice that it took. One that
+// it did not take changes nothing: it goes on attesting.
+func TestI28_NoticesAreAskedForAndAnswered(t *testing.T) {
+	f := run(t, func(m *machine) { m.notices = &taker{last: 5} })
+	p := f.accept()
+	nonce := p.welcome(0, false)
+	if m := p.receive(); m != (wire.Noticed{Last: 5}) {
+		t.Fatalf("%+v", m)
+	}
+	f.expect(p, got{Trigger: wire.TriggerStart, Nonce: nonce, Count: p.hello.Entries, Replays: true})
+	p.accepted(p.hello.Entries)
+	p.send(wire.Notice{Envelope: []byte("bad")})
+	p.send(wire.Notice{Envelope: []byte("good")})
+	if m := p.receive(); m != (wire.Noticed{Last: 7, Missing: 1}) {
+		t.Errorf("%+v", m)
+	}
+	if f.log.Count("a notice was not taken") != 1 {
+		t.Errorf("the log says:\n%s", f.log)
+	}
+	nonce = p.challenge()
+	f.expect(p, got{Trigger: wire.TriggerChallenge, Nonce: nonce, First: p.hello.Entries, Replays: true})
+}
+
+// An agent without a pinned key asks for none and takes none.
+func TestI28_WithoutAKeyNoNoticeIsTaken(t *testing.T) {
+	f := run(t, nil)
+	p, _ := f.begin() // in which nothing comes before the evidence
+	p.send(wire.Notice{Envelope: []byte("good")})
+	if err := p.end(); err == nil || err.Code != channel.CodeProtocol {
+		t.Errorf("the session ended with %v", err)
+	}
+}
