@@ -143,7 +143,7 @@ func TestPayloadSendGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
-func TestPayloadSendWaits(t *testing.T) {
+func TestI27_PayloadSendWaits(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func(f *fake, id string)
 		code int

@@ -129,7 +129,7 @@ func replaced(t *testing.T, pairs ...string) string {
 	return Prefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
-func TestI03_I04_ParseRefuses(t *testing.T) {
+func TestI03_I04_I27_ParseRefuses(t *testing.T) {
 	good := text(t, example())
 	for name, s := range map[string]string{
 		"empty":                     "",
