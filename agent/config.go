@@ -85,7 +85,7 @@ func DefaultConfig() Config {
 
 			Backstop: conf.Duration(imalog.DefaultBounds.Backstop),
 		},
-		Payload: Payload{Dir: "/run/quicklime-agent/payloads"},
+		Payload: Payload{Dir: "/run/quicklime-agent/payloads", RunTimeout: conf.Duration(time.Minute)},
 		Actions: Actions{
 			Dir: "/etc/quicklime/actions.d", StateDir: "/var/lib/quicklime-actions", Timeout: conf.Duration(time.Minute),
 		},

@@ -75,7 +75,7 @@ Exit codes: 0 done, 1 failed, 2 usage.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.PersistentFlags().StringVar(&p.configDir, "config", conf.DefaultDirs.System, "read agent.toml and agent.toml.d from `DIR`")
-	root.AddCommand(p.joinCommand(), p.runCommand(), p.idCommand(), p.doctorCommand(), p.actionsCommand())
+	root.AddCommand(p.joinCommand(), p.runCommand(), p.runPayloadCommand(), p.idCommand(), p.doctorCommand(), p.actionsCommand())
 	return root
 }
 

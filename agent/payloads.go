@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quicklime/agent/payload"
+	"quicklime/wire/conf"
 	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
 	wirepayload "quicklime/wire/payload"
@@ -14,6 +15,9 @@ import (
 type Payload struct {
 	Dir               string `toml:"dir"`                // in memory; see package payload
 	WithdrawUntrusted bool   `toml:"withdraw_untrusted"` // wipe all when the machine is not trusted any more
+
+	Run        string        `toml:"run"`         // what "run-payload" may run: "NAME/PATH" or "*/PATH", with spaces between; empty: nothing
+	RunTimeout conf.Duration `toml:"run_timeout"` // how long one program may run
 }
 
 // versionsFile says which versions of payloads were opened.
@@ -31,7 +35,7 @@ func (m *machine) openPayloads(cfg Config, member jointoken.Membership) {
 	if err == nil {
 		m.payloads, err = payload.New(payload.Config{
 			Dir: cfg.Payload.Dir, State: cfg.versionsFile(), Agent: member.ID, Key: key, TPM: m.device, Log: log, Now: time.Now,
-			WithdrawUntrusted: cfg.Payload.WithdrawUntrusted,
+			WithdrawUntrusted: cfg.Payload.WithdrawUntrusted, Run: payload.Allowed(cfg.Payload.Run),
 		})
 	}
 	if err != nil {

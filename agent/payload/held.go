@@ -62,7 +62,7 @@ func readOneHeld(dir, name string) (h held, err error) {
 	if !wire.ValidName(name) {
 		return h, errors.New("not the name of a payload")
 	}
-	b, err := os.ReadFile(heldFile(dir, name))
+	b, err := readFile(heldFile(dir, name), maxResult)
 	if err != nil {
 		return h, err
 	}

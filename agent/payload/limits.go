@@ -39,6 +39,12 @@ const (
 	// maxState bounds the files of our own: the version of each name that ever was.
 	maxState = 1 << 20 // bytes
 
+	// maxResult bounds a file with what became of a program: its output in base64.
+	maxResult = 64 << 10 // bytes
+
+	// resultsEvery is how often results are looked for, where programs may be run.
+	resultsEvery = time.Second
+
 	// maxNames bounds the names whose version is remembered.
 	maxNames = 1 << 10
 )

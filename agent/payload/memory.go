@@ -44,7 +44,7 @@ func prepare(dir string) error {
 	if err := os.RemoveAll(filepath.Join(dir, stageDir)); err != nil { // what a killed agent left
 		return err
 	}
-	for _, d := range []string{partialDir, stageDir, heldDir} {
+	for _, d := range []string{partialDir, stageDir, heldDir, runDir, resultsDir} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}

@@ -127,4 +127,5 @@ func (k *Keeper) conclude(s payload.Signed, keys payload.Keys, files uint64, fai
 	k.held[m.Name] = h
 	k.cfg.Log.Info("a payload is in its place", "payload", m.Name, "version", m.Version, "files", files, "directory", filepath.Join(k.cfg.Dir, m.Name))
 	k.say(wire.Receipt{Receipt: receipt})
+	k.request(m.Name, m.Version)
 }

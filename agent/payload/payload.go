@@ -16,6 +16,7 @@
 //	DIR/.held/NAME.json       which version that is, and how receipts of it are made
 //	DIR/.partial/DIGEST       ciphertext that has arrived so far, by digest of the manifest
 //	DIR/.stage/               what is being unpacked
+//	DIR/.run/, DIR/.results/  what is to be run of payloads, and what became of it
 //
 // DIR is the agent's alone (0700) and in memory: a file system of another kind than
 // tmpfs or ramfs is refused, whatever the configuration says. A new version takes the
@@ -55,6 +56,8 @@ type Config struct {
 	Log   *slog.Logger
 	Now   func() time.Time
 
+	Run Allowed // what is run of payloads, by a Runner
+
 	WithdrawUntrusted bool // wipe everything when the verifier says that the machine is not trusted
 }
 
@@ -87,6 +90,9 @@ type Keeper struct {
 func New(cfg Config) (*Keeper, error) {
 	k := &Keeper{cfg: cfg, events: make(chan event, maxEvents), failed: map[string]held{}, arriving: map[string]*arrival{}}
 	var err error
+	if err = cfg.Run.Check(); err != nil {
+		return nil, fmt.Errorf("run in [payload]: %w", err)
+	}
 	if err = prepare(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("payloads: %w", err)
 	}
@@ -112,6 +118,11 @@ func (k *Keeper) Take(m wire.Message, raw []byte, reply Reply) bool {
 
 // Run keeps payloads until ctx is done, and then returns nil. What is held stays.
 func (k *Keeper) Run(ctx context.Context) error {
+	results := time.NewTicker(resultsEvery)
+	defer results.Stop()
+	if k.cfg.Run == "" {
+		results.Stop()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,6 +130,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		case e := <-k.events:
 			k.take(e)
+		case <-results.C:
+			k.results()
 		}
 	}
 }

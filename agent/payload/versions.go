@@ -39,15 +39,10 @@ func openedOf(s payload.Signed) opened {
 
 func readVersions(file string) (versions, error) {
 	v := versions{file, map[string]opened{}}
-	f, err := os.Open(file)
+	b, err := readFile(file, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, nil
 	}
-	if err != nil {
-		return v, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxState))
 	if err != nil {
 		return v, err
 	}
@@ -101,4 +96,18 @@ func (v versions) keep(s payload.Signed) error {
 		v.last[name] = before
 	}
 	return fmt.Errorf("the version cannot be kept: %w", err)
+}
+
+// readFile reads a file of at most max bytes.
+func readFile(file string, max int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(b)) > max {
+		err = fmt.Errorf("%s has more than %d bytes", file, max)
+	}
+	return b, err
 }

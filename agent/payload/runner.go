@@ -1,0 +1,186 @@
+package payload
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"quicklime/wire"
+	"quicklime/wire/payload"
+)
+
+// Runner runs programs of payloads, outside the agent and as whoever it runs itself.
+type Runner struct {
+	Dir     string // of the payloads
+	Allowed Allowed
+	Timeout time.Duration // for one program
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// RunAll runs what the agent has asked for, one after the other, and says what became
+// of each. A request for what is not allowed is dropped: who may write requests is
+// the agent, and who decides is the administrator.
+func (r Runner) RunAll(ctx context.Context) error {
+	root, err := os.OpenRoot(r.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	entries, err := os.ReadDir(filepath.Join(r.Dir, runDir))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".json") {
+			errs = append(errs, r.one(ctx, root, e.Name()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// one takes a request and does what it asks.
+func (r Runner) one(ctx context.Context, root *os.Root, file string) error {
+	q, err := takeRequest(root, filepath.Join(runDir, file))
+	if err != nil {
+		return fmt.Errorf("request %s: %w", file, err)
+	}
+	if allowed, ok := r.Allowed.of(q.Name); !ok || allowed != q.File || file != q.Name+".json" {
+		return fmt.Errorf("payload %s: running %q is not allowed by run in [payload] of agent.toml", q.Name, q.File)
+	}
+	r.Log.Info("running a program of a payload", "payload", q.Name, "version", q.Version, "file", q.File)
+	res := r.run(ctx, root, q)
+	res.Version, res.At = q.Version, r.Now().UTC()
+	r.Log.Info("a program of a payload has ended", "payload", q.Name, "version", q.Version, "exit", res.Exit, "output", string(res.Output))
+	return writeResult(root, q.Name, res)
+}
+
+// takeRequest reads a request and removes it: what cannot be run is not tried again
+// and again.
+func takeRequest(root *os.Root, file string) (q request, err error) {
+	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return q, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxResult))
+	if err == nil {
+		err = json.Unmarshal(b, &q)
+	}
+	if err == nil && (!wire.ValidName(q.Name) || !filepath.IsLocal(q.File)) {
+		err = fmt.Errorf("it names %q of %q", q.File, q.Name)
+	}
+	return q, errors.Join(err, root.Remove(file))
+}
+
+// run runs a program in the payload's directory.
+func (r Runner) run(ctx context.Context, root *os.Root, q request) result {
+	path := filepath.Join(r.Dir, q.Name, q.File)
+	command, err := commandLine(root, filepath.Join(q.Name, q.File), path)
+	if err != nil {
+		return result{Exit: 126, Output: []byte("quicklime: " + err.Error())} // as shells say it of what cannot be run
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	out := &tail{}
+	c := exec.CommandContext(ctx, command[0], command[1:]...)
+	c.Dir = filepath.Join(r.Dir, q.Name)
+	c.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "QUICKLIME_PAYLOAD=" + q.Name, fmt.Sprint("QUICKLIME_PAYLOAD_VERSION=", q.Version)}
+	c.Stdout, c.Stderr = out, out
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) } // it and what it has started
+	c.WaitDelay = time.Second
+	err = c.Run()
+	if ctx.Err() != nil {
+		fmt.Fprintf(out, "\nquicklime: killed after %v", r.Timeout)
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		fmt.Fprintf(out, "quicklime: %v", err)
+		return result{Exit: 126, Output: out.b, Cut: out.cut}
+	}
+	return result{Exit: c.ProcessState.ExitCode(), Output: out.b, Cut: out.cut}
+}
+
+// commandLine is how a file is run: a script by its interpreter, which is named here
+// because /run is often mounted noexec, anything else by itself.
+func commandLine(root *os.Root, local, path string) ([]string, error) {
+	f, err := root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", local)
+	}
+	head := make([]byte, 256)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	line, _, _ := strings.Cut(string(head[:n]), "\n")
+	if interpreter, ok := strings.CutPrefix(line, "#!"); ok {
+		if command := strings.Fields(interpreter); len(command) > 0 {
+			return append(command, path), nil
+		}
+	}
+	if st.Mode().Perm()&0o100 == 0 {
+		return nil, fmt.Errorf("%s is neither a script nor executable", local)
+	}
+	return []string{path}, nil
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	b   []byte
+	cut bool
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	if n := len(t.b) - payload.MaxOutput; n > 0 {
+		t.b, t.cut = slices.Delete(t.b, 0, n), true
+	}
+	return len(p), nil
+}
+
+// writeResult leaves a result for the agent, to whom the directory belongs.
+func writeResult(root *os.Root, name string, r result) (err error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	fresh, file := filepath.Join(resultsDir, name+".new"), filepath.Join(resultsDir, name+".json")
+	if err := root.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if st, e := root.Stat(resultsDir); e == nil {
+		if uid, ok := owner(st); ok && uid != os.Geteuid() {
+			err = errors.Join(err, f.Chown(uid, -1))
+		}
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return root.Rename(fresh, file)
+}
