@@ -25,7 +25,7 @@ func (p *program) gift(ctx context.Context, s servers, id string, a addition) (*
 	if !wire.ValidName(what.name) {
 		return nil, daemon.WithHint(fmt.Errorf("%q cannot name a payload", what.name), `enrol the agent without it, and send it with "%s payload send --name"`, name)
 	}
-	sealed, err := p.sealFor(ctx, s, id, what, shipment{acceptEK: a.acceptEK, expires: payloadLasts})
+	sealed, err := p.sealFor(ctx, s, id, what, shipment{acceptEK: a.acceptEK, expires: life{Duration: payloadLasts}})
 	return &sealed, err
 }
 

@@ -60,6 +60,6 @@ func (p *program) bootLogOf(l rest.BootLog, out string) error {
 		return err
 	}
 	return p.show(savedBootLog{out, l.Epoch, len(l.Log), l.Proven}, func(w io.Writer) {
-		fmt.Fprintf(w, "wrote %s: %d bytes; the machine's last quote proves what they say of PCRs %v\n", printable(out), len(l.Log), l.Proven)
+		fmt.Fprintf(w, "wrote %s: %d bytes; the machine's last quote proves what it says of PCRs %v\n", printable(out), len(l.Log), l.Proven)
 	})
 }

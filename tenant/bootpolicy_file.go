@@ -3,6 +3,7 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
@@ -21,6 +22,9 @@ func (p *program) bootPolicyAt(name string) (*bootpolicy.Policy, error) {
 		return named, nil
 	}
 	text, err := p.readFile(name, bootpolicy.MaxReference)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, daemon.WithHint(err, "POLICY is a file; \"quicklime-tenant boot-policy show NAME\" prints one that the verifier has")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,9 @@ func (p *program) load() (Config, error) {
 	c := DefaultConfig()
 	dirs := conf.Dirs{Vendor: conf.DefaultDirs.Vendor, System: p.configDir}
 	err := conf.Load("tenant", dirs, p.environ, &c)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, daemon.WithHint(err, "--config names the directory that holds tenant.toml")
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return c, daemon.WithHint(err, "run %s as a user who may read it", name)
 	}

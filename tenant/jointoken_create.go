@@ -26,26 +26,20 @@ type newToken struct {
 func (p *program) joinTokenCreate() *cobra.Command {
 	var (
 		label, out string
-		expires    time.Duration
+		expires    = life{Duration: 24 * time.Hour}
 	)
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Make a token with which one machine can register, once",
 		Args:  exactly(0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			ask := rest.JoinTokenRequest{Label: label, ExpiresIn: int64(expires / time.Second)}
+			ask := rest.JoinTokenRequest{Label: label, ExpiresIn: int64(expires.Duration / time.Second)}
 			return p.createToken(c.Context(), ask, out)
 		},
 	}
 	c.Flags().StringVar(&label, "label", "", "call the machine that uses it `LABEL`")
-	c.Flags().DurationVar(&expires, "expires", 24*time.Hour, "how long it can be used")
+	c.Flags().Var(&expires, "expires", "how long it can be used, such as 3d or 12h")
 	c.Flags().StringVarP(&out, "output", "o", "", "write it to the new `FILE`, readable by you alone, not to standard output")
-	c.PreRunE = func(c *cobra.Command, _ []string) error {
-		if expires < time.Second {
-			return usage(c, "--expires %v: a token must last for a second at least", expires)
-		}
-		return nil
-	}
 	return c
 }
 

@@ -34,7 +34,7 @@ func parse(t *testing.T, f *fake, text string) jointoken.Token {
 
 func TestJoinTokenCreate(t *testing.T) {
 	f := start(t)
-	o := f.run(t, "join-token", "create", "--label", "web-1", "--expires", "2h")
+	o := f.run(t, "join-token", "create", "--label", "web-1", "--expires", "2d")
 	if o.code != 0 || strings.Count(o.stdout, "\n") != 1 || f.tokens[0].Label != "web-1" {
 		t.Fatalf("%+v", o)
 	}
@@ -42,7 +42,7 @@ func TestJoinTokenCreate(t *testing.T) {
 	if k, err := notice.KeyOf(&revocationKey().PublicKey); err != nil || token.RevocationKey != k {
 		t.Errorf("revocation key %x, %v", token.RevocationKey, err)
 	}
-	if !token.Expires.Equal(now.Add(2 * time.Hour)) {
+	if !token.Expires.Equal(now.Add(48 * time.Hour)) {
 		t.Errorf("expires %v", token.Expires)
 	}
 	config, err := (&program{configDir: f.dir}).load()
@@ -54,7 +54,7 @@ func TestJoinTokenCreate(t *testing.T) {
 			t.Errorf("%s: %+v", url, server)
 		}
 	}
-	for _, words := range []string{"join token 0123456789abcdef (web-1) for one machine, until 2026-03-04T07:06:07Z", "quicklime-agent join", "only agents on this machine reach 127.0.0.1"} {
+	for _, words := range []string{"join token 0123456789abcdef (web-1) for one machine, until 2026-03-06T05:06:07Z", "quicklime-agent join", "only agents on this machine reach 127.0.0.1"} {
 		if !strings.Contains(o.stderr, words) {
 			t.Errorf("stderr lacks %q:\n%s", words, o.stderr)
 		}

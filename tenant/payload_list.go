@@ -77,6 +77,9 @@ func (p *program) statusOfPayload(ctx context.Context, s servers, id, name strin
 func (p *program) showPayload(v payloadView) error {
 	return p.show(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n", printable(v.words()))
+		if v.State == payloadWaiting {
+			fmt.Fprintf(w, "  hint      %q says whether the machine is connected and trusted\n", name+" agent status "+short(v.Agent))
+		}
 		fmt.Fprintf(w, "  payload   %s, version %d, %s of %s\n", v.Name, v.Version, printable(v.Kind), byteSize(v.Size))
 		fmt.Fprintf(w, "  agent     %s\n", short(v.Agent))
 		fmt.Fprintf(w, "  added     %s\n", p.moment(v.AddedAt))

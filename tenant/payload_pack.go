@@ -41,7 +41,7 @@ func contentsOf(path string, asFile bool) (contents, error) {
 	case !st.Mode().IsRegular():
 		return c, fmt.Errorf("%s is neither a file nor a directory", path)
 	case st.Size() > payload.MaxSize:
-		return c, fmt.Errorf("%s has %d bytes, a payload may have %d", path, st.Size(), int64(payload.MaxSize))
+		return c, daemon.WithHint(fmt.Errorf("%s has %s (%d bytes), and a payload at most %s", path, byteSize(uint64(st.Size())), st.Size(), byteSize(payload.MaxSize)), "payloads are for secrets and configuration: send what is large another way, and its key or digest as a payload")
 	case !asFile:
 		c.unpacked(base)
 	}

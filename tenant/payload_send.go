@@ -21,13 +21,14 @@ const maxUploads = 5
 
 // shipment is what the flags of "payload send" say.
 type shipment struct {
-	name, acceptEK   string
-	asFile, wait     bool
-	expires, timeout time.Duration
+	name, acceptEK string
+	asFile, wait   bool
+	expires        life
+	timeout        time.Duration
 }
 
 func (p *program) payloadSend() *cobra.Command {
-	var o shipment
+	o := shipment{expires: life{Duration: payloadLasts}}
 	c := &cobra.Command{
 		Use:   "send AGENT FILE|DIR",
 		Short: "Send a file or a directory that only this machine can open, while it is trusted",
@@ -53,13 +54,13 @@ that it stored it.
 	f.BoolVar(&o.asFile, "as-file", false, "leave an archive as it is")
 	f.BoolVar(&o.wait, "wait", false, "wait until the machine has it, and check its receipt")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long --wait waits")
-	f.DurationVar(&o.expires, "expires", payloadLasts, "nobody gets it after that time, the machine itself after a reboot included")
+	f.Var(&o.expires, "expires", "nobody gets it after that time, such as 90d or 12h, the machine itself after a reboot included")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch {
 		case o.name != "" && !wire.ValidName(o.name):
 			return usage(c, "--name %q: 1 to 64 of a–z, A–Z, 0–9, '.', '_' and '-', the first a letter or digit", o.name)
-		case o.expires < time.Second, o.timeout <= 0:
-			return usage(c, "--expires and --timeout are lengths of time")
+		case o.timeout <= 0:
+			return usage(c, "--timeout %v is no length of time to wait", o.timeout)
 		}
 		return p.sendPayload(c.Context(), args[0], args[1], o)
 	}
@@ -144,7 +145,7 @@ func (p *program) sealFor(ctx context.Context, s servers, id string, what conten
 		before = max(before, kept.Version)
 	}
 	return s.config.seal(i, what, payload.Manifest{
-		Agent: id, Name: what.name, Version: nextVersion(now, before), Issued: now, Expires: now.Add(o.expires).Truncate(time.Second),
+		Agent: id, Name: what.name, Version: nextVersion(now, before), Issued: now, Expires: now.Add(o.expires.Duration).Truncate(time.Second),
 	})
 }
 

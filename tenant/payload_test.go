@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -274,6 +275,13 @@ func TestPayloadContents(t *testing.T) {
 	defer r.Close()
 	if _, err := io.ReadAll(r); err == nil || !strings.Contains(err.Error(), "link is neither") {
 		t.Errorf("a link: %v", err)
+	}
+	large := filepath.Join(dir, "large")
+	if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, payload.MaxSize+1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := contentsOf(large, false); err == nil || !strings.Contains(err.Error(), "at most 64 MiB") {
+		t.Errorf("a large file: %v", err)
 	}
 	if _, err := contentsOf(filepath.Join(dir, "my file"), false); err == nil {
 		t.Error("a file that the machine cannot call what it is called")

@@ -46,6 +46,7 @@ file. Nothing is sent to the verifier; "policy add" and "policy update" do that.
 
   quicklime-tenant policy create --from-list /sys/kernel/security/ima/binary_runtime_measurements \
       --exclude '/tmp/.*' -o web.json
+
 Of a list, digests of files, keys loaded into keyrings and other buffers are taken;
 what device-mapper devices did is for ima.dm_policy, which people write.
 

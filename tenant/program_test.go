@@ -191,6 +191,7 @@ func TestUsageErrors(t *testing.T) {
 		{"join-token", "delete"}, {"join-token", "delete", "0123"}, {"join-token", "delete", "../../agents/0123"},
 		{"policy", "create", "--violations", "maybe"}, {"--help", "nothing"}, {"agent", "lits", "--help"}, {"policy", "-h", "lits"},
 		{"join-token", "--json", "lits", "--help"}, {"agent", "lits", "x", "--help"},
+		{"payload", "send", id, "f", "--expires", "0s"}, {"payload", "send", id, "f", "--timeout", "0s"},
 		{"join-token", "create", "--expires", "0s"}, {"join-token", "create", "--expires", "soon"},
 	} {
 		f := start(t)
@@ -227,6 +228,14 @@ func TestConfigurationErrors(t *testing.T) {
 		if o.code != exitFailed || !strings.Contains(o.stderr, c.message) || !strings.Contains(o.stderr, c.hint) {
 			t.Errorf("%s: %+v", c.name, o)
 		}
+	}
+}
+
+func TestNoConfigurationThere(t *testing.T) {
+	f := start(t)
+	o := f.run(t, "agent", "list", "--config", f.file("none"))
+	if o.code != exitFailed || !strings.Contains(o.stderr, "hint: --config names the directory that holds tenant.toml") {
+		t.Errorf("%+v", o)
 	}
 }
 
