@@ -89,7 +89,7 @@ func (w *worker) send(ctx context.Context, e rest.Event) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", daemon.Software())
+	req.Header.Set("User-Agent", "quicklime-verifier/"+daemon.Software())
 	req.Header.Set(eventHeader, e.ID)
 	if err := sign(req, body, w.keys.Notice, time.Now()); err != nil {
 		return err
