@@ -17,7 +17,7 @@ func (p *Policy) Judge(r eventlog.Replayed) []wire.Failure {
 	case AcceptAll:
 		return nil
 	case RejectAll:
-		return []wire.Failure{{ID: wire.BootPolicyFailure(RejectAll), Message: "the boot policy reject-all accepts no boot", Hint: "assign a reference state, or accept-all"}}
+		return []wire.Failure{{ID: wire.BootPolicyFailure(RejectAll), Message: "the boot policy reject-all accepts no boot", Hint: "test with a reference state: \"quicklime-tenant boot-policy create\" makes one of this log"}}
 	}
 	fails, proven := p.outcomes(r)
 	return append(fails, p.judge(r.Events(), r.Measurements(), proven, quotedPCR11(r))...)
