@@ -21,6 +21,10 @@ const (
 	// worth, and no log is filled by strangers.
 	waitsShown = 60
 
+	// missesShown is how many times agents that miss notices are logged a minute, for
+	// it is their word: none of them fills a log.
+	missesShown = 60
+
 	// maxParkedTime ends the wait of a parked agent: it comes again, and one
 	// that was refused for want of room may come in its place.
 	maxParkedTime = 10 * time.Minute

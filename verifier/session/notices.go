@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"quicklime/wire"
@@ -22,14 +24,17 @@ func (s *session) noticed(ctx context.Context, m wire.Noticed) error {
 	n.last.Store(m.Last)
 	if m.Missing > 0 {
 		n.missing.Add(m.Missing)
-		s.log.Warn("an agent misses notices that it was sent", "missing", m.Missing, "last", m.Last)
+		s.server.misses.Warn("an agent misses notices that it was sent", "agent", s.enrolment.Agent[:12], "missing", m.Missing, "last", m.Last)
 	}
 	if s.server.feed == nil || n.takes.Swap(true) {
 		return nil
 	}
-	from, err := s.firstNotice(ctx, m.Last)
-	if err != nil {
-		return err
+	from := m.Last
+	if from == 0 { // it never had one: they begin with its enrolment
+		var err error
+		if from, err = s.server.store.FirstNotice(ctx, s.enrolment); err != nil {
+			return err
+		}
 	}
 	s.pushing.Go(func() { s.push(ctx, from) })
 	return nil
@@ -39,26 +44,29 @@ func (s *session) noticed(ctx context.Context, m wire.Noticed) error {
 // backup is short of, and nothing that an agent could use up the numbers with.
 const maxAhead = 1 << 20
 
-// firstNotice returns after which notice the agent's begin. An agent that never had
-// one begins with its enrolment. One that has newer ones than there are shows that the
-// database is of a backup: the numbers go on from there, or it would refuse all.
-func (s *session) firstNotice(ctx context.Context, last uint64) (uint64, error) {
-	if last == 0 {
-		return s.server.store.FirstNotice(ctx, s.enrolment)
-	}
+// errAhead says that an agent claims notices that nobody can have sent.
+var errAhead = errors.New("the agent says that it has notices that were never sent, and gets none")
+
+// catchUp has the numbers go on from an agent's, which has newer notices than there
+// are: the database is of a backup, and the agent would refuse all. Every other agent
+// sees that as notices which are missing, so it takes an agent that is trusted.
+func (s *session) catchUp(ctx context.Context, last uint64) error {
 	newest, err := s.server.store.LastNotice(ctx)
 	if err != nil || last <= newest {
-		return last, err
+		return err
 	}
-	if s.standing.Failures > 0 || last-newest > maxAhead {
-		s.log.Error("an agent says that it has notices that were never sent, and gets none", "last", last, "newest", newest)
-		return last, nil
+	if last-newest > maxAhead {
+		return fmt.Errorf("%w: the last is %d, and it has %d", errAhead, newest, last)
+	}
+	a, err := s.server.store.Agent(ctx, s.enrolment.Agent)
+	if err != nil || a.Trust != wire.Trusted {
+		return err
 	}
 	raised, err := s.server.store.RaiseNotices(ctx, last)
 	if raised {
 		s.log.Warn("an agent has newer notices than the database: was that restored from a backup? The numbers go on from there", "last", last, "newest", newest)
 	}
-	return last, err
+	return err
 }
 
 // push sends the agent the notices after a number, each as soon as it may have it,
@@ -67,8 +75,12 @@ func (s *session) push(ctx context.Context, after uint64) {
 	for ctx.Err() == nil {
 		changed, leave := s.server.store.Changed(s.enrolment.Agent) // its trust, perhaps
 		newest, grown := s.server.feed.Last()
-		sent, err := s.pushTo(ctx, after, newest)
-		after = sent
+		var err error
+		if after > newest {
+			err = s.catchUp(ctx, after)
+		} else {
+			after, err = s.pushTo(ctx, after, newest)
+		}
 		if err != nil {
 			leave()
 			if ctx.Err() == nil {

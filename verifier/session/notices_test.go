@@ -164,6 +164,21 @@ func TestI28_UntrustedAgentsHearOfThemselves(t *testing.T) {
 	}
 }
 
+// numbered waits until notices go on from a number.
+func (v *verifier) numbered(want uint64) {
+	v.t.Helper()
+	for tries := 0; ; tries++ {
+		last, err := v.store.LastNotice(v.t.Context())
+		if err != nil || tries > 500 {
+			v.t.Fatalf("the last notice is number %d, not %d, %v", last, want, err)
+		}
+		if last == want {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // The database is of a backup: agents have newer notices than it. What comes then is
 // newer still.
 func TestI28_NumbersGoOnFromTheAgents(t *testing.T) {
@@ -171,7 +186,7 @@ func TestI28_NumbersGoOnFromTheAgents(t *testing.T) {
 	a := v.agent()
 	a.trusted()
 	a.send(wire.Noticed{Last: 40})
-	a.attest(2)
+	v.numbered(40)
 	v.fall(1)
 	a.hears(41)
 }
@@ -182,7 +197,22 @@ func TestI28_NumbersFarBeyondAreNotBelieved(t *testing.T) {
 	a := v.agent()
 	a.trusted()
 	a.send(wire.Noticed{Last: 1 << 62})
-	a.attest(2)
+	a.hearsNothing()
+	if last, err := v.store.LastNotice(t.Context()); err != nil || last != 0 {
+		t.Error(last, err)
+	}
+}
+
+// A machine that is not trusted, or has proved nothing yet, does not have all others
+// miss notices.
+func TestI28_OnlyTrustedAgentsMoveTheNumbers(t *testing.T) {
+	v := newVerifier(t, calm)
+	a := v.agent()
+	a.enrol(pcr.SHA256, "") // without a policy nobody is trusted
+	a.begin()
+	a.send(wire.Noticed{Last: 40})
+	a.attest(0)
+	a.hearsNothing()
 	if last, err := v.store.LastNotice(t.Context()); err != nil || last != 0 {
 		t.Error(last, err)
 	}

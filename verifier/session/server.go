@@ -34,6 +34,7 @@ type Server struct {
 	feed     *revocation.Feed // nil: agents get no notices
 	log      *slog.Logger
 	waits    *slog.Logger // of agents that find no entrance, as often as they knock
+	misses   *slog.Logger // of notices, as the agents say
 	pace     pace
 
 	references references
@@ -49,7 +50,7 @@ type Server struct {
 // New makes a server. RunJudge must run while it is used.
 func New(s *store.Store, policies *policycache.Cache, t Timing, feed *revocation.Feed, log *slog.Logger) *Server {
 	return &Server{
-		store: s, policies: policies, timing: t, feed: feed, log: log, waits: throttle.New(log, waitsShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		store: s, policies: policies, timing: t, feed: feed, log: log, waits: throttle.New(log, waitsShown), misses: throttle.New(log, missesShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		live: map[string]live{}, wake: make(chan struct{}, 1),
 	}
 }
