@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -41,15 +42,21 @@ func prepare(dir string) error {
 	case st.Mode().Perm()&0o077 != 0:
 		return daemon.WithHint(fmt.Errorf("%s has mode %04o: others may look into it", dir, st.Mode().Perm()), "chmod 700 %s", dir)
 	}
-	if err := os.RemoveAll(filepath.Join(dir, stageDir)); err != nil { // what a killed agent left
-		return err
-	}
 	for _, d := range []string{partialDir, stageDir, heldDir, runDir, resultsDir} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
 	return nil
+}
+
+// sweepStage removes what a killed agent left, and what could not be wiped: of a program
+// that was run as another user there may be directories that stay.
+func sweepStage(dir string, log *slog.Logger) {
+	stage := filepath.Join(dir, stageDir)
+	if err := errors.Join(wipe(stage), os.MkdirAll(stage, 0o700)); err != nil {
+		log.Error("what payloads were unpacked from, or replaced, is not wiped", "directory", stage, "error", err)
+	}
 }
 
 // inMemory refuses a directory whose file system may write to a disk. Pages of tmpfs

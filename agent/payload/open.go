@@ -64,7 +64,12 @@ func (k *Keeper) open(a *arrival, keys payload.Keys) (files uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, wipe(stage)) }()
+	defer func() {
+		// What stays is swept at the next start. The payload is in its place all the same.
+		if err := wipe(stage); err != nil {
+			k.cfg.Log.Error("what a payload was unpacked from, or replaced, is not wiped", "directory", stage, "error", err)
+		}
+	}()
 	contents := filepath.Join(stage, "contents")
 	if err := os.Mkdir(contents, 0o700); err != nil {
 		return 0, err

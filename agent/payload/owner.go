@@ -2,6 +2,7 @@ package payload
 
 import (
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -12,4 +13,10 @@ func owner(st fs.FileInfo) (uid int, ok bool) {
 		return 0, false
 	}
 	return int(s.Uid), true
+}
+
+// mine reports whether a file is the agent's own.
+func mine(st fs.FileInfo) bool {
+	uid, ok := owner(st)
+	return !ok || uid == os.Geteuid()
 }

@@ -96,6 +96,7 @@ func New(cfg Config) (*Keeper, error) {
 	if err = prepare(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("payloads: %w", err)
 	}
+	sweepStage(cfg.Dir, cfg.Log)
 	if k.versions, err = readVersions(cfg.State); err != nil {
 		return nil, fmt.Errorf("payloads: %w", err)
 	}

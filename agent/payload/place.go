@@ -24,21 +24,28 @@ func place(from, to string) error {
 }
 
 // wipe overwrites every file below path with zeros and removes it all. Whoever has
-// one of them open reads zeros from then on.
+// one of them open reads zeros from then on. A file of somebody else, as a program that
+// was run there leaves, is none of the payload's and is only removed. What cannot be
+// overwritten keeps nothing else from it.
 func wipe(path string) error {
+	var errs []error
 	err := filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || !d.Type().IsRegular() {
-			return err
+		if err == nil && d.Type().IsRegular() {
+			err = overwrite(file)
 		}
-		return overwrite(file)
+		errs = append(errs, err)
+		return nil
 	})
-	return errors.Join(err, os.RemoveAll(path))
+	return errors.Join(errors.Join(errs...), err, os.RemoveAll(path))
 }
 
 func overwrite(file string) (err error) {
+	if st, err := os.Lstat(file); err != nil || !mine(st) {
+		return err
+	}
 	f, err := os.OpenFile(file, os.O_WRONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
