@@ -25,6 +25,10 @@ const (
 	// to arrive, as long to judge it.
 	verdictTimeout = 2 * time.Minute
 
+	// maxNotices bounds the notices that wait to be taken: all that the verifier has
+	// for a machine that was away, some 400 bytes each.
+	maxNotices = 1000
+
 	// firstRequote and lastRequote bound the pauses after which entries that
 	// were appended and not extended yet are quoted again. A software TPM extends
 	// within a millisecond, others within some.

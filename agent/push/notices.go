@@ -1,6 +1,10 @@
 package push
 
-import "quicklime/wire"
+import (
+	"context"
+
+	"quicklime/wire"
+)
 
 // Notices takes what the verifier says of other machines. *notices.Taker is one.
 type Notices interface {
@@ -10,7 +14,8 @@ type Notices interface {
 	Take(envelope []byte) (missing uint64, err error)
 }
 
-// askForNotices asks for the notices after the last one.
+// askForNotices asks for the notices after the last one. What takes them has nothing
+// to do yet.
 func (s *session) askForNotices() error {
 	if s.cfg.Notices == nil {
 		return nil
@@ -18,16 +23,43 @@ func (s *session) askForNotices() error {
 	return s.conn.Send(wire.Noticed{Last: s.cfg.Notices.Last()})
 }
 
-// notice takes a notice and says so. One that is not as it should be is nothing to
-// act on, and no reason to stop attesting.
-func (s *session) notice(m wire.Notice) error {
+// notice hands over a notice. Each is written to a disk that may be slow, and a
+// machine that was away gets many at once: no challenge waits behind them.
+func (s *session) notice(ctx context.Context, m wire.Notice) error {
 	if s.cfg.Notices == nil {
 		return protocolError("a notice that nobody asked for")
 	}
-	missing, err := s.cfg.Notices.Take(m.Envelope)
+	select {
+	case s.notices <- m.Envelope:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// takeNotices takes notices and says so, until the session has ended: the next one asks
+// for those that wait. One that is not as it should be is nothing to act on, and no
+// reason to stop attesting.
+func (s *session) takeNotices(ended <-chan struct{}) {
+	for {
+		select {
+		case <-ended:
+			return
+		case envelope := <-s.notices:
+			s.takeNotice(envelope)
+		}
+		select {
+		case <-ended:
+			return
+		default: // else of two that are ready it could be the other one, again and again
+		}
+	}
+}
+
+func (s *session) takeNotice(envelope []byte) {
+	missing, err := s.cfg.Notices.Take(envelope)
 	if err != nil {
 		s.cfg.Log.Error("a notice was not taken", "error", err)
-		return nil
+		return
 	}
-	return s.conn.Send(wire.Noticed{Last: s.cfg.Notices.Last(), Missing: missing})
+	s.conn.Send(wire.Noticed{Last: s.cfg.Notices.Last(), Missing: missing}) // an error is the connection's, and Receive's
 }

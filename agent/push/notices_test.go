@@ -2,6 +2,7 @@ package push
 
 import (
 	"errors"
+	"sync"
 	"testing"
 
 	"quicklime/wire"
@@ -51,5 +52,40 @@ func TestI28_WithoutAKeyNoNoticeIsTaken(t *testing.T) {
 	p.send(wire.Notice{Envelope: []byte("good")})
 	if err := p.end(); err == nil || err.Code != channel.CodeProtocol {
 		t.Errorf("the session ended with %v", err)
+	}
+}
+
+// slow is a disk that takes nothing until it is released.
+type slow struct {
+	taker
+	release chan struct{}
+}
+
+func (s *slow) Take(envelope []byte) (uint64, error) {
+	<-s.release
+	return s.taker.Take(envelope)
+}
+
+// A challenge does not wait until all notices that came before it are on disk.
+func TestI08_NoChallengeWaitsBehindNotices(t *testing.T) {
+	disk := &slow{release: make(chan struct{})}
+	release := sync.OnceFunc(func() { close(disk.release) })
+	defer release()
+	f := run(t, func(m *machine) { m.notices = disk })
+	p := f.accept()
+	nonce := p.welcome(0, false)
+	p.receive() // which notices it asks for
+	f.expect(p, got{Trigger: wire.TriggerStart, Nonce: nonce, Count: p.hello.Entries, Replays: true})
+	p.accepted(p.hello.Entries)
+	for range 3 {
+		p.send(wire.Notice{Envelope: []byte("good")})
+	}
+	nonce = p.challenge()
+	f.expect(p, got{Trigger: wire.TriggerChallenge, Nonce: nonce, First: p.hello.Entries, Replays: true})
+	release()
+	for i := range uint64(3) {
+		if m := p.receive(); m != (wire.Noticed{Last: 2 * (i + 1), Missing: 1}) {
+			t.Errorf("%+v", m)
+		}
 	}
 }

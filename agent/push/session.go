@@ -16,7 +16,7 @@ import (
 )
 
 // session is one connection to the verifier. Its fields belong to the goroutine
-// of run; another one only receives.
+// of run; another one only receives, and one takes notices.
 type session struct {
 	cfg   Config
 	boot  wire.BootCounters // when the TPM was opened
@@ -25,6 +25,7 @@ type session struct {
 
 	conn     *channel.Conn
 	incoming chan received
+	notices  chan []byte // envelopes, for takeNotices
 	prover   *prover
 	welcome  wire.Welcome
 	accepted bool // a verdict accepted evidence
@@ -83,6 +84,8 @@ func (s *session) run(ctx context.Context) error {
 	s.alive = alive.C
 	s.incoming = make(chan received)
 	receiving.Go(func() { s.receive(ended) })
+	s.notices = make(chan []byte, maxNotices)
+	receiving.Go(func() { s.takeNotices(ended) })
 	return s.close(s.converse(ctx))
 }
 
@@ -150,7 +153,7 @@ func (s *session) converse(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case r := <-s.incoming:
-			if err := s.handle(r); err != nil {
+			if err := s.handle(ctx, r); err != nil {
 				return err
 			}
 		case <-s.cfg.Grew:
@@ -224,7 +227,7 @@ func (s *session) resume(r wire.Resume) (first uint64, err error) {
 	return 0, s.cfg.List.Rewind(s.welcome.IMABank, 0)
 }
 
-func (s *session) handle(r received) error {
+func (s *session) handle(ctx context.Context, r received) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -237,7 +240,7 @@ func (s *session) handle(r received) error {
 	case wire.Offers, wire.Chunk, wire.Release:
 		return s.payloads(r)
 	case wire.Notice:
-		return s.notice(m)
+		return s.notice(ctx, m)
 	}
 	return protocolError("%T in the session", r.message)
 }
