@@ -102,7 +102,7 @@ func (m *machine) prepare(cfg Config, member jointoken.Membership) error {
 			ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest, Certificate: certificate,
 		},
 		AgentID: member.ID, AK: ak, TPM: m.device, List: list, Grew: m.watcher.Grew(),
-		BootLog: cfg.BootLog, Software: daemon.Software(), Log: cfg.logger(),
+		BootLog: cfg.BootLog, SystemdLog: cfg.SystemdLog, Software: daemon.Software(), Log: cfg.logger(),
 	}
 	m.openPayloads(cfg, member)
 	if m.push.Notices, err = takeNotices(cfg, member); err != nil {

@@ -16,12 +16,13 @@ import (
 // Config is agent.toml. Each option can also be set by an environment variable:
 // QUICKLIME_AGENT_TPM_DEVICE and so on.
 type Config struct {
-	TPMDevice string `toml:"tpm_device"` // as package tpmdev names one
-	IMAList   string `toml:"ima_list"`   // the kernel's binary measurement list
-	BootLog   string `toml:"boot_log"`   // the firmware's event log
-	StateDir  string `toml:"state_dir"`  // holds the membership, and which payloads were opened
-	Label     string `toml:"label"`      // what the machine calls itself when it joins; empty: its host name
-	Watch     Watch  `toml:"watch"`
+	TPMDevice  string `toml:"tpm_device"`  // as package tpmdev names one
+	IMAList    string `toml:"ima_list"`    // the kernel's binary measurement list
+	BootLog    string `toml:"boot_log"`    // the firmware's event log
+	SystemdLog string `toml:"systemd_log"` // systemd's log of what it measures
+	StateDir   string `toml:"state_dir"`   // holds the membership, and which payloads were opened
+	Label      string `toml:"label"`       // what the machine calls itself when it joins; empty: its host name
+	Watch      Watch  `toml:"watch"`
 
 	Payload Payload `toml:"payload"`
 	Actions Actions `toml:"actions"`
@@ -75,10 +76,11 @@ func (p PerfUse) MarshalText() ([]byte, error) { return []byte(perfWords[p.use])
 // DefaultConfig is the configuration of an agent on a machine with a TPM and IMA.
 func DefaultConfig() Config {
 	return Config{
-		TPMDevice: "/dev/tpmrm0",
-		IMAList:   "/sys/kernel/security/ima/binary_runtime_measurements",
-		BootLog:   "/sys/kernel/security/tpm0/binary_bios_measurements",
-		StateDir:  "/var/lib/quicklime-agent",
+		TPMDevice:  "/dev/tpmrm0",
+		IMAList:    "/sys/kernel/security/ima/binary_runtime_measurements",
+		BootLog:    "/sys/kernel/security/tpm0/binary_bios_measurements",
+		SystemdLog: "/run/log/systemd/tpm2-measure.log",
+		StateDir:   "/var/lib/quicklime-agent",
 		Watch: Watch{
 			Fast: conf.Duration(imalog.DefaultBounds.Fast),
 			Slow: conf.Duration(imalog.DefaultBounds.Slow),

@@ -118,7 +118,7 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			if _, ok := f.agents[r.PathValue("id")]; !ok {
 				return notFound("agent", r.PathValue("id"))
 			}
-			return rest.WriteJSON(w, 200, rest.BootLog{Epoch: "0123", Log: []byte("a\x00log\x1b"), Proven: []int{0, 7}})
+			return rest.WriteJSON(w, 200, rest.BootLog{Epoch: "0123", Log: []byte("a\x00log\x1b"), Systemd: []byte("\x1e{}\n"), Proven: []int{0, 7}})
 		},
 		rest.ListBootPolicies: func(w http.ResponseWriter, r *http.Request) error {
 			var l rest.BootPolicyList

@@ -115,7 +115,8 @@ func (m Evidence) Check() error {
 		rule{len(m.PCRs) <= len(pcr.Banks)*pcr.Count, "PCR values"},
 		rule{m.IMA.Bytes <= MaxList, "list"},
 		rule{m.IMA.Count <= m.IMA.Bytes, "count of entries"},
-		rule{m.Boot <= MaxBootLog, "boot log"})
+		rule{m.Boot <= MaxBootLog, "boot log"},
+		rule{m.Systemd <= MaxSystemdLog, "systemd's log"})
 }
 
 // Check implements Message.

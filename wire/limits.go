@@ -30,6 +30,10 @@ const (
 	// 64 KiB to 1 MiB, whatever the firmware wrote.
 	MaxBootLog = 1 << 20 // bytes
 
+	// MaxSystemdLog bounds systemd's own log: a record has some 400 bytes, a boot some
+	// ten, and one more for each encrypted volume and each measured file system.
+	MaxSystemdLog = 256 << 10 // bytes
+
 	// MaxLabel bounds what a machine calls itself: a DNS name (RFC 1035, 2.3.4).
 	MaxLabel = 253 // bytes
 

@@ -83,13 +83,15 @@ type Span struct {
 }
 
 // Evidence carries a quote in its envelope and announces the raw bytes that
-// follow the frame: IMA.Bytes of list, then Boot bytes of boot log. Only the
-// envelope is signed; pcrDigest covers PCRs, and they cover the logs.
+// follow the frame: IMA.Bytes of list, then Boot bytes of boot log, then Systemd bytes
+// of systemd's own log. Only the envelope is signed; pcrDigest covers PCRs, and they
+// cover the logs.
 type Evidence struct {
 	Envelope []byte   `cbor:"1,keyasint"` // COSE_Sign1, see quicklime/wire/envelope
 	PCRs     [][]byte `cbor:"2,keyasint"` // in the order of Welcome.Selection
 	IMA      Span     `cbor:"3,keyasint"`
 	Boot     uint64   `cbor:"4,keyasint"` // bytes of boot log; 0: none
+	Systemd  uint64   `cbor:"5,keyasint"` // bytes of systemd's log; 0: none, or the same as before
 }
 
 // Verdict answers Evidence after its outcome is on disk.

@@ -23,8 +23,8 @@
 // The body is one CBOR item (RFC 8949) of length bytes, at most MaxFrame, in core
 // deterministic encoding (section 4.2.1). A receiver refuses any other encoding,
 // an unknown key, a missing key, and a value outside its bounds. An Evidence
-// frame is followed by ima.bytes of measurement list and then boot bytes of boot
-// log, raw; a Chunk frame by its bytes of ciphertext.
+// frame is followed by ima.bytes of measurement list, boot bytes of boot log and
+// systemd bytes of systemd's log, raw; a Chunk frame by its bytes of ciphertext.
 //
 // # Messages
 //
@@ -33,7 +33,7 @@
 //	; attestation session
 //	hello     = { 1: 1, 2: tstr, 3: [reset: u32, restart: u32], 4: uint, 5: [* bank], 6: bank / 0, 7: uint } ; 0x01, agent
 //	welcome   = { 1: 1, 2: nonce, 3: selection, 4: bank, 5: resume, 6: bool, 7: uint, 8: uint }       ; 0x02, verifier
-//	evidence  = { 1: bstr, 2: [* bstr], 3: { 1: uint, 2: uint, 3: uint, 4: bool }, 4: uint }          ; 0x03, agent
+//	evidence  = { 1: bstr, 2: [* bstr], 3: { 1: uint, 2: uint, 3: uint, 4: bool }, 4: uint, 5: uint } ; 0x03, agent
 //	verdict   = { 1: bool, 2: trust, 3: tstr, 4: uint, 5: nonce, 6: resume, 7: bool }                 ; 0x04, verifier
 //	challenge = { 1: nonce, 2: uint }                                                                 ; 0x05, verifier
 //	alive     = { 1: bstr .size 32 }                                                                  ; 0x06, agent
@@ -65,7 +65,7 @@
 //	  Hello ────────────────────────────────────────────►
 //	  ◄──────────────────────────────────────────── Welcome   (when the agent is enrolled)
 //	  quote, read the list, cut it where it meets the quote
-//	  Evidence, list, boot log ─────────────────────────►     replayed while it arrives
+//	  Evidence, list, boot log, systemd's log ──────────►     replayed while it arrives
 //	  ◄──────────────────────────────────────────── Verdict   after it is on disk
 //	  ◄────────────────────────────────────────── Challenge   at random times
 //	  Evidence ─────────────────────────────────────────►

@@ -63,17 +63,21 @@ func (s *session) send(p proof, t times) error {
 	if s.wantBoot {
 		boot = s.bootLog()
 	}
+	systemd, digest, err := s.systemdLog(boot)
+	if err != nil {
+		return err
+	}
 	e := p.entries
-	err := s.conn.Send(wire.Evidence{
+	err = s.conn.Send(wire.Evidence{
 		Envelope: p.envelope, PCRs: p.pcrs,
 		IMA:  wire.Span{First: e.First, Count: e.Count, Bytes: uint64(len(e.Bytes)), Padded: e.Padded},
-		Boot: uint64(len(boot)),
-	}, e.Bytes, boot)
+		Boot: uint64(len(boot)), Systemd: uint64(len(systemd)),
+	}, e.Bytes, boot, systemd)
 	if err != nil {
 		return err
 	}
 	t.sent = time.Now()
-	s.flight = &flight{first: e.First, boot: s.wantBoot, times: t}
+	s.flight = &flight{first: e.First, boot: s.wantBoot, systemd: digest, times: t}
 	s.overdue = time.After(verdictTimeout)
 	if e.Count > 0 {
 		s.requote = requotes{}
@@ -117,7 +121,7 @@ func (s *session) verdict(v wire.Verdict) error {
 		return err
 	}
 	if v.Accepted {
-		s.accepted, s.held, s.resends = true, false, 0
+		s.accepted, s.held, s.resends, s.systemd = true, false, 0, f.systemd
 		return nil
 	}
 	return s.rejected(v, first != f.first || v.WantBoot && !f.boot)

@@ -43,6 +43,11 @@ const (
 	// replay: each needs PCRs that stay as they are between quote and read.
 	maxQuotes = 8
 
+	// lockTries and lockPause bound the wait for the lock of systemd's log, two seconds in
+	// all: a slow TPM takes one to extend a PCR.
+	lockTries = 100
+	lockPause = 20 * time.Millisecond
+
 	// maxResends bounds how often evidence is sent again in a row because the
 	// verdict asks for something else. From the resume point, from the start and
 	// with the boot log are three.

@@ -23,10 +23,11 @@ var selection = pcr.Selection{
 // machine is a TPM with a list: everything that happens to either can be timed
 // between a quote and what follows. It implements TPM.
 type machine struct {
-	t    testing.TB
-	ak   *softtpm.AK
-	list string
-	boot string
+	t       testing.TB
+	ak      *softtpm.AK
+	list    string
+	boot    string
+	systemd string // path; empty: none
 
 	notices Notices // nil: none are taken
 

@@ -114,6 +114,7 @@ type got struct {
 	First    uint64
 	Count    uint64
 	Boot     string
+	Systemd  string
 	Padded   bool
 	Replays  bool // the entries sent are on the way to the PCR that is quoted
 	bytes    []byte
@@ -137,6 +138,10 @@ func (p *peer) evidence(before ima.State) got {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	systemd, err := io.ReadAll(p.conn.Raw(e.Systemd, patience))
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	o, err := envelope.Open(e.Envelope, p.ak, p.id, p.conn.Exporter())
 	if err != nil {
 		p.t.Fatal(err)
@@ -151,7 +156,7 @@ func (p *peer) evidence(before ima.State) got {
 	pcr10, _ := values.Get(pcr.SHA256, pcr.IMA)
 	g := got{
 		Trigger: o.Payload().Trigger, Nonce: o.Payload().Nonce, First: e.IMA.First, Count: e.IMA.Count,
-		Boot: string(boot), Padded: e.IMA.Padded, bytes: list, pcr10: pcr10, attested: o.Attest(),
+		Boot: string(boot), Systemd: string(systemd), Padded: e.IMA.Padded, bytes: list, pcr10: pcr10, attested: o.Attest(),
 	}
 	if r, err := ima.Replay(before, list); err == nil {
 		to := r.To()
@@ -209,7 +214,7 @@ func (p *peer) end() *channel.CloseError {
 	for {
 		m, err := p.conn.Receive(patience)
 		if e, ok := m.(wire.Evidence); ok { // the end may come in the middle of it
-			_, err = io.Copy(io.Discard, p.conn.Raw(e.IMA.Bytes+e.Boot, patience))
+			_, err = io.Copy(io.Discard, p.conn.Raw(e.IMA.Bytes+e.Boot+e.Systemd, patience))
 		}
 		if err != nil {
 			closed, _ := errors.AsType[*channel.CloseError](err)

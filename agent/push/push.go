@@ -16,6 +16,8 @@
 // has with the PCR values that the quote does cover: that the list does not replay
 // is the verifier's verdict to give.
 //
+// Systemd's own log is read after the quote, too, and sent when it has changed.
+//
 // # One at a time
 //
 // One evidence is in flight: what happens until its verdict is there becomes part
@@ -60,17 +62,18 @@ type Payloads interface {
 
 // Config is whom to attest to, and with what.
 type Config struct {
-	Verifier channel.DialConfig // its Certificate is the transport key's
-	AgentID  string
-	AK       tpm.Public
-	TPM      TPM
-	List     *imalog.Log     // Run's until it returns
-	Grew     <-chan struct{} // says that List may have grown, coalesced
-	BootLog  string          // path of binary_bios_measurements; there may be no such file
-	Software string          // the agent's version
-	Payloads Payloads        // nil: they are not asked for, and what is offered is ignored
-	Notices  Notices         // nil: none are taken
-	Log      *slog.Logger
+	Verifier   channel.DialConfig // its Certificate is the transport key's
+	AgentID    string
+	AK         tpm.Public
+	TPM        TPM
+	List       *imalog.Log     // Run's until it returns
+	Grew       <-chan struct{} // says that List may have grown, coalesced
+	BootLog    string          // path of binary_bios_measurements; there may be no such file
+	SystemdLog string          // path of systemd's tpm2-measure.log; there may be no such file
+	Software   string          // the agent's version
+	Payloads   Payloads        // nil: they are not asked for, and what is offered is ignored
+	Notices    Notices         // nil: none are taken
+	Log        *slog.Logger
 }
 
 // errRestarted says that the TPM lost the agent's keys with everything else that

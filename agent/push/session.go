@@ -3,6 +3,7 @@ package push
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -38,8 +39,10 @@ type session struct {
 
 	nonce    []byte // for evidence that is no answer to a challenge
 	wantBoot bool
-	held     bool // rejected with no other wish: only challenges are answered
-	resends  int  // in a row
+	systemd  [sha256.Size]byte // of systemd's log as accepted evidence of this session had it last; zero: none
+	unread   bool              // that systemd's log cannot be read was said
+	held     bool              // rejected with no other wish: only challenges are answered
+	resends  int               // in a row
 
 	flight  *flight          // evidence without a verdict, or nil
 	overdue <-chan time.Time // fires when flight's verdict does not come
@@ -50,9 +53,10 @@ type session struct {
 
 // flight is what was sent and has no verdict yet.
 type flight struct {
-	first uint64 // entry
-	boot  bool   // the boot log was asked for, and went along if there is one
-	times times
+	first   uint64            // entry
+	boot    bool              // the boot log was asked for, and went along if there is one
+	systemd [sha256.Size]byte // what session.systemd is when it was accepted
+	times   times
 }
 
 // received is what Receive returned.

@@ -9,6 +9,7 @@ import (
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
 	"quicklime/verifier/pcrpolicy"
+	"quicklime/verifier/systemdlog"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 )
@@ -84,11 +85,17 @@ func (p Platform) bank(values pcr.Values) pcr.Bank {
 	return slices.Max(covering)
 }
 
+// Logs are what a machine says of its boot.
+type Logs struct {
+	Boot    []byte // the firmware's; empty: none came
+	Systemd []byte // systemd's own, which goes on from there; empty: none came
+}
+
 // Boot is what is known of a boot when the platform is judged.
 type Boot struct {
-	Log    []byte // empty: none came
-	Stands bool   // it was judged by the policy in force, and BootValues is what it was
-	Asked  bool   // the quote covers all that the machine can be asked for
+	Logs
+	Stands bool // it was judged by the policy in force, and BootValues is what it was
+	Asked  bool // the quote covers all that the machine can be asked for
 }
 
 // Opinion is what the policies of a platform make of one evidence. The zero Opinion
@@ -163,12 +170,12 @@ func (b *Begun) Opine(p Platform, k Boot) Opinion {
 		o.BootWaits = true
 	case k.Stands:
 		o.BootStands = true
-	case len(k.Log) == 0:
+	case len(k.Logs.Boot) == 0:
 		o.BootValues = nil // a log may still come
 		o.Conditions = append(o.Conditions, wire.Failure{ID: wire.BootLogMissing, Message: "the machine has sent no boot log, so that its boot cannot be judged",
 			Hint: "see the agent's log; a machine whose firmware keeps no log, or one of more than 1 MiB, can have no boot policy: \"quicklime-tenant agent update --no-boot-policy\""})
 	default:
-		o.OfBoot = b.boot(p, k.Log)
+		o.OfBoot = b.boot(p, k.Logs)
 	}
 	return o
 }
@@ -177,13 +184,22 @@ func (b *Begun) Opine(p Platform, k Boot) Opinion {
 // PCRs 0 to 14 can have, and more events than a person reads.
 const maxBootFailures = 120
 
-// boot judges a log.
-func (b *Begun) boot(p Platform, log []byte) (all []BootFailure) {
-	l, err := eventlog.Parse(log)
+// boot judges logs. Systemd's is read where a PCR that systemd extends is judged, and
+// one that cannot be read fails: what it was to account for is not accounted for.
+func (b *Begun) boot(p Platform, logs Logs) (all []BootFailure) {
+	l, err := eventlog.Parse(logs.Boot)
 	if err != nil {
 		return []BootFailure{newBootFailure(bootpolicy.Unreadable(err))}
 	}
-	fails := p.Boot.Judge(l.ReplayIn(p.bank(b.quote.PCRs()), b.quote))
+	var fails []wire.Failure
+	if p.Boot.PCRs()&pcr.Systemd != 0 {
+		runtime, err := systemdlog.Parse(logs.Systemd)
+		if err != nil {
+			fails = append(fails, bootpolicy.UnreadableSystemdLog(err))
+		}
+		l = l.With(runtime)
+	}
+	fails = append(fails, p.Boot.Judge(l.ReplayIn(p.bank(b.quote.PCRs()), b.quote))...)
 	if more := len(fails) - (maxBootFailures - 1); more > 1 {
 		fails = append(fails[:maxBootFailures-1], wire.Failure{ID: fails[len(fails)-1].ID, Message: fmt.Sprintf("and %d more", more),
 			Hint: "\"quicklime-tenant boot-policy test\" shows all of them"})

@@ -81,7 +81,7 @@ func TestI15_TheBankOfTheBootPolicy(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", c.of, d)
 		}
 		b := begun(t, sha384Boot, got)
-		o := b.Opine(p, appraise.Boot{Log: verifiertest.BootLog(t, sha384Boot), Asked: true})
+		o := b.Opine(p, appraise.Boot{Logs: appraise.Logs{Boot: verifiertest.BootLog(t, sha384Boot)}, Asked: true})
 		if len(o.OfBoot) > 0 || o.BootWaits || o.BootValues == nil {
 			t.Errorf("%v: %+v", c.of, o)
 		}
@@ -89,7 +89,7 @@ func TestI15_TheBankOfTheBootPolicy(t *testing.T) {
 			t.Error("the same boot has other values")
 		}
 		weaker := begun(t, sha384Boot, base)
-		if o := weaker.Opine(p, appraise.Boot{Log: verifiertest.BootLog(t, sha384Boot), Asked: true}); len(o.OfBoot) == 0 || o.OfBoot[0].ID != wire.BootMissingPCRs {
+		if o := weaker.Opine(p, appraise.Boot{Logs: appraise.Logs{Boot: verifiertest.BootLog(t, sha384Boot)}, Asked: true}); len(o.OfBoot) == 0 || o.OfBoot[0].ID != wire.BootMissingPCRs {
 			t.Errorf("without PCR 14: %+v", o)
 		}
 	}
@@ -133,7 +133,7 @@ func TestI04_FailuresOfABootAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := b.Opine(p, appraise.Boot{Log: log})
+	o := b.Opine(p, appraise.Boot{Logs: appraise.Logs{Boot: log}})
 	if n := len(o.OfBoot); n != 120 || o.OfBoot[n-1].Message != "and 881 more" || o.OfBoot[n-1].ID != o.OfBoot[0].ID {
 		t.Errorf("%d failures, the last %+v", n, o.OfBoot[n-1])
 	}
@@ -176,7 +176,7 @@ func BenchmarkBoot(b *testing.B) {
 	log := verifiertest.BootLog(b, name)
 	b.SetBytes(int64(len(log)))
 	for b.Loop() {
-		if o := e.Opine(p, appraise.Boot{Log: log}); len(o.OfBoot) > 0 || o.BootWaits {
+		if o := e.Opine(p, appraise.Boot{Logs: appraise.Logs{Boot: log}}); len(o.OfBoot) > 0 || o.BootWaits {
 			b.Fatalf("%+v", o)
 		}
 	}

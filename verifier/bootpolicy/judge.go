@@ -37,6 +37,12 @@ func Unreadable(err error) wire.Failure {
 	return wire.Failure{ID: wire.BootLogMalformed, Message: err.Error(), Hint: "reboot the machine; if it stays, its firmware's log cannot be used, or something changes it on its way"}
 }
 
+// UnreadableSystemdLog is the failure of a log of systemd's that systemdlog.Parse refuses.
+func UnreadableSystemdLog(err error) wire.Failure {
+	return wire.Failure{ID: wire.BootLogMalformed, Message: "systemd's log: " + err.Error(),
+		Hint: "look at /run/log/systemd/tpm2-measure.log on the machine: something changed it, or systemd was stopped while it wrote; reboot the machine"}
+}
+
 // outcomes judges what the replay found of each PCR, and returns the PCRs whose
 // events can be judged.
 func (p *Policy) outcomes(r eventlog.Replayed) (fails []wire.Failure, ok pcr.Set) {

@@ -110,7 +110,7 @@ type received struct {
 	appraisal *appraise.Appraisal // nil: the list was only read past
 	list      *store.Collection
 	entries   store.Sequence // of list, once it is stored
-	boot      []byte
+	logs      appraise.Logs
 	elapsed   time.Duration // of the replay, with the judging
 }
 
@@ -132,7 +132,7 @@ func (r *received) release() {
 // force when it begins to.
 func (s *session) receive(ctx context.Context, ev wire.Evidence, b *appraise.Begun) (*received, error) {
 	r := &received{}
-	raw := s.conn.Raw(ev.IMA.Bytes+ev.Boot, 0)
+	raw := s.conn.Raw(ev.IMA.Bytes+ev.Boot+ev.Systemd, 0)
 	if b.Resync() {
 		_, err := io.Copy(io.Discard, raw)
 		return r, err
@@ -150,11 +150,19 @@ func (s *session) receive(ctx context.Context, ev wire.Evidence, b *appraise.Beg
 	if _, err := io.Copy(timed{r.appraisal, &r.elapsed}, io.LimitReader(raw, int64(ev.IMA.Bytes))); err != nil {
 		return r, err
 	}
-	boot, err := io.ReadAll(raw)
-	if ev.Boot > 0 {
-		r.boot = boot
+	if r.logs.Boot, err = readLog(raw, ev.Boot); err != nil {
+		return r, err
 	}
+	r.logs.Systemd, err = readLog(raw, ev.Systemd)
 	return r, err
+}
+
+// readLog reads a log of n bytes, nil if it has none.
+func readLog(r io.Reader, n uint64) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	return io.ReadAll(io.LimitReader(r, int64(n))) // Check has bounded it
 }
 
 // timed takes the time that a writer takes.
@@ -225,11 +233,11 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 	if err := s.keep(ctx, r); err != nil {
 		return false, err
 	}
-	boot, err := s.bootLog(ctx, b, r)
+	logs, err := s.logs(ctx, b, r)
 	if err != nil {
 		return false, err
 	}
-	opinion, err := s.server.opinion(ctx, s.enrolment, s.standing, b, boot, func(p appraise.Platform) bool { return !s.plan().lacks(p) })
+	opinion, err := s.server.opinion(ctx, s.enrolment, s.standing, b, logs, func(p appraise.Platform) bool { return !s.plan().lacks(p) })
 	if err != nil {
 		return false, err
 	}
@@ -237,7 +245,7 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 	question := s.question()
 	question.Nonces = [][]byte{used.value[:]}
 	s.standing, s.payloads.released, err = s.server.store.CommitAsked(ctx, s.enrolment, s.standing, store.Accepted{
-		Begun: b, Outcome: o, Entries: r.entries, Boot: boot, Opinion: opinion,
+		Begun: b, Outcome: o, Entries: r.entries, Logs: logs, Opinion: opinion,
 		Evidence:    store.Evidence{Envelope: ev.Envelope, PCRs: ev.PCRs, Question: question},
 		NonceIssued: used.issued, TrustedUntil: used.issued.Add(s.server.timing.Trust()), Replay: r.elapsed + s.judged.Sub(began),
 	}, s.payloads.answered(s.challenge != nil && used == *s.challenge))
@@ -248,17 +256,24 @@ func (s *session) commit(ctx context.Context, ev wire.Evidence, b *appraise.Begu
 	return err == nil, err
 }
 
-// bootLog is the log that came with the evidence, or else, of a machine that was
-// suspended, the one that it sent before: it is not asked for it again.
-func (s *session) bootLog(ctx context.Context, b *appraise.Begun, r *received) ([]byte, error) {
-	if r.boot != nil || !b.Resumed() || !s.standing.HaveBoot {
-		return r.boot, nil
+// logs are those that came with the evidence, or else, of a machine that was suspended,
+// those that it sent before: it is not asked for them again.
+func (s *session) logs(ctx context.Context, b *appraise.Begun, r *received) (appraise.Logs, error) {
+	l := r.logs
+	if !b.Resumed() || !s.standing.HaveBoot || l.Boot != nil && l.Systemd != nil {
+		return l, nil
 	}
-	log, err := s.server.store.BootLog(ctx, s.standing)
+	before, err := s.server.store.BootLogs(ctx, s.standing)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, store.ErrConflict // the state has moved
+		return l, store.ErrConflict // the state has moved
 	}
-	return log, err
+	if l.Boot == nil {
+		l.Boot = before.Boot
+	}
+	if l.Systemd == nil {
+		l.Systemd = before.Systemd
+	}
+	return l, err
 }
 
 // keep stores the entries of a certified list, and again if some of them were

@@ -16,6 +16,7 @@ import (
 	"quicklime/verifier/eventlog"
 	"quicklime/verifier/pcrpolicy"
 	"quicklime/verifier/store"
+	"quicklime/verifier/systemdlog"
 	"quicklime/wire"
 	"quicklime/wire/channel"
 	"quicklime/wire/pcr"
@@ -112,27 +113,35 @@ func (p plan) lacks(judged appraise.Platform) bool {
 }
 
 // opinion judges boot and PCRs of an evidence, by the policies that are in force in
-// st: the boot if that was not done yet, by log, which came with the evidence, or by
-// the one that is stored. asked says that the quote covers all that it can.
-func (s *Server) opinion(ctx context.Context, e store.Enrolment, st store.Standing, b *appraise.Begun, log []byte, asked func(appraise.Platform) bool) (o store.Opinion, err error) {
+// st: the boot if that was not done yet, or the log of systemd's that came says something
+// else than before, by logs, which came with the evidence, or else by what is stored.
+// asked says that the quote covers all that it can.
+func (s *Server) opinion(ctx context.Context, e store.Enrolment, st store.Standing, b *appraise.Begun, logs appraise.Logs, asked func(appraise.Platform) bool) (o store.Opinion, err error) {
 	p, err := s.platform(ctx, e, st)
 	if err != nil {
 		return o, err
 	}
 	id := b.Epoch().ID(e.ID)
 	same := st.Epoch != nil && string(st.EpochID) == string(id[:])
-	k := appraise.Boot{Log: log, Asked: asked(p)}
+	k := appraise.Boot{Logs: logs, Asked: asked(p)}
 	if p.Boot != nil && same {
 		values := b.BootValues(p)
 		judged := st.BootJudged == st.BootInForce && st.BootValues != nil && values != nil
-		k.Stands = judged && (st.BootFailed || string(st.BootValues) == string(values)) // who has failed is not judged for each PCR that it then extends
-		if !k.Stands && st.HaveBoot {
-			if k.Log, err = s.store.BootLog(ctx, st); errors.Is(err, store.ErrNotFound) {
+		stands := judged && (st.BootFailed || string(st.BootValues) == string(values)) // who has failed is not judged for each PCR that it then extends
+		if st.HaveBoot && (!stands || logs.Systemd != nil) {
+			stored, err := s.store.BootLogs(ctx, st)
+			if errors.Is(err, store.ErrNotFound) {
 				return o, store.ErrConflict // the machine has booted again meanwhile
 			} else if err != nil {
 				return o, err
 			}
+			other := logs.Systemd != nil && string(logs.Systemd) != string(stored.Systemd)
+			stands = stands && (st.BootFailed || !other)
+			if k.Logs.Boot = stored.Boot; logs.Systemd == nil {
+				k.Logs.Systemd = stored.Systemd
+			}
 		}
+		k.Stands = stands
 	}
 	o.Opinion = b.Opine(p, k)
 	if o.BootStands {
@@ -161,7 +170,7 @@ func (s *Server) awayOfPast(ctx context.Context, e store.Enrolment, p appraise.P
 		if err != nil {
 			return nil, fmt.Errorf("stored evidence of a past boot: %w", err)
 		}
-		o := b.Opine(appraise.Platform{Boot: p.Boot, Lowest: p.Lowest}, appraise.Boot{Log: past.Log})
+		o := b.Opine(appraise.Platform{Boot: p.Boot, Lowest: p.Lowest}, appraise.Boot{Logs: past.Logs})
 		if o.BootWaits {
 			continue
 		}
@@ -185,7 +194,7 @@ func (s *Server) away(ctx context.Context, st store.Standing, p *pcrpolicy.Polic
 }
 
 // opineAgain judges boot and PCRs of an agent by the policies in force, from the
-// evidence that its last verdict rests on and the stored boot log. If the quote does
+// evidence that its last verdict rests on and the stored logs. If the quote does
 // not cover what they judge, a session that cannot either is ended: in the next the
 // machine is asked for it.
 func (s *Server) opineAgain(ctx context.Context, e store.Enrolment, st store.Standing) (store.Standing, error) {
@@ -193,7 +202,7 @@ func (s *Server) opineAgain(ctx context.Context, e store.Enrolment, st store.Sta
 	if err != nil {
 		return st, err
 	}
-	o, err := s.opinion(ctx, e, st, b, nil, func(appraise.Platform) bool { return false })
+	o, err := s.opinion(ctx, e, st, b, appraise.Logs{}, func(appraise.Platform) bool { return false })
 	if err != nil {
 		return st, err
 	}
@@ -216,7 +225,7 @@ func waits(st store.Standing, o store.Opinion) bool {
 	return boot && pcrs
 }
 
-// BootLog returns the log of an agent's boot and what the last quote proves of it. The
+// BootLog returns the logs of an agent's boot and what the last quote proves of it. The
 // error is store.ErrNotFound if there is no such agent or it has sent none.
 func (s *Server) BootLog(ctx context.Context, agent string) (l rest.BootLog, err error) {
 	e, err := s.store.ByAgent(ctx, agent)
@@ -227,18 +236,21 @@ func (s *Server) BootLog(ctx context.Context, agent string) (l rest.BootLog, err
 	if err != nil {
 		return l, err
 	}
-	if l.Log, err = s.store.BootLog(ctx, st); err != nil {
+	logs, err := s.store.BootLogs(ctx, st)
+	if err != nil {
 		return l, err
 	}
+	l.Log, l.Systemd = logs.Boot, logs.Systemd
 	b, err := s.begunAgain(ctx, e, st, appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK})
 	if err != nil {
 		return l, err
 	}
 	id := b.Epoch().ID(e.ID)
 	l.Epoch, l.Proven = hex.EncodeToString(st.EpochID), []int{}
+	runtime, _ := systemdlog.Parse(l.Systemd) // one that cannot be read proves nothing
 	parsed, err := eventlog.Parse(l.Log)
 	if err == nil && string(id[:]) == string(st.EpochID) { // else it was read at two revisions, or is no log
-		l.Proven = slices.AppendSeq(l.Proven, parsed.Replay(b.Quote()).Proven().All())
+		l.Proven = slices.AppendSeq(l.Proven, parsed.With(runtime).Replay(b.Quote()).Proven().All())
 	}
 	return l, nil
 }

@@ -21,12 +21,13 @@ import (
 // platformFixture is a session of a machine that has booted by a captured log.
 type platformFixture struct {
 	*fixture
-	log []byte
+	log     []byte
+	systemd []byte // systemd's own log; nil: none is sent
 }
 
 func newPlatform(t *testing.T, log []byte) *platformFixture {
 	t.Helper()
-	f := &platformFixture{newFixture(t, "/bin/a"), log}
+	f := &platformFixture{fixture: newFixture(t, "/bin/a"), log: log}
 	f.own.issued = mustNow(f.fixture)
 	f.booted(log)
 	return f
@@ -53,11 +54,11 @@ func (f *platformFixture) welcomed() {
 	f.machine.Selection = f.selection
 }
 
-// attest commits evidence, with the boot log unless there is none.
+// attest commits evidence, with the logs unless there is none.
 func (f *platformFixture) attest() {
 	f.t.Helper()
 	ev, b, r := f.began()
-	r.boot = f.log
+	r.logs.Boot, r.logs.Systemd = f.log, f.systemd
 	if accepted, err := f.settle(f.t.Context(), ev, b, r); !accepted || err != nil {
 		f.t.Fatal(accepted, err)
 	}
@@ -430,7 +431,7 @@ func TestI22_BootPolicyChangesWhileEvidenceArrives(t *testing.T) {
 			f.assign("front")
 			f.welcomed()
 			ev, b, r := f.began()
-			r.boot = log
+			r.logs.Boot = log
 			c.change(f)
 			if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
 				t.Fatal(accepted, err)

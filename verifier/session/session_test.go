@@ -502,6 +502,28 @@ func TestBootLogIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// Both logs arrive as they were sent, and what is sent of systemd's later is stored.
+func TestI20_SystemdsLogArrives(t *testing.T) {
+	v := newVerifier(t, calm)
+	a := v.agent()
+	a.enrol(pcr.SHA256, "")
+	a.begin()
+	for i, c := range []struct{ boot, systemd string }{{"boot log", "one"}, {"", "one two"}, {"", ""}} {
+		ev, list := a.Evidence(min(i, len(a.List)))
+		ev.Boot, ev.Systemd = uint64(len(c.boot)), uint64(len(c.systemd))
+		a.send(ev, list, []byte(c.boot), []byte(c.systemd))
+		got := receive[wire.Verdict](a)
+		if !got.Accepted {
+			t.Fatalf("%+v", got)
+		}
+		a.Nonce = got.Nonce
+	}
+	l, err := v.server.BootLog(t.Context(), verifiertest.AgentID)
+	if err != nil || string(l.Log) != "boot log" || string(l.Systemd) != "one two" {
+		t.Errorf("%q %q %v", l.Log, l.Systemd, err)
+	}
+}
+
 func TestMessagesThatAreNotExpected(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()

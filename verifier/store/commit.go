@@ -19,8 +19,8 @@ import (
 type Accepted struct {
 	Begun        *appraise.Begun
 	Outcome      appraise.Outcome
-	Entries      Sequence // the new entries, from AddEntries
-	Boot         []byte   // boot log; nil: none came
+	Entries      Sequence      // the new entries, from AddEntries
+	Logs         appraise.Logs // that came
 	Evidence     Evidence
 	NonceIssued  time.Time
 	TrustedUntil time.Time // from the nonce; never lowers what was
@@ -197,10 +197,8 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 			return err
 		}
 	}
-	if a.Boot != nil {
-		if _, err := tx.Exec(`INSERT OR IGNORE INTO boot_log (enrolment, epoch, bytes) VALUES (?, ?, ?)`, e.ID, id, a.Boot); err != nil {
-			return err
-		}
+	if err := keepLogs(tx, e, id, a.Logs); err != nil {
+		return err
 	}
 	return one(tx, `UPDATE state SET judged = ?, epoch = ?, reset_count = ?, restart_count = ?, boot = ?, bank = ?, padded = ?, entries = ?, pcr = ?, learned = ?,
 			clock = ?, list_bytes = ?, evidence = ?, trusted_until = ?, trusted_for = ?, attested_at = ?, nonce_at = ?, trigger = ?, first_entry = ?, new_entries = ?,
@@ -208,6 +206,21 @@ func move(tx *sql.Tx, e Enrolment, st Standing, a Accepted, id, proof []byte, no
 		a.Outcome.Result.Runtime, id, ep.Counters.Reset, ep.Counters.Restart, ep.Boot[:], to.Bank(), to.Padded(), int64(to.Entries()), to.PCR(), learned,
 		int64(q.Clock()), int64(a.Begun.Bytes()+r.Size()), proof, millis(until), a.trustedFor().Milliseconds(), millis(now), millis(a.NonceIssued), a.Begun.Trigger(), int64(from.Entries()), a.Entries.Len(),
 		a.Replay.Nanoseconds(), firmware(q.Firmware()), e.ID)
+}
+
+// keepLogs keeps the boot log that came first in an epoch, and beside it the log of
+// systemd's that came last: it grows.
+func keepLogs(tx *sql.Tx, e Enrolment, id []byte, l appraise.Logs) error {
+	if l.Boot != nil {
+		if _, err := tx.Exec(`INSERT OR IGNORE INTO boot_log (enrolment, epoch, bytes) VALUES (?, ?, ?)`, e.ID, id, l.Boot); err != nil {
+			return err
+		}
+	}
+	if l.Systemd == nil {
+		return nil
+	}
+	_, err := tx.Exec(`UPDATE boot_log SET systemd = ? WHERE enrolment = ? AND epoch = ?`, l.Systemd, e.ID, id)
+	return err
 }
 
 // trustedUntil returns until when an agent is trusted after an evidence: as long

@@ -5,11 +5,13 @@ import (
 	"database/sql"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"quicklime/verifier/appraise"
 )
 
 // PastBoot is a boot that is over and has failures that stand.
 type PastBoot struct {
-	Log      []byte
+	Logs     appraise.Logs
 	Evidence Evidence
 	Failures map[string]int64 // by appraise.BootFailure.Key; their numbers
 }
@@ -17,8 +19,8 @@ type PastBoot struct {
 // endBoot keeps what judges the boot in force again, if it has failures, as one of the
 // past.
 func endBoot(tx *sql.Tx, e Enrolment) error {
-	if _, err := tx.Exec(`INSERT OR IGNORE INTO past_boot (enrolment, epoch, log, evidence)
-		SELECT state.enrolment, state.epoch, boot_log.bytes, evidence FROM state
+	if _, err := tx.Exec(`INSERT OR IGNORE INTO past_boot (enrolment, epoch, log, systemd, evidence)
+		SELECT state.enrolment, state.epoch, boot_log.bytes, boot_log.systemd, evidence FROM state
 		JOIN boot_log ON boot_log.enrolment = state.enrolment AND boot_log.epoch = state.epoch
 		WHERE state.enrolment = ? AND evidence IS NOT NULL AND EXISTS (SELECT 1 FROM failure
 			WHERE failure.enrolment = state.enrolment AND failure.epoch = state.epoch AND part = 'boot' AND cleared_at IS NULL)`, e.ID); err != nil {
@@ -32,7 +34,7 @@ func endBoot(tx *sql.Tx, e Enrolment) error {
 // PastBoots returns the past boots of an enrolment that have failures which stand. One
 // that cannot be read is left out: its failures stand until they are cleared.
 func (s *Store) PastBoots(ctx context.Context, e Enrolment) ([]PastBoot, error) {
-	rows, err := s.db.Read().QueryContext(ctx, `SELECT past_boot.id, log, evidence, seq, key FROM past_boot
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT past_boot.id, log, systemd, evidence, seq, key FROM past_boot
 		JOIN failure ON failure.enrolment = past_boot.enrolment AND failure.epoch = past_boot.epoch AND part = 'boot' AND cleared_at IS NULL
 		WHERE past_boot.enrolment = ? ORDER BY past_boot.id`, e.ID)
 	if err != nil {
@@ -43,12 +45,13 @@ func (s *Store) PastBoots(ctx context.Context, e Enrolment) ([]PastBoot, error) 
 	var last int64
 	for rows.Next() {
 		var id, seq int64
-		var log, evidence, key []byte
-		if err := rows.Scan(&id, &log, &evidence, &seq, &key); err != nil {
+		var logs appraise.Logs
+		var evidence, key []byte
+		if err := rows.Scan(&id, &logs.Boot, &logs.Systemd, &evidence, &seq, &key); err != nil {
 			return nil, err
 		}
 		if id != last {
-			b := PastBoot{Log: log, Failures: map[string]int64{}}
+			b := PastBoot{Logs: logs, Failures: map[string]int64{}}
 			if cbor.Unmarshal(evidence, &b.Evidence) != nil {
 				continue
 			}

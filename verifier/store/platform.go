@@ -58,10 +58,11 @@ func (p *Platform) columns() []any {
 	return []any{&p.BootInForce, &p.BootJudged, &p.BootValues, &p.BootFailed, &p.PCRsInForce, &p.PCRsJudged, &p.PCRPolicy}
 }
 
-// BootLog returns the boot log of the epoch in force, or ErrNotFound.
-func (s *Store) BootLog(ctx context.Context, st Standing) (log []byte, err error) {
-	err = s.db.Read().QueryRowContext(ctx, `SELECT bytes FROM boot_log WHERE enrolment = ? AND epoch = ?`, st.Enrolment, st.EpochID).Scan(&log)
-	return log, notFound(err)
+// BootLogs returns the logs of the epoch in force, or ErrNotFound if the boot log has
+// not come.
+func (s *Store) BootLogs(ctx context.Context, st Standing) (l appraise.Logs, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT bytes, systemd FROM boot_log WHERE enrolment = ? AND epoch = ?`, st.Enrolment, st.EpochID).Scan(&l.Boot, &l.Systemd)
+	return l, notFound(err)
 }
 
 // tpmPolicy returns the columns pcr_policy and pcr_digest of a text.

@@ -1,10 +1,11 @@
 package systemdlog
 
+import "quicklime/wire"
+
 // Bounds on a log, held before anything of it is kept.
 const (
-	// MaxLog bounds a log: a record has some 400 bytes, a boot some ten, and one more
-	// for each encrypted volume and each measured file system.
-	MaxLog = 256 << 10 // bytes
+	// MaxLog bounds a log: what the protocol carries of one.
+	MaxLog = wire.MaxSystemdLog // bytes
 
 	// MaxRecords bounds the records of a log: as many as MaxLog has room for short ones.
 	MaxRecords = 4096

@@ -15,6 +15,11 @@ const Count = 24
 // (CONFIG_IMA_MEASURE_PCR_IDX).
 const IMA = 10
 
+// Systemd are the PCRs that systemd extends while the system runs, and keeps its own log
+// of (systemd: docs/TPM2_PCR_MEASUREMENTS.md): the boot's phases, configuration, system
+// extensions, and what makes the system the one it is.
+const Systemd = Set(1<<11 | 1<<12 | 1<<13 | 1<<15)
+
 // Set is a set of PCR indexes: bit i stands for PCR i.
 type Set uint32
 
