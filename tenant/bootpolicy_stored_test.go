@@ -66,6 +66,13 @@ func TestAgentBootLog(t *testing.T) {
 	if b, err := os.ReadFile(out); err != nil || string(b) != "a\x00log\x1b" {
 		t.Errorf("%q, %v", b, err)
 	}
+	systemd := f.file("systemd.log")
+	if o := f.run(t, "agent", "boot-log", "web-1", "-o", out, "--systemd-log", systemd, "--json"); o.code != 0 || !strings.Contains(o.stdout, `"systemd_log"`) {
+		t.Errorf("%+v", o)
+	}
+	if b, err := os.ReadFile(systemd); err != nil || string(b) != "\x1e{}\n" {
+		t.Errorf("%q, %v", b, err)
+	}
 }
 
 // What an enrolment is judged by, beside the list, is given and taken away by flags.

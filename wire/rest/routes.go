@@ -59,7 +59,7 @@ var (
 	PutPayload    = Route{"PUT", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the ciphertext of ?version= from ?offset= on, as it is"}
 	DeletePayload = Route{"DELETE", "/v1/agents/{id}/payloads/{name}", RoleOperator, "withdraw a payload: the agent wipes it"}
 
-	GetBootLog       = Route{"GET", "/v1/agents/{id}/boot-log", RoleOperator, "the log of the boot that an agent runs, as it sent it"}
+	GetBootLog       = Route{"GET", "/v1/agents/{id}/boot-log", RoleOperator, "the logs of the boot that an agent runs, as it sent them"}
 	ListBootPolicies = Route{"GET", "/v1/boot-policies", RoleOperator, "every boot policy"}
 	AddBootPolicy    = Route{"POST", "/v1/boot-policies", RoleOperator, "add a boot policy"}
 	GetBootPolicy    = Route{"GET", "/v1/boot-policies/{name}", RoleOperator, "one boot policy with its text"}
