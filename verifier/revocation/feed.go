@@ -110,7 +110,14 @@ func (f *Feed) Next(ctx context.Context, after, limit uint64) (number uint64, en
 		return 0, nil, nil
 	}
 	if limit-after > MaxMissed {
-		return f.marker(limit-MaxMissed, limit-MaxMissed-after)
+		// Numbers may have gone on from a backup: not each stands for a notice.
+		first, err := f.store.NoticeBefore(ctx, limit, MaxMissed)
+		if err != nil {
+			return 0, nil, err
+		}
+		if first > after+1 {
+			return f.marker(first-1, first-1-after)
+		}
 	}
 	if b := f.ready(after + 1); b != nil {
 		return after + 1, b, nil

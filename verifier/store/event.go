@@ -32,6 +32,16 @@ func (s *Store) Notices(ctx context.Context, after uint64, limit int) ([]rest.Ev
 	return s.events(ctx, ` WHERE notice > ? ORDER BY notice LIMIT ?`, int64(after), limit)
 }
 
+// NoticeBefore returns the number of the oldest of the last count notices up to a
+// number, 0 if there are not so many.
+func (s *Store) NoticeBefore(ctx context.Context, last uint64, count int) (number uint64, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT notice FROM event WHERE notice <= ? ORDER BY notice DESC LIMIT 1 OFFSET ?`, int64(last), count-1).Scan(&number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return number, err
+}
+
 // LastNotice returns the number of the newest notice, 0 if there was none.
 func (s *Store) LastNotice(ctx context.Context) (last uint64, err error) {
 	err = s.db.Read().QueryRowContext(ctx, `SELECT last FROM notices`).Scan(&last)
