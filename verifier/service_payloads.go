@@ -79,7 +79,7 @@ func (v service) PutPayload(ctx context.Context, agent, name string, version, of
 	case err != nil:
 		return rest.Payload{}, payloadRefusal(err, agent, name)
 	}
-	p, err := v.GetPayload(ctx, agent, name)
+	p, err := v.GetPayload(context.WithoutCancel(ctx), agent, name) // the agent is told of it, whether or not the operator still listens
 	if err == nil && p.Complete {
 		v.sessions.PayloadsChanged(agent)
 	}
