@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +26,10 @@ func (p *program) agentDelete() *cobra.Command {
 		Short: "End a machine's enrolment",
 		Long: `End a machine's enrolment: the verifier forgets it and what it attested. With
 --registrar the registrar forgets it too, and it needs a new join token to come
-back.`,
+back. The machine is told nothing, and keeps its payloads until it reboots: withdraw
+them first.`,
 	}, needs, func(ctx context.Context, s servers, id string) error {
+		p.warnOfPayloads(ctx, s, id)
 		if err := consent.ask(p, "deleting agent "+short(id)); err != nil {
 			return err
 		}
@@ -35,6 +38,20 @@ back.`,
 	consent.flag(c)
 	c.Flags().BoolVar(&needs.registrar, "registrar", false, "make the registrar forget the machine as well")
 	return c
+}
+
+// warnOfPayloads says that a machine has payloads, of which nobody knows any more when
+// its enrolment has ended. If that cannot be found out nothing is said: the machine may
+// have to be deleted all the same.
+func (p *program) warnOfPayloads(ctx context.Context, s servers, id string) {
+	l, err := s.verifier.Payloads(ctx, id)
+	if err != nil {
+		return
+	}
+	there := slices.DeleteFunc(l.Payloads, func(one rest.Payload) bool { return one.Releases == 0 || one.WithdrawnAt != nil })
+	if n := len(there); n > 0 {
+		p.warn("it may keep %s until it reboots; %q has it wipe one", counted(n, "payload", "payloads"), name+" payload delete "+short(id)+" NAME")
+	}
 }
 
 // delete ends the enrolment first: the other order would leave an agent that is

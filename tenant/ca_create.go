@@ -79,6 +79,9 @@ func (p *program) createCertificate(d *state.Directory, r *caRequest, subject st
 	}
 	return p.show(newCertificate{got.entry, written}, func(w io.Writer) {
 		fmt.Fprintf(w, "certificate %s of %s, until %s\n", short(got.entry.Serial), subject, got.entry.NotAfter.Format(time.RFC3339))
+		if forNames(names) == "" {
+			p.warn("it has no name that a TLS client checks: see --dns, --ip and --uri")
+		}
 		for _, f := range written {
 			p.say("wrote %s", f)
 		}

@@ -28,7 +28,8 @@ func (p *program) caRevoke(place *caPlace) *cobra.Command {
 		Short: "Revoke one certificate, or all that a name has, and make a revocation list",
 		Long: `Revoke certificates for good and make the next revocation list. NAME is a certificate's
 name or an agent's id, and means all its certificates that are in force; SERIAL is a
-serial number, or at least 6 digits from its beginning, and means that one.`,
+serial number, and means that one. Of an id and of a serial number the beginning does, of
+at least 6 digits, if nothing else here begins so.`,
 		Args: exactly(1, "NAME or SERIAL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			why, err := ca.ParseReason(reason)
@@ -69,7 +70,7 @@ func (p *program) toRevoke(r ca.Register, arg string) (places []int, what string
 	default:
 		what = fmt.Sprintf("revoking %s of %s", counted(len(places), "certificate", "certificates"), r.Certificates[places[0]].Name)
 	}
-	return places, what, daemon.WithHint(err, "%q shows all", name+" ca list --all")
+	return places, what, daemon.WithHint(err, "%q shows all; an agent's id and a serial number may be shortened to %d digits", name+" ca list --all", ca.MinDigits)
 }
 
 func (p *program) revokeCertificates(d *state.Directory, arg string, why ca.Reason) error {

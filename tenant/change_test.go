@@ -119,6 +119,20 @@ func TestAgentDelete(t *testing.T) {
 	}
 }
 
+func TestAgentDeleteWarnsOfPayloads(t *testing.T) {
+	f, id := sender(t)
+	for _, name := range []string{"waits", "there"} {
+		if o := f.run(t, "payload", "send", id, f.write(t, name, "x"), "--accept-ek", id); o.code != 0 {
+			t.Fatalf("%+v", o)
+		}
+	}
+	f.say(id, "there", func(p *fakePayload) { p.Releases = 1 })
+	o := f.run(t, "agent", "delete", id, "--yes")
+	if o.code != 0 || !strings.Contains(o.stderr, "warning: it may keep 1 payload until it reboots; \"quicklime-tenant payload delete "+short(id)+" NAME\"") {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestAgentDeleteThatStopsHalfway(t *testing.T) {
 	f := start(t)
 	id := strings.Repeat("a", 64)

@@ -53,6 +53,9 @@ func (i inventory) missing(needs reach) error {
 	if needs.verifier {
 		errs = append(errs, i.verifier)
 	}
+	if errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil }); len(errs) == 2 && errs[0].Error() == errs[1].Error() {
+		return errs[0] // both refuse the certificate
+	}
 	return errors.Join(errs...)
 }
 

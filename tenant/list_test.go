@@ -120,3 +120,12 @@ func TestVendor(t *testing.T) {
 		}
 	}
 }
+
+func TestAgentListSaysOnceWhatBothServersSay(t *testing.T) {
+	f := start(t)
+	f.failures[rest.ListMachines] = rest.Errorf(rest.CodeForbidden, "no entry")
+	f.failures[rest.ListAgents] = rest.Errorf(rest.CodeForbidden, "no entry")
+	if o := f.run(t, "agent", "list"); o.code != exitFailed || strings.Count(o.stderr, "no entry") != 1 {
+		t.Errorf("%+v", o)
+	}
+}

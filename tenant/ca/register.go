@@ -90,27 +90,42 @@ func (r *Register) Revoke(places []int, reason Reason, now time.Time) {
 	}
 }
 
-// Find returns the places of the certificates that arg names: one serial number, the
-// beginning of one of at least 6 digits that no other has, or all certificates of a
-// name. A name counts first.
+// Find returns the places of the certificates that arg names: all certificates of a
+// name, or else one serial number or all certificates of an agent's id. Of these two
+// the beginning does, of at least MinDigits digits and such that no other has it.
 func (r *Register) Find(arg string) (places []int) {
-	var serials []int
+	var begin []int
+	digits := strings.ToLower(arg)
 	for i, e := range r.Certificates {
 		if e.Name == arg {
 			places = append(places, i)
 		}
-		if len(arg) >= minSerial && strings.HasPrefix(e.Serial, strings.ToLower(arg)) {
-			serials = append(serials, i)
+		if len(arg) >= MinDigits && (strings.HasPrefix(e.Serial, digits) || e.Name == e.Names.Agent && strings.HasPrefix(e.Name, digits)) {
+			begin = append(begin, i)
 		}
 	}
-	if places == nil && len(serials) == 1 {
-		return serials
+	if places == nil && r.areOne(begin, digits) {
+		return begin
 	}
 	return places
 }
 
-// minSerial is the fewest digits that name a certificate.
-const minSerial = 6
+// areOne reports whether certificates of which something begins with digits are one, or
+// all of one agent.
+func (r *Register) areOne(places []int, digits string) bool {
+	if len(places) < 2 {
+		return true
+	}
+	first := r.Certificates[places[0]].Name
+	return !slices.ContainsFunc(places, func(i int) bool {
+		e := r.Certificates[i]
+		return e.Name != first || strings.HasPrefix(e.Serial, digits)
+	})
+}
+
+// MinDigits is the fewest digits of a serial number or an agent's id that name
+// certificates.
+const MinDigits = 6
 
 // Marshal returns the register as JSON.
 func (r Register) Marshal() ([]byte, error) {

@@ -16,8 +16,16 @@ func TestRegisterFindsAndForgets(t *testing.T) {
 	}
 	r.Certificates[0].Serial = "abcdef" + strings.Repeat("0", 26)
 	r.Certificates[1].Serial = "abcdee" + strings.Repeat("0", 26)
+	for i, id := range []string{strings.Repeat("1", 64), strings.Repeat("1", 64), strings.Repeat("1", 63) + "2", "abcdee1" + strings.Repeat("3", 57), strings.Repeat("4", 64)} {
+		issue(t, a, &r, id, Names{Agent: id}, day, now)
+		r.Certificates[3+i].Serial = strings.Repeat(string(rune('5'+i)), 32)
+	}
+	issue(t, a, &r, strings.Repeat("9", 12), Names{Agent: strings.Repeat("5", 64)}, day, now)
+	r.Certificates[8].Serial = strings.Repeat("4", 32)
 	for arg, want := range map[string][]int{
 		"web": {0, 1}, "abcdef": {0}, "ABCDEE0": {1}, "abcdef0": {2}, "abcde": nil, r.Certificates[1].Serial: {1}, "we": nil, "": nil,
+		strings.Repeat("1", 64): {3, 4}, strings.Repeat("1", 63): nil, strings.Repeat("1", 63) + "2": {5}, "abcdee": nil, "ABCDEE1": {6},
+		"444444": nil, strings.Repeat("4", 33): {7}, "999999": {7}, "99999999999": {7}, strings.Repeat("9", 12): {8},
 	} {
 		if got := r.Find(arg); !slices.Equal(got, want) {
 			t.Errorf("%q is %v, want %v", arg, got, want)
