@@ -30,7 +30,7 @@ func (v service) WaitPayload(ctx context.Context, agent, name string, after int6
 	for {
 		changed, leave := v.store.Changed(agent)
 		p, err := v.GetPayload(context.WithoutCancel(ctx), agent, name)
-		if err != nil || p.Revision > after || ctx.Err() != nil {
+		if err != nil || p.Revision != after || ctx.Err() != nil { // another version begins its own
 			leave()
 			return p, err
 		}

@@ -167,8 +167,9 @@ func (s *Server) awayOfPast(ctx context.Context, e store.Enrolment, p appraise.P
 	for _, past := range all {
 		b, err := appraise.Begin(appraise.Standing{Enrolment: e.ID, AgentID: e.Agent, AK: e.AK}, past.Evidence.Question,
 			wire.Evidence{Envelope: past.Evidence.Envelope, PCRs: past.Evidence.PCRs})
-		if err != nil {
-			return nil, fmt.Errorf("stored evidence of a past boot: %w", err)
+		if err != nil { // its failures stand until they are cleared; the machine goes on (I10)
+			s.log.Error("a past boot cannot be judged again", "agent", e.Agent[:12], "error", fmt.Errorf("stored evidence: %w", err))
+			continue
 		}
 		o := b.Opine(appraise.Platform{Boot: p.Boot, Lowest: p.Lowest}, appraise.Boot{Logs: past.Logs})
 		if o.BootWaits {

@@ -16,6 +16,7 @@ import (
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
+	"quicklime/wire/tpm/softtpm"
 )
 
 // platformFixture is a session of a machine that has booted by a captured log.
@@ -250,6 +251,28 @@ func TestI14_PastBootsAreJudgedAgain(t *testing.T) {
 	f.add(log)
 	f.judged()
 	f.want("what is over is not found again", wire.Trusted)
+}
+
+// I10: a past boot whose evidence does not hold any more keeps its failures, and keeps
+// no agent from being judged.
+func TestI10_PastBootThatCannotBeJudged(t *testing.T) {
+	log, other := boots(t)
+	f := newPlatform(t, log)
+	f.add(log)
+	f.assign("front")
+	f.welcomed()
+	f.booted(other)
+	f.attest()
+	f.booted(log)
+	f.attest()
+	p, err := f.server.platform(t.Context(), f.enrolment, f.standing)
+	f.must(err)
+	e := f.enrolment
+	e.AK = softtpm.New(t).Public
+	if away, err := f.server.awayOfPast(t.Context(), e, p); err != nil || len(away) != 0 {
+		t.Error(away, err)
+	}
+	f.want("a bad boot and a good one", wire.Untrusted, example)
 }
 
 // I15: what the stored quote does not cover is pending until the machine was asked
