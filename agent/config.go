@@ -117,6 +117,6 @@ func (c Config) membershipFile() string { return filepath.Join(c.StateDir, "memb
 
 // noticeFile keeps the number of the last notice, and spool the notices that are to be
 // acted on.
-func (c Config) noticeFile() string { return filepath.Join(c.StateDir, "notices.json") }
+func (c Config) noticeFile() string { return filepath.Join(c.StateDir, "last-notice") }
 
 func (c Config) spool() string { return filepath.Join(c.StateDir, "notices") }

@@ -20,8 +20,8 @@ type Payload struct {
 	RunTimeout conf.Duration `toml:"run_timeout"` // how long one program may run
 }
 
-// versionsFile says which versions of payloads were opened.
-func (c Config) versionsFile() string { return filepath.Join(c.StateDir, "payloads.json") }
+// versionsDir says which versions of payloads were opened.
+func (c Config) versionsDir() string { return filepath.Join(c.StateDir, "payloads") }
 
 // openPayloads makes what takes payloads: a keeper, or else what refuses them all
 // and says why. A machine that cannot open payloads attests all the same.
@@ -34,7 +34,7 @@ func (m *machine) openPayloads(cfg Config, member jointoken.Membership) {
 	key, err := wirepayload.ParseKey(member.PayloadKey[:])
 	if err == nil {
 		m.payloads, err = payload.New(payload.Config{
-			Dir: cfg.Payload.Dir, State: cfg.versionsFile(), Agent: member.ID, Key: key, TPM: m.device, Log: log, Now: time.Now,
+			Dir: cfg.Payload.Dir, State: cfg.versionsDir(), Agent: member.ID, Key: key, TPM: m.device, Log: log, Now: time.Now,
 			WithdrawUntrusted: cfg.Payload.WithdrawUntrusted, Run: payload.Allowed(cfg.Payload.Run),
 		})
 	}

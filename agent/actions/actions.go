@@ -30,7 +30,8 @@ import (
 	"strings"
 	"time"
 
-	"quicklime/wire/conf"
+	"quicklime/agent/keep"
+	"quicklime/agent/notices"
 	"quicklime/wire/daemon"
 	"quicklime/wire/notice"
 )
@@ -93,7 +94,7 @@ func (r *runner) open() error {
 	if err := check(r.cfg.State); err != nil {
 		return err
 	}
-	b, err := os.ReadFile(r.stateFile())
+	kept, err := keep.Read(r.stateFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return r.save()
 	}
@@ -101,7 +102,7 @@ func (r *runner) open() error {
 		return err
 	}
 	var s state
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := json.Unmarshal([]byte(kept), &s); err != nil {
 		return fmt.Errorf("%s: %w", r.stateFile(), err)
 	}
 	if s.Key != hex.EncodeToString(r.cfg.Key[:]) {
@@ -112,13 +113,13 @@ func (r *runner) open() error {
 	return nil
 }
 
-// state is the state file.
+// state is what is kept.
 type state struct {
 	Last uint64 `json:"last"`
 	Key  string `json:"key"` // hexadecimal
 }
 
-func (r *runner) stateFile() string { return filepath.Join(r.cfg.State, "state.json") }
+func (r *runner) stateFile() string { return filepath.Join(r.cfg.State, "state") }
 
 // waiting lists the spool in the order of the numbers.
 func (r *runner) waiting() (names []string, err error) {
@@ -164,12 +165,16 @@ func (r *runner) save() error {
 	if err != nil {
 		return err
 	}
-	return conf.ReplaceFile(r.stateFile(), 0o600, b)
+	return keep.Write(r.stateFile(), string(b))
 }
 
 // read opens a notice of the spool, whose owner may have put anything there.
 func (r *runner) read(name string) (n notice.Notice, err error) {
-	b, err := readFile(name)
+	value, err := keep.Read(name)
+	if err != nil {
+		return n, err
+	}
+	b, err := notices.Envelope(value)
 	if err != nil {
 		return n, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"quicklime/agent/actions"
+	"quicklime/agent/keep"
 	"quicklime/agent/notices"
 	"quicklime/wire"
 	"quicklime/wire/notice"
@@ -70,12 +72,12 @@ func (m *machine) spool(number uint64, key *ecdsa.PrivateKey) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.put(notices.Name(number), b)
+	m.put(notices.Name(number), base64.StdEncoding.EncodeToString(b))
 }
 
-func (m *machine) put(name string, b []byte) {
+func (m *machine) put(name, value string) {
 	m.t.Helper()
-	if err := os.WriteFile(filepath.Join(m.cfg.Spool, name), b, 0o600); err != nil {
+	if err := keep.Create(filepath.Join(m.cfg.Spool, name), value); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -168,15 +170,16 @@ func TestI02_I28_TheSpoolIsNotBelieved(t *testing.T) {
 	}
 	m.spool(6, other)
 	m.spool(5, m.key)
-	m.put(notices.Name(7), []byte("#!/bin/sh\n"))
-	m.put(notices.Name(8), make([]byte, wire.MaxNotice+1))
+	m.put(notices.Name(7), "#!/bin/sh\n")
+	m.put(notices.Name(8), strings.Repeat("A", keep.Max))
+	if err := os.WriteFile(filepath.Join(m.cfg.Spool, notices.Name(10)), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(secret, filepath.Join(m.cfg.Spool, notices.Name(9))); err != nil {
-		t.Fatal(err)
-	}
+	m.put(notices.Name(9), secret)
 	m.run()
 	if got := m.wrote("ran"); got != "ran\n" {
 		t.Errorf("%q", got)

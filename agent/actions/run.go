@@ -5,13 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"syscall"
 	"time"
-
-	"quicklime/wire"
 )
 
 // check refuses what others could have put there, or could change: a file or
@@ -102,26 +99,4 @@ func (t *tail) String() string {
 		return "… " + string(t.b)
 	}
 	return string(t.b)
-}
-
-// readFile reads a notice, which whoever owns the spool may have replaced by
-// anything.
-func readFile(name string) ([]byte, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, wire.MaxNotice+1))
-	if err == nil && len(b) > wire.MaxNotice {
-		return nil, fmt.Errorf("%s is longer than a notice", name)
-	}
-	return b, err
 }

@@ -3,16 +3,16 @@
 // number of the last one on disk before anybody acts on it (I28), and puts it into the
 // spool, from which "quicklime-agent run-actions" takes it. It runs nothing (I02).
 //
-// The spool has a file for each notice, named by its number, with the notice as it was
-// signed: who acts on it checks it again, and need not trust the agent. A file is
-// complete when it appears. The spool is written only if there is a directory of
-// actions.
+// The spool has a value (see package keep) for each notice, named by its number: the
+// notice as it was signed, in base64. Who acts on it checks it again, and need not trust
+// the agent. The spool is written only if there is a directory of actions.
 //
 // A notice is in the spool before its number is kept, so after a crash between the two
 // it is taken again, under the same name: at least once.
 package notices
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -23,7 +23,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"quicklime/wire/conf"
+	"quicklime/agent/keep"
 	"quicklime/wire/notice"
 )
 
@@ -31,7 +31,7 @@ import (
 type Config struct {
 	Key     notice.Key // pinned
 	AgentID string
-	State   string // file that keeps the number of the last notice
+	State   string // path of the value that is the number of the last notice
 	Spool   string // directory
 	Actions string // directory of actions; without it nothing is spooled
 	Log     *slog.Logger
@@ -44,14 +44,11 @@ type Taker struct {
 	last uint64
 }
 
-// maxState bounds the state file: one number.
-const maxState = 1 << 10 // bytes
-
 // maxSpooled bounds the notices that wait for somebody to act on them: as many as the
 // verifier sends a machine that was away.
 const maxSpooled = 1000
 
-// state is the state file. Numbers are of one key: another installation's begin anew.
+// state is the value. Numbers are of one key: another installation's begin anew.
 type state struct {
 	Last uint64 `json:"last"`
 	Key  string `json:"key"` // hexadecimal
@@ -61,7 +58,7 @@ type state struct {
 // beginning: from there old notices would be taken again.
 func Open(cfg Config) (*Taker, error) {
 	t := &Taker{cfg: cfg}
-	b, err := os.ReadFile(cfg.State)
+	kept, err := keep.Read(cfg.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return t, nil
 	}
@@ -69,7 +66,7 @@ func Open(cfg Config) (*Taker, error) {
 		return nil, err
 	}
 	var s state
-	if len(b) > maxState || json.Unmarshal(b, &s) != nil {
+	if json.Unmarshal([]byte(kept), &s) != nil {
 		return nil, fmt.Errorf("%s is not the number of the last notice: restore it, or remove it to begin anew", cfg.State)
 	}
 	if s.Key != hex.EncodeToString(cfg.Key[:]) {
@@ -101,7 +98,7 @@ func (t *Taker) Take(envelope []byte) (missing uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := conf.ReplaceFile(t.cfg.State, 0o600, b); err != nil {
+	if err := keep.Write(t.cfg.State, string(b)); err != nil {
 		return 0, err
 	}
 	t.last = n.Sequence
@@ -141,30 +138,16 @@ func (t *Taker) spool(number uint64, envelope []byte) error {
 			return err
 		}
 	}
-	return place(filepath.Join(t.cfg.Spool, Name(number)), envelope)
+	path, value := filepath.Join(t.cfg.Spool, Name(number)), base64.StdEncoding.EncodeToString(envelope)
+	if err = keep.Create(path, value); errors.Is(err, fs.ErrExist) { // from before a crash, or of another installation
+		err = errors.Join(os.Remove(path), keep.Create(path, value))
+	}
+	return err
 }
 
-// Name is the file name of a notice in the spool: in the order of their names is in
+// Envelope returns the notice that a value of the spool is.
+func Envelope(value string) ([]byte, error) { return base64.StdEncoding.Strict().DecodeString(value) }
+
+// Name is the name of a notice in the spool: in the order of their names is in
 // the order of their numbers.
 func Name(number uint64) string { return fmt.Sprintf("%020d.notice", number) }
-
-// place makes a file that is whole when its name is in the spool. It is written beside
-// the spool: whoever watches the directory sees nothing that is not finished.
-func place(file string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(filepath.Dir(file)), ".new-notice-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"quicklime/agent/keep"
 	"quicklime/agent/notices"
 	"quicklime/wire"
 	"quicklime/wire/notice"
@@ -40,7 +41,7 @@ func newMachine(t *testing.T) *machine {
 	}
 	dir, log := t.TempDir(), new(wiretest.Log)
 	return &machine{t, key, notices.Config{
-		Key: k, AgentID: strings.Repeat("a1", 32), State: filepath.Join(dir, "notices.json"), Spool: filepath.Join(dir, "notices"), Actions: t.TempDir(),
+		Key: k, AgentID: strings.Repeat("a1", 32), State: filepath.Join(dir, "last-notice"), Spool: filepath.Join(dir, "notices"), Actions: t.TempDir(),
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: time.Now,
 	}, log}
 }
@@ -125,7 +126,7 @@ func TestI28_WhatIsNotTakenLeavesNothing(t *testing.T) {
 			t.Errorf("%s: %v, last %d, %q", name, err, taker.Last(), m.spooled())
 		}
 	}
-	if _, err := os.Stat(m.cfg.State); !errors.Is(err, os.ErrNotExist) {
+	if _, err := keep.Read(m.cfg.State); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a state was written: %v", err)
 	}
 }
@@ -151,11 +152,17 @@ func TestI28_NoNoticeWithoutItsNumberOnDisk(t *testing.T) {
 
 func TestDamagedStateIsNotTheBeginning(t *testing.T) {
 	m := newMachine(t)
-	if err := os.WriteFile(m.cfg.State, []byte("{"), 0o600); err != nil {
+	if err := keep.Write(m.cfg.State, "{"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := notices.Open(m.cfg); err == nil {
 		t.Error("a damaged state is none")
+	}
+	if err := errors.Join(os.Remove(m.cfg.State), os.WriteFile(m.cfg.State, []byte(`{"last":1}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := notices.Open(m.cfg); err == nil {
+		t.Error("a file in its place is none")
 	}
 }
 
@@ -208,7 +215,7 @@ func TestI04_SpoolIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 1000 {
-		if err := os.WriteFile(filepath.Join(m.cfg.Spool, notices.Name(uint64(i))), nil, 0o600); err != nil {
+		if err := os.Symlink("waits", filepath.Join(m.cfg.Spool, notices.Name(uint64(i)))); err != nil {
 			t.Fatal(err)
 		}
 	}

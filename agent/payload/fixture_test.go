@@ -63,7 +63,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, tpm: &fakeTPM{}, operator: operator}
-	f.start(Config{Dir: memory(t), State: filepath.Join(t.TempDir(), "payloads.json")})
+	f.start(Config{Dir: memory(t), State: filepath.Join(t.TempDir(), "payloads")})
 	return f
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"quicklime/agent/keep"
 	"quicklime/wire"
 	"quicklime/wire/payload"
 )
@@ -183,8 +184,8 @@ func TestI27_AnotherTPMDoesNotOpenIt(t *testing.T) {
 	if r := only[wire.PayloadRefusal](f); !strings.Contains(r.Reason, "TPM") {
 		t.Errorf("%+v", r)
 	}
-	if _, err := os.Stat(f.keeper.cfg.State); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("what was not opened counts as a version: %v", err)
+	if opened, err := os.ReadDir(f.keeper.cfg.State); err != nil || len(opened) != 0 {
+		t.Errorf("what was not opened counts as a version: %v, %v", opened, err)
 	}
 }
 
@@ -375,13 +376,25 @@ func TestI05_OpenDirectoryIsRefused(t *testing.T) {
 
 func TestBrokenVersionsAreNotForgotten(t *testing.T) {
 	f := newFixture(t)
-	for _, s := range []string{"{", `{"../x": {"version": 1}}`, `{"db": {"version": 0}}`} {
-		if err := os.WriteFile(f.keeper.cfg.State, []byte(s), 0o600); err != nil {
+	digest := strings.Repeat("0a", 32)
+	for name, value := range map[string]string{"a b": "1 " + digest, "none": "0 " + digest, "word": "x", "short": "1 0a", "plus": "+1 " + digest, "more": "1 " + digest + " "} {
+		path := filepath.Join(f.keeper.cfg.State, name)
+		if err := keep.Write(path, value); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := New(f.keeper.cfg); err == nil || !strings.Contains(err.Error(), "broken") {
-			t.Errorf("%s: %v", s, err)
+			t.Errorf("%s: %v", name, err)
 		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(f.keeper.cfg.State, "file")
+	if err := os.WriteFile(file, []byte("1 "+digest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(f.keeper.cfg); err == nil || !strings.Contains(err.Error(), "broken") {
+		t.Errorf("a file in the place of a value: %v", err)
 	}
 }
 

@@ -36,9 +36,6 @@ const (
 	// maxPath bounds a path in an archive, and with it what is kept of it in memory.
 	maxPath = 1 << 10 // bytes
 
-	// maxState bounds the files of our own: the version of each name that ever was.
-	maxState = 1 << 20 // bytes
-
 	// maxResult bounds a file with what became of a program: its output in base64.
 	maxResult = 64 << 10 // bytes
 

@@ -49,7 +49,7 @@ type TPM interface {
 // Config is whose payloads are opened, where to and with what.
 type Config struct {
 	Dir   string // see the package comment
-	State string // file
+	State string // directory of what was opened last
 	Agent string // id
 	Key   *ecdsa.PublicKey
 	TPM   TPM

@@ -2,27 +2,29 @@ package payload
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
+	"quicklime/agent/keep"
 	"quicklime/wire"
-	"quicklime/wire/conf"
 	"quicklime/wire/daemon"
 	"quicklime/wire/payload"
 )
 
-// versions is which version of each name was opened last, kept in a file:
+// versions is which version of each name was opened last: in a directory a value (see
+// package keep) for each name,
 //
-//	{"NAME": {"version": N, "manifest": SHA-256 of its claims in hexadecimal}}
+//	VERSION SHA-256 of the manifest's claims in hexadecimal
 //
-// A file that is broken is an error and not an empty one: what was opened is not to
-// be forgotten.
+// One that is broken is an error and not none: what was opened is not to be forgotten.
 type versions struct {
-	file string
+	dir  string
 	last map[string]opened
 }
 
@@ -32,27 +34,46 @@ type opened struct {
 	Manifest string `json:"manifest"`
 }
 
+func (o opened) String() string { return fmt.Sprintf("%d %s", o.Version, o.Manifest) }
+
+func parseOpened(value string) (o opened, err error) {
+	version, manifest, _ := strings.Cut(value, " ")
+	v, err := strconv.ParseUint(version, 10, 64)
+	o = opened{v, manifest}
+	if err != nil || v == 0 || o.String() != value || !wire.ValidID(manifest) {
+		return o, fmt.Errorf("%.80q is no version with the digest of a manifest", value)
+	}
+	return o, nil
+}
+
 func openedOf(s payload.Signed) opened {
 	d := s.Digest()
 	return opened{s.Manifest().Version, hex.EncodeToString(d[:])}
 }
 
-func readVersions(file string) (versions, error) {
-	v := versions{file, map[string]opened{}}
-	b, err := readFile(file, maxState)
+func readVersions(dir string) (versions, error) {
+	v := versions{dir, map[string]opened{}}
+	names, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return v, nil
+		return v, os.Mkdir(dir, 0o700)
 	}
 	if err != nil {
 		return v, err
 	}
-	if err := json.Unmarshal(b, &v.last); err != nil {
-		return v, daemon.WithHint(fmt.Errorf("%s is broken: %w", file, err),
-			"it keeps older payloads from being opened again; restore it, or remove it if that does not matter")
-	}
-	for name, o := range v.last {
-		if !wire.ValidName(name) || o.Version == 0 {
-			return v, daemon.WithHint(fmt.Errorf("%s is broken at %q", file, name), "restore it, or remove it if no older payload matters")
+	for _, e := range names {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // a crash left it
+		}
+		value, err := keep.Read(filepath.Join(dir, e.Name()))
+		if err == nil && !wire.ValidName(e.Name()) {
+			err = errors.New("that is no name of a payload")
+		}
+		if err == nil {
+			v.last[e.Name()], err = parseOpened(value)
+		}
+		if err != nil {
+			return v, daemon.WithHint(fmt.Errorf("%s is broken: %w", filepath.Join(dir, e.Name()), err),
+				"it keeps older payloads from being opened again; restore it, or remove it if that does not matter")
 		}
 	}
 	return v, nil
@@ -84,10 +105,7 @@ func (v versions) keep(s payload.Signed) error {
 		return nil
 	}
 	v.last[name] = openedOf(s)
-	b, err := json.MarshalIndent(v.last, "", "  ")
-	if err == nil {
-		err = conf.ReplaceFile(v.file, 0o600, append(b, '\n'))
-	}
+	err := keep.Write(filepath.Join(v.dir, name), v.last[name].String())
 	if err == nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,7 +10,8 @@ import (
 // ReplaceFile gives a file new contents and its mode, whole: after a crash or an
 // error it has the old contents or the new ones.
 func ReplaceFile(file string, perm os.FileMode, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*") // mode 0600
+	// Not for reading: what root opens to read, IMA may measure.
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(file), ".new-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
