@@ -36,7 +36,7 @@ func (s *session) noticed(ctx context.Context, m wire.Noticed) error {
 			return err
 		}
 	}
-	s.pushing.Go(func() { s.push(ctx, from) })
+	s.pushing.Go(s.conn.Contained(func() { s.push(ctx, from) }))
 	return nil
 }
 

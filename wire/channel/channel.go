@@ -44,6 +44,7 @@ type Conn struct {
 	name     string // what errors call the peer
 	exporter []byte
 	timing   timing
+	panicked func(p any) // ends a listener's connection; nil: a panic is let through
 
 	sending sync.Mutex // held while a message is written
 	wakeup  wakeup
@@ -66,6 +67,22 @@ func exportKey(state *tls.ConnectionState, label string) ([]byte, error) {
 		return nil, fmt.Errorf("TLS exporter %q: %w", label, err)
 	}
 	return key, nil
+}
+
+// Contained is do for a goroutine that a handler starts: a panic in it ends the
+// connection and nothing else, as one of the handler does.
+func (c *Conn) Contained(do func()) func() {
+	if c.panicked == nil {
+		return do
+	}
+	return func() {
+		defer func() {
+			if p := recover(); p != nil {
+				c.panicked(p)
+			}
+		}()
+		do()
+	}
 }
 
 // Peer is who is at the other end.

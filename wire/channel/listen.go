@@ -142,8 +142,7 @@ func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.
 	defer stop()
 	defer func() {
 		if p := recover(); p != nil {
-			l.panicked(q.RemoteAddr(), p)
-			closeQUIC(q, CodeInternal)
+			l.panicked(q, p)
 		}
 	}()
 	t := ticketOf(q.Context())
@@ -163,9 +162,15 @@ func (l *Listener) serve(ctx context.Context, q *quic.Conn, handle func(context.
 	c.finish()
 }
 
-// panicked logs a panic, with the stack of its goroutine: what one client sent
-// must not end the service of all.
-func (l *Listener) panicked(remote net.Addr, p any) {
+// panicked ends a connection by which a panic came about: what one client sent must
+// not end the service of all.
+func (l *Listener) panicked(q *quic.Conn, p any) {
+	l.logPanic(q.RemoteAddr(), p)
+	closeQUIC(q, CodeInternal)
+}
+
+// logPanic logs a panic, with the stack of its goroutine.
+func (l *Listener) logPanic(remote net.Addr, p any) {
 	l.cfg.Log.Error("panic", "remote", remote.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 }
 
@@ -186,6 +191,7 @@ func (l *Listener) open(q *quic.Conn) (*Conn, Code) {
 	if err != nil {
 		return nil, CodeInternal
 	}
+	c.panicked = func(p any) { l.panicked(q, p) }
 	return c, CodeDone
 }
 
@@ -244,7 +250,7 @@ func (l *Listener) tlsConfig() *tls.Config {
 func (l *Listener) verify(state tls.ConnectionState, addr net.Addr, t *ticket) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.panicked(addr, p)
+			l.logPanic(addr, p)
 			err = errFault
 		}
 	}()

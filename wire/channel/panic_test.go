@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -39,6 +40,23 @@ func TestI10_APanicEndsOneConnection(t *testing.T) {
 	if _, err := good.Receive(0); err != nil {
 		t.Errorf("another's connection: %v", err)
 	}
+}
+
+func TestI10_APanicBesideTheHandlerEndsOneConnection(t *testing.T) {
+	a := newAuthority(t)
+	var log wiretest.Log
+	cfg := a.listenConfig()
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	addr, _ := start(t, cfg, func(ctx context.Context, c *Conn) {
+		var beside sync.WaitGroup
+		beside.Go(c.Contained(func() { panic("index 7") }))
+		beside.Wait()
+		echo(ctx, c)
+	})
+	c := dialTest(t, a.dialConfig(t, addr))
+	c.Send(challenge)
+	wantClosed(t, c, CloseError{Code: CodeInternal, Remote: true})
+	wantStack(t, &log)
 }
 
 // Admit is asked in a goroutine that is not ours.
