@@ -103,9 +103,6 @@ type body struct {
 	Dropped  uint64         `cbor:"14,keyasint"`
 }
 
-// marker reports whether n is one.
-func (n Notice) marker() bool { return n.Kind == Dropped }
-
 // maxSeconds is the last second of the year 9999, the end of what RFC 3339 can write.
 const maxSeconds = 253402300799
 
