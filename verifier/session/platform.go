@@ -175,6 +175,9 @@ func (s *Server) awayOfPast(ctx context.Context, e store.Enrolment, p appraise.P
 		if o.BootWaits {
 			continue
 		}
+		if !past.Has(o.OfBoot) || len(o.Conditions) > 0 {
+			continue // it fails all the same, for another reason
+		}
 		for _, f := range o.OfBoot {
 			delete(past.Failures, string(f.Key))
 		}

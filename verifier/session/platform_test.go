@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -251,6 +252,34 @@ func TestI14_PastBootsAreJudgedAgain(t *testing.T) {
 	f.add(log)
 	f.judged()
 	f.want("what is over is not found again", wire.Trusted)
+}
+
+// I14: a policy that allows what was wrong with a past boot, and finds something else in
+// it, takes no failure of it away.
+func TestI14_PastBootThatFailsForAnotherReason(t *testing.T) {
+	log, other := boots(t)
+	f := newPlatform(t, log)
+	f.add(log)
+	f.assign("front")
+	f.welcomed()
+	f.booted(other)
+	f.attest()
+	f.booted(log)
+	f.attest()
+	p := referenceTo(t, log, other)
+	text := regexp.MustCompile(`("scrtm":\s*\{\s*"sha256":\s*"0x)..`).ReplaceAllString(p.Text, "${1}00")
+	if text == p.Text {
+		t.Fatalf("no digest of firmware in %s", text)
+	}
+	p.Text, p.Digest = text, hex.EncodeToString(pcr.SHA256.Sum([]byte(text)))
+	f.must(f.server.store.UpdateBootPolicy(t.Context(), p))
+	f.judged()
+	if a := f.trust(); a.Trust != wire.Untrusted || a.FailureCount < 2 {
+		t.Errorf("%s with %d failures: that of the past boot is gone", a.Trust, a.FailureCount)
+	}
+	f.add(log, other)
+	f.judged()
+	f.want("both allowed", wire.Trusted)
 }
 
 // I10: a past boot whose evidence does not hold any more keeps its failures, and keeps

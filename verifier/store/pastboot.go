@@ -16,6 +16,16 @@ type PastBoot struct {
 	Failures map[string]int64 // by appraise.BootFailure.Key; their numbers
 }
 
+// Has reports whether every one of some failures stands.
+func (p PastBoot) Has(all []appraise.BootFailure) bool {
+	for _, f := range all {
+		if _, stands := p.Failures[string(f.Key)]; !stands {
+			return false
+		}
+	}
+	return true
+}
+
 // endBoot keeps what judges the boot in force again, if it has failures, as one of the
 // past.
 func endBoot(tx *sql.Tx, e Enrolment) error {
