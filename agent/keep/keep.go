@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"quicklime/wire/conf"
 )
 
 // Max bounds a value: a target has to fit a page with the byte that ends it (PATH_MAX,
@@ -27,8 +29,8 @@ const Max = 4095 // bytes
 // Write gives path a value, whole and durable: after a crash or an error it has the old
 // one or the new one. A value is 1 to Max bytes without a zero.
 func Write(path, value string) error {
-	if value == "" || len(value) > Max || strings.Contains(value, "\x00") {
-		return fmt.Errorf("%s: a value of %d bytes cannot be kept: want 1 to %d, none of them zero", path, len(value), Max)
+	if err := check(path, value); err != nil {
+		return err
 	}
 	link := filepath.Join(filepath.Dir(path), ".new-"+rand.Text())
 	if err := os.Symlink(value, link); err != nil {
@@ -37,19 +39,26 @@ func Write(path, value string) error {
 	if err := os.Rename(link, path); err != nil {
 		return errors.Join(err, os.Remove(link))
 	}
-	return syncDir(filepath.Dir(path))
+	return conf.SyncDir(filepath.Dir(path))
 }
 
 // Create is Write for who watches the directory and is to see one new name. The error is
 // fs.ErrExist if path has a value.
 func Create(path, value string) error {
-	if value == "" || len(value) > Max {
-		return fmt.Errorf("%s: a value of %d bytes cannot be kept: want 1 to %d", path, len(value), Max)
+	if err := check(path, value); err != nil {
+		return err
 	}
 	if err := os.Symlink(value, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return conf.SyncDir(filepath.Dir(path))
+}
+
+func check(path, value string) error {
+	if value == "" || len(value) > Max || strings.Contains(value, "\x00") {
+		return fmt.Errorf("%s: a value of %d bytes cannot be kept: want 1 to %d, none of them zero", path, len(value), Max)
+	}
+	return nil
 }
 
 // Read returns the value of path. The error is fs.ErrNotExist if it has none; what is
@@ -57,16 +66,7 @@ func Create(path, value string) error {
 func Read(path string) (string, error) {
 	value, err := os.Readlink(path)
 	if errors.Is(err, syscall.EINVAL) {
-		return "", &fs.PathError{Op: "readlink", Path: path, Err: errors.New("it is not a symbolic link, as which values are kept")}
+		return "", &fs.PathError{Op: "readlink", Path: path, Err: errors.New("it is not a symbolic link, as which this is kept: restore it, or remove it to begin anew")}
 	}
 	return value, err
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

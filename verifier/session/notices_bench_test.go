@@ -179,7 +179,7 @@ func (v *verifier) acting(key notice.Key) <-chan time.Time {
 	a := v.agent()
 	a.AgentID = other(crowd)
 	a.join("web")
-	taker, err := notices.Open(notices.Config{Key: key, AgentID: a.AgentID, State: filepath.Join(dir, "notices.json"), Spool: filepath.Join(dir, "notices"),
+	taker, err := notices.Open(notices.Config{Key: key, AgentID: a.AgentID, State: filepath.Join(dir, "last-notice"), Spool: filepath.Join(dir, "notices"),
 		Actions: filepath.Dir(script), Log: log, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
