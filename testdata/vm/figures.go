@@ -50,13 +50,9 @@ func (s *story) wakings() error {
 		if err != nil {
 			return err
 		}
-		more, err := s.console()
+		quotes, tpm, err := s.quotes(len(said), strangers)
 		if err != nil {
 			return err
-		}
-		quotes, tpm := quoteTimes(more[len(said):])
-		if len(quotes) < strangers {
-			return fmt.Errorf("the agent told of %d quotes of growth, there were %d programs", len(quotes), strangers)
 		}
 		s.note("%s: execve to verdict %s ms (median %.0f), of which from the agent's notice to its quote, reading and hashing included, %s ms (median %.0f); the TPM's own quote %s ms (median %.0f)",
 			how.name, list(took), median(took), list(quotes), median(quotes), list(tpm), median(tpm))
@@ -65,6 +61,29 @@ func (s *story) wakings() error {
 		}
 	}
 	return nil
+}
+
+// telling is how long the agent may take to say on the console what it has done.
+const telling = 20 * time.Second
+
+// quotes waits until the agent has told of n quotes of growth, in what the console says
+// after its first bytes. It does after the verdict, which the verifier has before it.
+func (s *story) quotes(after, n int) (quotes, tpm []float64, err error) {
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		said, err := s.console()
+		if err != nil {
+			return nil, nil, err
+		}
+		if quotes, tpm = quoteTimes(said[after:]); len(quotes) >= n {
+			return quotes, tpm, nil
+		}
+		if time.Since(began) > telling {
+			return nil, nil, fmt.Errorf("the agent told of %d quotes of growth in %v, there were %d programs", len(quotes), telling, n)
+		}
+		if err := s.ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 func (s *story) console() ([]byte, error) { return os.ReadFile(s.file(consoleFile)) }
