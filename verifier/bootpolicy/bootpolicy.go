@@ -53,7 +53,6 @@ import (
 	"encoding/hex"
 	"regexp"
 
-	"quicklime/verifier/eventlog"
 	"quicklime/wire/pcr"
 )
 
@@ -97,30 +96,10 @@ type Policy struct {
 	judgesSections  bool // PCRs 11 to 13
 }
 
-// digests are of one thing, by bank.
-type digests map[pcr.Bank]string // raw bytes
-
-// is reports whether the event has the digest, in its bank.
-func (d digests) is(e eventlog.Event) bool {
-	want, ok := d[e.Bank()]
-	return ok && want == string(e.Digest())
-}
-
 // firmware is one element of scrtm_and_bios.
 type firmware struct {
 	scrtm digests
 	blobs []digests
-}
-
-// keys are entries of a signature database.
-type keys struct {
-	named bool // the member was there
-	all   map[key]bool
-}
-
-type key struct {
-	owner eventlog.GUID
-	data  string
 }
 
 // kernel is one element of kernels. A value that is nil is not judged.

@@ -82,25 +82,6 @@ func (p *Policy) rules() (all []Rule) {
 	return all
 }
 
-// String shows digests as "sha256:…", of more banks than one with spaces between.
-func (d digests) String() string {
-	var all []string
-	for bank, v := range d {
-		all = append(all, fmt.Sprintf("%v:%x", bank, v))
-	}
-	slices.Sort(all)
-	return strings.Join(all, " ")
-}
-
-func each(of []digests) (all []string) {
-	for _, d := range of {
-		all = append(all, d.String())
-	}
-	return all
-}
-
-func listText(of []digests) string { return "[" + strings.Join(each(of), ", ") + "]" }
-
 // String shows a kernel in a line.
 func (k kernel) String() string {
 	var all []string

@@ -159,11 +159,6 @@ func texts(e eventlog.Event, of ...digests) (all []string) {
 	return all
 }
 
-// anyOf reports whether one of the digests is the event's.
-func anyOf(e eventlog.Event, of []digests) bool {
-	return slices.ContainsFunc(of, func(d digests) bool { return d.is(e) })
-}
-
 // judge judges the events of the PCRs in proven, and what PCR 11 holds.
 func (p *Policy) judge(events []eventlog.Event, measured []eventlog.Measurement, proven pcr.Set, pcr11 []pcr11Value) []wire.Failure {
 	j := &judgement{Policy: p}

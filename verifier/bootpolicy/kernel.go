@@ -76,11 +76,8 @@ func (j *judgement) applications(k kernel, events []eventlog.Event) {
 	if n < len(want) {
 		var lost []string
 		for _, d := range want[n:] {
-			for bank, v := range d {
-				lost = append(lost, fmt.Sprintf("%v:%x", bank, v))
-			}
+			lost = append(lost, d.shown()...)
 		}
-		slices.Sort(lost)
 		j.lacks(4, lost, hintKernels, "%s was not booted", strings.Join(names[n:], ", "))
 	}
 }
@@ -154,22 +151,23 @@ func (j *judgement) files(k kernel, events []eventlog.Event) {
 		of   digests
 	}{{"initrd", k.initrd}, {"vmlinuz", k.vmlinuz}, {"load options", k.options}} {
 		if want.of != nil && !seen[want.name] {
-			var all []string
-			for bank, v := range want.of {
-				all = append(all, fmt.Sprintf("%v:%x", bank, v))
-			}
-			slices.Sort(all)
-			j.lacks(9, all, hintKernels, "%s of the reference state was not loaded", want.name)
+			j.lacks(9, want.of.shown(), hintKernels, "%s of the reference state was not loaded", want.name)
 		}
 	}
 }
 
+// claimedName is what the log calls the file that an event of PCR 9 is of: a claim.
+func claimedName(e eventlog.Event) (name string, ok bool) {
+	if e.Type() == eventlog.EventTag {
+		_, name, ok = e.Claim().Tag()
+		return name, ok
+	}
+	return e.Claim().Label()
+}
+
 // loaded says what an event of PCR 9 is of. Its name is a claim, and good for a message.
 func loaded(e eventlog.Event) string {
-	name, _ := e.Claim().Label()
-	if e.Type() == eventlog.EventTag {
-		_, name, _ = e.Claim().Tag()
-	}
+	name, _ := claimedName(e)
 	what := ""
 	switch {
 	case strings.HasSuffix(name, "LoadOptions"):
@@ -187,10 +185,7 @@ func loaded(e eventlog.Event) string {
 // fileByName is Keylime's rule for a file that no digest of the reference state is
 // of.
 func (j *judgement) fileByName(k kernel, e eventlog.Event) {
-	name, ok := e.Claim().Label()
-	if e.Type() == eventlog.EventTag {
-		_, name, ok = e.Claim().Tag()
-	}
+	name, ok := claimedName(e)
 	switch {
 	case !ok:
 		j.unknownEvent(e)

@@ -167,29 +167,6 @@ func (p *parser) firmwareOf(v *value) (f firmware) {
 	return f
 }
 
-func (p *parser) keysOf(v *value) keys {
-	k := keys{named: true, all: map[key]bool{}}
-	p.array(v, eventlog.MaxSignatures, func(e *value) {
-		var one key
-		p.object(e, func(name string, m *value) {
-			switch name {
-			case "SignatureOwner":
-				one.owner = p.guid(m)
-			case "SignatureData":
-				b, _ := p.hex(m, 0)
-				one.data = string(b)
-			default:
-				p.unknownMember(m)
-			}
-		})
-		if e.Kind() == "an object" && !(e.Has("SignatureOwner") && e.Has("SignatureData")) {
-			p.problem(e, "a key has SignatureOwner, a GUID, and SignatureData, \"0x…\"")
-		}
-		k.all[one] = true
-	})
-	return k
-}
-
 func (p *parser) guid(v *value) eventlog.GUID {
 	s, ok := p.str(v)
 	if !ok {
@@ -219,33 +196,6 @@ func (p *parser) hex(v *value, size int) ([]byte, bool) {
 		return b, true
 	}
 	return nil, false
-}
-
-// digestsOf reads {"sha256": "0x…", …}.
-func (p *parser) digestsOf(v *value) digests {
-	d := digests{}
-	p.object(v, func(name string, m *value) { p.digestInto(d, name, m) })
-	if v.Kind() == "an object" && len(v.Members) == 0 {
-		p.problem(v, "a digest is missing: write {\"sha256\": \"0x…\"}")
-	}
-	return d
-}
-
-// digestInto reads the member of a digest that name is the bank of.
-func (p *parser) digestInto(d digests, name string, m *value) {
-	bank, err := pcr.ParseBank(name)
-	if err != nil {
-		p.problem(m, "%s is no hash: write sha256, sha384 or sha512", quote(name))
-		return
-	}
-	if b, ok := p.hex(m, bank.Size()); ok {
-		d[bank] = string(b)
-	}
-}
-
-func (p *parser) digestList(v *value) (all []digests) {
-	p.array(v, MaxValues, func(e *value) { all = append(all, p.digestsOf(e)) })
-	return all
 }
 
 func (p *parser) kernelOf(v *value) kernel {

@@ -1,7 +1,6 @@
 package bootpolicy
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"slices"
 
@@ -144,42 +143,6 @@ func (j *judgement) authority(e eventlog.Event, v eventlog.Variable) {
 
 // byShim are the variables that shim measures into PCR 7 (shim: mok.c and shim.c).
 var byShim = []string{"SbatLevel", "Shim", "MokListTrusted", "MokListRT"}
-
-// has reports whether the entry is listed; of an entry without an owner the data
-// decides.
-func (k keys) has(s eventlog.Signature) bool {
-	if k.all[key{s.Owner, string(s.Data)}] {
-		return true
-	}
-	if s.Owner != (eventlog.GUID{}) {
-		return false
-	}
-	for one := range k.all {
-		if one.data == string(s.Data) {
-			return true
-		}
-	}
-	return false
-}
-
-func (k keys) shown() (all []string) {
-	for one := range k.all {
-		all = append(all, one.String())
-	}
-	slices.Sort(all)
-	return all
-}
-
-// String names a key: its owner and the SHA-256 of its data, or the data if it is as
-// short.
-func (k key) String() string {
-	if len(k.data) <= sha256.Size {
-		return fmt.Sprintf("%v %x", k.owner, k.data)
-	}
-	return fmt.Sprintf("%v %d bytes with SHA-256 %x", k.owner, len(k.data), sha256.Sum256([]byte(k.data)))
-}
-
-func signature(s eventlog.Signature) string { return key{s.Owner, string(s.Data)}.String() }
 
 var mokOrder = []string{"MokList", "MokListX", "MokListTrusted"}
 
