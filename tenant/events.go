@@ -14,7 +14,7 @@ import (
 
 func (p *program) events() *cobra.Command {
 	var follow bool
-	after := int64(-1)
+	after := sequence(-1)
 	c := &cobra.Command{
 		Use:   "events",
 		Short: "Show when machines lost and regained trust, and what others did not hear of it",
@@ -27,7 +27,7 @@ then writes one event a line.`,
 	p.noun(c, p.eventsDead(), p.eventsRetry(), p.eventsDrop())
 	noVerb := c.RunE
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
-	c.Flags().Int64Var(&after, "after", -1, "begin after this `SEQUENCE` number; 0: with the oldest that is kept")
+	c.Flags().Var(&after, "after", "begin after this `SEQUENCE` number; 0: with the oldest that is kept")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return noVerb(c, args)
@@ -37,9 +37,9 @@ then writes one event a line.`,
 			return err
 		}
 		if follow {
-			return p.followEvents(c.Context(), s, after)
+			return p.followEvents(c.Context(), s, int64(after))
 		}
-		l, err := s.eventsFrom(c.Context(), after)
+		l, err := s.eventsFrom(c.Context(), int64(after))
 		if err != nil {
 			return err
 		}

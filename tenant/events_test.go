@@ -105,6 +105,11 @@ siem     0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  3    lost  bbbbbbbbbbbb  1 h ago   9 
 	if diff := cmp.Diff(want, f.changedDead); diff != "" {
 		t.Error(diff)
 	}
+	for _, after := range []string{"x", "-1", "9223372036854775808"} {
+		f.run(t, "events", "--after", after).want(t, exitUsage, "", `quicklime-tenant: invalid argument "`+after+`" for "--after" flag: want the sequence number of an event, as events shows it, or 0 for all that are kept
+hint: see "quicklime-tenant events --help"
+`)
+	}
 	for _, args := range [][]string{{"retry"}, {"drop"}, {"drop", "--all", "--webhook", "siem"}} {
 		if o := f.run(t, append([]string{"events"}, args...)...); o.code != exitUsage {
 			t.Errorf("%q: %+v", args, o)

@@ -36,7 +36,7 @@ func (f *fake) changePayload(agent, name string, change func(*fakePayload)) {
 func (f *fake) payloadHandlers() map[rest.Route]rest.Handler {
 	return map[rest.Route]rest.Handler{
 		rest.ListPayloads: func(w http.ResponseWriter, r *http.Request) error {
-			l := rest.PayloadList{Payloads: []rest.Payload{}}
+			l := rest.PayloadList{Payloads: []rest.Payload{}, Floor: f.payloadFloor}
 			for key, p := range f.payloads {
 				if key[:64] == r.PathValue("id") {
 					l.Payloads = append(l.Payloads, p.Payload)

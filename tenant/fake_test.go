@@ -36,9 +36,11 @@ type fake struct {
 	moved    chan struct{} // closed and replaced when an agent changes
 	polls    int           // calls that waited for an agent's change
 
-	payloads   map[string]*fakePayload // by agent/name
-	breaks     int                     // how often an upload is broken off
-	unreadable int                     // join tokens
+	payloads map[string]*fakePayload // by agent/name
+
+	payloadFloor uint64 // of every agent
+	breaks       int    // how often an upload is broken off
+	unreadable   int    // join tokens
 
 	events      []rest.Event
 	deadLetters []rest.DeadLetter

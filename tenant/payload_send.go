@@ -130,11 +130,8 @@ func (p *program) sealFor(ctx context.Context, s servers, id string, what conten
 	if err := s.config.checkEK(machine, i, o.acceptEK, now); err != nil {
 		return sealed, err
 	}
-	var before uint64
-	switch last, err := s.verifier.Payload(ctx, id, what.name); {
-	case err == nil:
-		before = last.Version
-	case !isCode(err, rest.CodeNotFound):
+	before, err := s.lastVersion(ctx, id, what.name)
+	if err != nil {
 		return sealed, err
 	}
 	kept, err := s.config.remembered(id, what.name)
@@ -147,6 +144,20 @@ func (p *program) sealFor(ctx context.Context, s servers, id string, what conten
 	return s.config.seal(i, what, payload.Manifest{
 		Agent: id, Name: what.name, Version: nextVersion(now, before), Issued: now, Expires: now.Add(o.expires.Duration).Truncate(time.Second),
 	})
+}
+
+// lastVersion is the greatest version of a payload that the verifier knows, or one that
+// is not less: of an agent's withdrawn payloads it forgets which had which.
+func (s servers) lastVersion(ctx context.Context, id, payload string) (uint64, error) {
+	last, err := s.verifier.Payload(ctx, id, payload)
+	if !isCode(err, rest.CodeNotFound) {
+		return last.Version, err
+	}
+	all, err := s.verifier.Payloads(ctx, id)
+	if isCode(err, rest.CodeNotFound) {
+		return 0, nil // what sends it says that there is no such agent
+	}
+	return all.Floor, err
 }
 
 // uploadPayload sends a payload in pieces, and goes on where it was if the connection is

@@ -93,6 +93,16 @@ func (f *fake) prepare(t *testing.T, id, command, file string) {
 	f.receive(t, id, "db", stored)
 }
 
+// I27: a version is greater than those of payloads that the verifier has forgotten.
+func TestI27_PayloadIsNewerThanWhatWasForgotten(t *testing.T) {
+	f, id := sender(t)
+	f.payloadFloor = 30000101000000 // by a clock that was wrong
+	o := f.run(t, "payload", "send", "web-1", f.write(t, "password", "hunter2\n"), "--accept-ek", id)
+	if o.code != 0 || !strings.Contains(o.stdout, "password, version 30000101000001") {
+		t.Fatalf("%+v", o)
+	}
+}
+
 // content decrypts what the verifier has, with the shares that a test cannot know: so
 // it only checks what can be seen.
 func TestPayloadSend(t *testing.T) {

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +17,9 @@ func (p *program) search() *cobra.Command {
 		Long: `search looks through the certified measurement lists of all machines, those of their
 last boots included: which of them ever ran this file?
 
-The path is the whole one, as the kernel wrote it, with _ in place of a space. The
-digest is "sha256:…" or the digits alone. What a violation says of a file is not looked
+The path is the whole one, as the kernel wrote it, with _ in place of a space. Without a
+slash at its beginning it is the name of an entry that is no file: boot_aggregate, or a
+keyring. The digest is "sha256:…" or the digits alone. What a violation says of a file is not looked
 at: nothing proves it.`,
 		Args: exactly(0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -32,7 +34,13 @@ at: nothing proves it.`,
 			if err != nil {
 				return err
 			}
-			return p.showMeasurements(l)
+			if err := p.showMeasurements(l); err != nil {
+				return err
+			}
+			if len(l.Measurements) == 0 && path != "" && path[0] != '/' {
+				p.say("files are found by their whole path, such as %s", filepath.Join("/usr/bin", path))
+			}
+			return nil
 		},
 	}
 	c.Flags().StringVar(&path, "path", "", "look for this `PATH`")

@@ -153,7 +153,9 @@ type Events interface {
 	RevocationKeys(ctx context.Context) (rest.RevocationKeys, error)
 
 	// DeadLetters returns what webhooks did not take; the others have it sent
-	// again, or forgotten.
+	// again, or forgotten. CodeNotFound: there is no such webhook or event.
+	// CodeConflict: the webhook is not configured any more, so that nothing can be
+	// sent to it.
 	DeadLetters(ctx context.Context) (rest.DeadLetterList, error)
 	RetryDeadLetters(ctx context.Context, q rest.DeadLetterRequest) (rest.DeadLetterCount, error)
 	DropDeadLetters(ctx context.Context, q rest.DeadLetterRequest) (rest.DeadLetterCount, error)

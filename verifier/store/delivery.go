@@ -3,8 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,10 +145,28 @@ func (s *Store) DeadLetters(ctx context.Context) (l rest.DeadLetterList, err err
 	return l, rows.Err()
 }
 
+// Webhooks returns the names of those that events go to now, in order, and whether the
+// one with that name has dead letters.
+func (s *Store) Webhooks(ctx context.Context, name string) (configured []string, dead bool, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM delivery WHERE webhook = ? AND dead_at IS NOT NULL)`, name).Scan(&dead)
+	return slices.Sorted(maps.Keys(s.routing.Webhooks)), dead, err
+}
+
+// HasEvent reports whether an event with that id is kept.
+func (s *Store) HasEvent(ctx context.Context, id string) (has bool, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM event WHERE id = ?)`, id).Scan(&has)
+	return has, err
+}
+
 // RetryDeadLetters has dead letters tried again, at once and as if for the first
-// time, and returns how many.
+// time, and returns how many. Those of webhooks that are not configured stay dead, for
+// nobody would try them.
 func (s *Store) RetryDeadLetters(ctx context.Context, q rest.DeadLetterRequest) (int, error) {
-	n, err := s.changeDead(ctx, `UPDATE delivery SET dead_at = NULL, tries = 0, next_at = 0`, q)
+	configured, err := json.Marshal(slices.Collect(maps.Keys(s.routing.Webhooks)))
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.changeDead(ctx, `UPDATE delivery SET dead_at = NULL, tries = 0, next_at = 0 WHERE webhook IN (SELECT value FROM json_each(?3)) AND `, q, string(configured))
 	if err == nil {
 		s.changes.announce(eventsKey)
 	}
@@ -154,14 +175,14 @@ func (s *Store) RetryDeadLetters(ctx context.Context, q rest.DeadLetterRequest) 
 
 // DropDeadLetters forgets dead letters and returns how many. Their events stay.
 func (s *Store) DropDeadLetters(ctx context.Context, q rest.DeadLetterRequest) (int, error) {
-	return s.changeDead(ctx, `DELETE FROM delivery`, q)
+	return s.changeDead(ctx, `DELETE FROM delivery WHERE `, q)
 }
 
-func (s *Store) changeDead(ctx context.Context, change string, q rest.DeadLetterRequest) (int, error) {
+func (s *Store) changeDead(ctx context.Context, change string, q rest.DeadLetterRequest, more ...any) (int, error) {
 	var n int64
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
-		r, err := tx.Exec(change+` WHERE dead_at IS NOT NULL AND (?1 = '' OR webhook = ?1)
-			AND (?2 = '' OR event = (SELECT seq FROM event WHERE event.id = ?2))`, q.Webhook, q.Event)
+		r, err := tx.Exec(change+`dead_at IS NOT NULL AND (?1 = '' OR webhook = ?1)
+			AND (?2 = '' OR event = (SELECT seq FROM event WHERE event.id = ?2))`, append([]any{q.Webhook, q.Event}, more...)...)
 		if err != nil {
 			return fmt.Errorf("dead letters: %w", err)
 		}

@@ -44,7 +44,7 @@ func (s *Store) sweep(ctx context.Context, age time.Duration) (Swept, error) {
 		return Swept{}, err
 	}
 	w := sweeper{store: s, marks: marks{}, before: now.Add(-age)}
-	err = errors.Join(w.lists(ctx, now), w.mark(ctx, s.db.Read()))
+	err = errors.Join(w.payloads(ctx, now), w.lists(ctx, now), w.mark(ctx, s.db.Read()))
 	if err == nil {
 		err = errors.Join(w.blocks(ctx), w.damage.err())
 	}
@@ -59,6 +59,16 @@ type sweeper struct {
 	sequence sequence
 	swept    Swept
 	damage   damage
+}
+
+// payloads forgets records of payloads that were withdrawn long ago.
+func (w *sweeper) payloads(ctx context.Context, now time.Time) error {
+	before := millis(now.Add(-maxWithdrawnAge))
+	var due bool
+	if err := w.store.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM payload WHERE withdrawn_at < ?)`, before).Scan(&due); err != nil || !due {
+		return err
+	}
+	return w.store.db.Write(ctx, func(tx *sql.Tx) error { return forgetPayloads(tx, `withdrawn_at < ?`, before) })
 }
 
 // lists forgets lists of past epochs because of their age, a few at a time.

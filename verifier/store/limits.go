@@ -67,6 +67,12 @@ const (
 	maxAgentPayloads = 4 * wire.MaxSealedPayload // bytes
 	maxAllPayloads   = 16 << 30                  // bytes
 
+	// maxWithdrawn and maxWithdrawnAge bound the records of an agent's withdrawn payloads:
+	// what an operator looks back at, and longer than a machine that holds one is away and
+	// has not rebooted.
+	maxWithdrawn    = 64
+	maxWithdrawnAge = 30 * 24 * time.Hour
+
 	// garbageEvery is the pause between two collections of garbage, each of which
 	// reads all sequences, some milliseconds a list.
 	garbageEvery = time.Hour

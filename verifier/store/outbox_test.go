@@ -387,8 +387,12 @@ func TestDeliveriesWithoutAWebhookAreGivenUp(t *testing.T) {
 	if n, err := s.Abandon(t.Context()); n != 0 || err != nil {
 		t.Error(n, err)
 	}
-	if n, err := open(t, path).Abandon(t.Context()); n != 1 || err != nil {
+	without := open(t, path)
+	if n, err := without.Abandon(t.Context()); n != 1 || err != nil {
 		t.Error(n, err)
+	}
+	if n, err := without.RetryDeadLetters(t.Context(), rest.DeadLetterRequest{}); n != 0 || err != nil {
+		t.Errorf("%d that nobody would send are waiting, %v", n, err)
 	}
 	if l, err := s.DeadLetters(t.Context()); err != nil || len(l.DeadLetters) != 1 || !strings.Contains(l.DeadLetters[0].Problem, "not configured") {
 		t.Errorf("%+v, %v", l, err)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,7 +46,11 @@ func (s *Store) Payloads(ctx context.Context, e Enrolment) (offered []Payload, e
 			offered = append(offered, p)
 		}
 	}
-	return offered, ever, rows.Err()
+	if err := rows.Err(); err != nil || ever {
+		return offered, ever, err
+	}
+	floor, err := payloadFloor(s.db.Read().QueryRowContext(ctx, selectFloor, e.ID))
+	return nil, floor > 0, err
 }
 
 // PayloadPart returns ciphertext from offset on: at most max bytes, and as few as
@@ -90,6 +95,9 @@ func (s *Store) AddPayload(ctx context.Context, m payload.Manifest, up rest.Payl
 			return ErrConflict
 		case err != nil && err != sql.ErrNoRows:
 			return err
+		}
+		if floor, err := payloadFloor(tx.QueryRow(selectFloor, e)); err != nil || m.Version <= floor {
+			return errors.Join(err, ErrConflict)
 		}
 		// One that never became complete makes place for the next.
 		if _, err := tx.Exec(`DELETE FROM payload WHERE enrolment = ? AND name = ? AND NOT complete AND withdrawn_at IS NULL`, e, m.Name); err != nil {
@@ -145,8 +153,11 @@ func (s *Store) WithdrawPayload(ctx context.Context, agent, name string) error {
 		if err != nil {
 			return notFound(err)
 		}
-		_, err = tx.Exec(`DELETE FROM payload_part WHERE payload = ?`, id)
-		return err
+		if _, err = tx.Exec(`DELETE FROM payload_part WHERE payload = ?`, id); err != nil {
+			return err
+		}
+		return forgetPayloads(tx, `enrolment = ?1 AND id NOT IN
+			(SELECT id FROM payload WHERE enrolment = ?1 AND withdrawn_at IS NOT NULL ORDER BY withdrawn_at DESC, id DESC LIMIT ?2)`, e, maxWithdrawn)
 	})
 }
 

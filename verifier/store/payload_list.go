@@ -30,7 +30,11 @@ func (s *Store) ListPayloads(ctx context.Context, agent string) (rest.PayloadLis
 		}
 		list.Payloads = append(list.Payloads, p)
 	}
-	return list, rows.Err()
+	if err := rows.Err(); err != nil {
+		return list, err
+	}
+	list.Floor, err = payloadFloor(s.db.Read().QueryRowContext(ctx, `SELECT version FROM payload_floor JOIN enrolment ON enrolment.id = enrolment WHERE agent = ?`, agent))
+	return list, err
 }
 
 // Payload returns the newest version of an agent's payload, or ErrNotFound.

@@ -48,4 +48,5 @@ type Payload struct {
 type PayloadList struct {
 	Payloads   []Payload `json:"payloads"`
 	Unreadable int       `json:"unreadable,omitempty"` // rows that could not be read (I10)
+	Floor      uint64    `json:"floor,omitempty"`      // the greatest version whose record was forgotten; every new one is greater
 }
