@@ -7,13 +7,18 @@ import (
 	"quicklime/wire/pcr"
 )
 
-// extend computes the sums of the batch, and the PCR after it. In the bank of
-// SHA-256 the two share their work.
+// together reports whether the sums of a batch are what the PCR is extended with.
+func (s *Stream) together() bool {
+	to := &s.replayed.to
+	return to.bank == pcr.SHA256 && !to.padded
+}
+
+// extend computes the sums of the batch, and the PCR after it.
 func (s *Stream) extend(b Batch) {
-	if to := &s.replayed.to; to.bank != pcr.SHA256 || to.padded {
+	if !s.together() {
 		for i, e := range b.Entries {
 			b.Sums[i] = sha256.Sum256(e.hashed(&s.scratch))
-			to.Extend(e)
+			s.replayed.to.Extend(e)
 		}
 		return
 	}
@@ -37,9 +42,8 @@ func (s *Stream) run(b Batch, at int) int {
 	for end < len(b.Entries) && !b.Entries[end].Legacy() && !b.Entries[end].Violation() {
 		end++
 	}
-	to := &s.replayed.to
-	chain.Extend((*[sha256.Size]byte)(to.value[:]), s.hashed[at:end], b.Sums[at:end], s.near(b, at))
-	to.entries += uint64(end - at)
+	s.pcr.Extend(s.hashed[at:end], b.Sums[at:end], s.near(b, at))
+	s.replayed.to.entries += uint64(end - at)
 	return end - at
 }
 
@@ -55,13 +59,12 @@ func (s *Stream) near(b Batch, at int) chain.Near {
 func (s *Stream) alone(b Batch, at int) {
 	e := b.Entries[at]
 	b.Sums[at] = sha256.Sum256(e.hashed(&s.scratch))
-	to := &s.replayed.to
+	extends := b.Sums[at : at+1]
 	if e.Violation() {
-		to.Extend(e)
-		return
+		extends = [][sha256.Size]byte{[sha256.Size]byte(violation[:])}
 	}
-	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+1])
-	to.entries++
+	s.pcr.ExtendSums(extends)
+	s.replayed.to.entries++
 }
 
 // Visit takes entries that were parsed and hashed before, with the sums that they
@@ -88,10 +91,10 @@ func (s *Stream) Visit(b Batch) {
 
 // again is run for entries whose sums are known.
 func (s *Stream) again(b Batch, at int) (n int) {
-	to := &s.replayed.to
-	if to.bank != pcr.SHA256 || to.padded {
+	if !s.together() {
 		return 0
 	}
+	to := &s.replayed.to
 	for _, e := range b.Entries[at:] {
 		if e.Violation() {
 			break
@@ -101,7 +104,7 @@ func (s *Stream) again(b Batch, at int) (n int) {
 	if n > 0 {
 		s.near(b, at).Fetch(b.Sums[at : at+n])
 	}
-	chain.ExtendSums((*[sha256.Size]byte)(to.value[:]), b.Sums[at:at+n])
+	chain.ExtendSums(to.sha256(), b.Sums[at:at+n])
 	to.entries += uint64(n)
 	return n
 }

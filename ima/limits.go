@@ -24,9 +24,9 @@ const (
 	// batch is how many entries are hashed and shown at once: enough to find work
 	// for every hashing unit and to overlap what each costs, few enough to stay in
 	// a core's first cache.
-	batch = 64
+	batch = 128
 
 	// window is how much of a list that comes in small pieces is replayed at once:
 	// about a batch.
-	window = 16 << 10 // bytes
+	window = 24 << 10 // bytes
 )

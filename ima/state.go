@@ -83,6 +83,9 @@ func (s *State) Extend(e Entry) {
 	appendSum(s.value[:0], s.bank, extended)
 }
 
+// sha256 is the value in the bank of SHA-256.
+func (s *State) sha256() *[sha256.Size]byte { return (*[sha256.Size]byte)(s.value[:]) }
+
 // violation is what a violation extends every bank with: as many of these bytes
 // as the bank's digest has (kernel: security/integrity/ima/ima_queue.c,
 // ima_init_digests, used by ima_add_template_entry).

@@ -14,7 +14,7 @@ import (
 // only valid during the call that shows it.
 type Batch struct {
 	First   uint64              // index of the first entry in the whole list
-	Entries []Entry             // not more than 64
+	Entries []Entry             // not more than 128
 	Alike   bool                // known to be of one template, and no violations
 	Sums    [][sha256.Size]byte // SHA-256 of what each entry's template hashes
 }
@@ -78,8 +78,9 @@ type Stream struct {
 // room is what a batch needs. Streams share it, for most of them wait for more of
 // their list most of the time.
 type room struct {
-	n       int  // entries of the batch
-	alike   bool // see Batch
+	pcr     chain.Register // while the bank of SHA-256 is replayed; see together
+	n       int            // entries of the batch
+	alike   bool           // see Batch
 	entries [batch]Entry
 	hashed  [batch][]byte // data of the entries
 	sums    [batch][sha256.Size]byte
@@ -126,22 +127,32 @@ func (s *Stream) Write(p []byte) (int, error) {
 
 // replay goes on to the end of the last whole entry in b, and returns its offset.
 func (s *Stream) replay(b []byte) (parsed int) {
-	s.room = rooms.Get().(*room)
+	s.enter()
 	defer s.leave()
-	for parsed < len(b) && s.err == nil {
+	for parsed < len(b) {
 		e := &s.entries[s.n]
-		n, err := e.parse(b[parsed:])
-		if err == nil && e.PCR != pcr.IMA {
-			err = fmt.Errorf("%w: PCR %d", ErrOtherPCR, e.PCR)
+		n := 0
+		if s.n > 0 && s.alike {
+			n = e.parseLike(b[parsed:], s.entries[0].Template)
 		}
-		if errors.Is(err, ErrShort) {
-			break
+		if n == 0 {
+			var err error
+			if n, err = e.parse(b[parsed:]); err == nil && e.PCR != pcr.IMA {
+				err = fmt.Errorf("%w: PCR %d", ErrOtherPCR, e.PCR)
+			}
+			if errors.Is(err, ErrShort) {
+				break
+			}
+			if err != nil {
+				s.err = fmt.Errorf("entry %d: %w", s.next(), err)
+				break
+			}
+			s.alike = (s.n == 0 || s.alike && string(e.Template) == string(s.entries[0].Template)) && !e.Violation()
 		}
-		if err != nil {
-			s.err = fmt.Errorf("entry %d: %w", s.next(), err)
-			break
+		s.hashed[s.n] = e.Data
+		if s.n++; s.n == batch {
+			s.flush()
 		}
-		s.take(e)
 		parsed += n
 	}
 	s.flush()
@@ -149,22 +160,23 @@ func (s *Stream) replay(b []byte) (parsed int) {
 	return parsed
 }
 
+func (s *Stream) enter() {
+	s.room = rooms.Get().(*room)
+	if s.together() {
+		s.pcr.Set(s.replayed.to.sha256())
+	}
+}
+
 func (s *Stream) leave() {
+	if s.together() {
+		*s.replayed.to.sha256() = s.pcr.Value()
+	}
 	rooms.Put(s.room)
 	s.room = nil
 }
 
 // next is the index of the next entry.
 func (s *Stream) next() uint64 { return s.replayed.to.entries + uint64(s.n) }
-
-// take adds an entry, which is there already, to the batch.
-func (s *Stream) take(e *Entry) {
-	s.hashed[s.n] = e.Data
-	s.alike = (s.n == 0 || s.alike && string(e.Template) == string(s.entries[0].Template)) && !isViolation(e.Digest)
-	if s.n++; s.n == batch {
-		s.flush()
-	}
-}
 
 // flush hashes and shows the batch.
 func (s *Stream) flush() {

@@ -51,7 +51,8 @@ func (a *alike) Visit(b ima.Batch) { *a = alike(b.Alike) }
 // I16, I17: what is said to be alike is judged by its first entry alone.
 func TestI16_I17_ABatchIsAlikeWithoutExceptions(t *testing.T) {
 	ng := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/a")
-	sig, violation := ng, ng
+	sig, other, violation := ng, ng, ng
+	other.Template = []byte("ima-n_")
 	sig.Template, violation.Digest = []byte("ima-sig"), make([]byte, len(ng.Digest))
 	for _, c := range []struct {
 		list []ima.Entry
@@ -59,6 +60,7 @@ func TestI16_I17_ABatchIsAlikeWithoutExceptions(t *testing.T) {
 	}{
 		{[]ima.Entry{ng}, true}, {[]ima.Entry{ng, ng, ng}, true}, {[]ima.Entry{sig, sig}, true},
 		{[]ima.Entry{sig, ng, ng}, false}, {[]ima.Entry{ng, sig, ng}, false}, {[]ima.Entry{ng, ng, sig}, false},
+		{[]ima.Entry{ng, other}, false}, {[]ima.Entry{other, other}, true},
 		{[]ima.Entry{violation}, false}, {[]ima.Entry{violation, ng}, false}, {[]ima.Entry{ng, violation, ng}, false}, {[]ima.Entry{ng, violation}, false},
 	} {
 		var list []byte
@@ -70,4 +72,53 @@ func TestI16_I17_ABatchIsAlikeWithoutExceptions(t *testing.T) {
 			t.Errorf("%v, %v; want %v of %d entries, the first of %s", got, err, c.want, len(c.list), c.list[0].Template)
 		}
 	}
+}
+
+// I16, I17: an entry is what it is, whatever came before it.
+func TestI16_I17_AnEntryLikeTheOneBeforeIsParsedAsAnyOther(t *testing.T) {
+	e := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/a")
+	legacy := append(append([]byte{21, 0, 0, 0}, make([]byte, 16)...), 1, 0, 0, 0, 'a') // 21: as if it had the length of another template
+	var lists [][]byte
+	for _, template := range []string{"ima-ng", "ima", ""} {
+		e.Template = []byte(template)
+		if e.Legacy() {
+			e.Data = legacy
+		}
+		two := e.AppendTo(e.AppendTo(nil))
+		for at := len(two) / 2; at < len(two); at++ {
+			lists = append(lists, two[:at:at])
+			for _, v := range []byte{0, 1, 3, 11, two[at] ^ 1, two[at] ^ 0x80, 0xff} {
+				changed := bytes.Clone(two)
+				changed[at] = v
+				lists = append(lists, changed)
+			}
+		}
+		violation := e
+		violation.Digest = make([]byte, len(e.Digest))
+		lists = append(lists, violation.AppendTo(e.AppendTo(nil)), e.AppendTo(violation.AppendTo(nil)))
+	}
+	for _, list := range lists {
+		want, wantErr := alone(list)
+		got, err := ima.Replay(ima.NewState(pcr.SHA256), list)
+		if (err == nil) != (wantErr == nil) || err == nil && got.To() != want {
+			t.Errorf("%x: %+v, %v; one by one %+v, %v", list, got.To(), err, want, wantErr)
+		}
+	}
+}
+
+// alone replays the entries of a list one by one.
+func alone(list []byte) (ima.State, error) {
+	s := ima.NewState(pcr.SHA256)
+	for len(list) > 0 {
+		e, n, err := ima.ParseEntry(list)
+		if err != nil {
+			return s, err
+		}
+		if e.PCR != pcr.IMA {
+			return s, ima.ErrOtherPCR
+		}
+		s.Extend(e)
+		list = list[n:]
+	}
+	return s, nil
 }

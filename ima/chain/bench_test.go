@@ -38,15 +38,16 @@ func messages(b *testing.B) (data [][]byte) {
 	return data
 }
 
-// batch is about what a replay has at hand at once.
-const batch = 256 // entries
+// batch is what a replay has at hand at once.
+const batch = 128 // entries
 
-func extend(data [][]byte, sums []sum) (value sum) {
+func extend(data [][]byte, sums []sum) sum {
+	var r chain.Register
 	for i := 0; i < len(data); i += batch {
 		end := min(i+batch, len(data))
-		chain.Extend(&value, data[i:end], sums[i:end], chain.Near{})
+		r.Extend(data[i:end], sums[i:end], chain.Near{})
 	}
-	return value
+	return r.Value()
 }
 
 func bare(sums []sum) (value sum) {

@@ -49,51 +49,73 @@ func ExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
 	portableExtendSums(value, sums)
 }
 
-// What hashes.
+// What hashes, or what is tested when something is to be hashed.
 const (
-	undecided uint32 = iota
-	portable
-	kernel
+	undecided     uint32 = iota // the fastest that can be used
+	undecidedOne                // the same without lanes
+	portable                    // crypto/sha256
+	kernel                      // the SHA instructions
+	kernelOfLanes               // these, and AVX-512 beside them
 )
 
 var chosen atomic.Uint32
 
-// Use chooses what hashes, for the whole process: "auto", the kernel where it can be
-// used, or "portable".
+// Use chooses what hashes, for the whole process: "auto", the fastest that can be
+// used; "sha-ni", the same without AVX-512; or "portable".
 func Use(which string) error {
 	switch which {
 	case "auto":
 		chosen.Store(undecided)
+	case "sha-ni":
+		chosen.Store(undecidedOne)
 	case "portable":
 		chosen.Store(portable)
 	default:
-		return fmt.Errorf(`SHA-256 is computed "auto" or "portable", not %q`, which)
+		return fmt.Errorf(`SHA-256 is computed "auto", "sha-ni" or "portable", not %q`, which)
 	}
 	return nil
 }
 
-// Kernel names what hashes: "sha-ni" or "portable".
+// Kernel names what hashes: "sha-ni+avx512", "sha-ni" or "portable".
 func Kernel() string {
-	if usesKernel() {
+	switch choice() {
+	case kernelOfLanes:
+		return "sha-ni+avx512"
+	case kernel:
 		return "sha-ni"
 	}
 	return "portable"
 }
 
-func usesKernel() bool {
+func usesKernel() bool { return choice() >= kernel }
+
+func usesLanes() bool { return choice() == kernelOfLanes }
+
+func choice() uint32 {
 	c := chosen.Load()
-	if c == undecided {
-		c = decide(kernelSupported(), kernelExtend, kernelExtendSums)
+	if c <= undecidedOne {
+		c = decide(c, kernels{kernelSupported(), lanesSupported(), kernelExtend, kernelExtendSums, lanesOverlap})
 	}
-	return c == kernel
+	return c
 }
 
-// decide tests the kernel and chooses, unless Use has in the meantime.
-func decide(supported bool, extend extendFunc, extendSums extendSumsFunc) uint32 {
+// kernels are what there is to choose from.
+type kernels struct {
+	supported, lanesSupported bool
+	extend                    func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near)
+	extendSums                func(value *[sha256.Size]byte, sums [][sha256.Size]byte)
+	overlap                   func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near)
+}
+
+// decide tests them and chooses, unless Use has in the meantime.
+func decide(from uint32, k kernels) uint32 {
 	c := portable
-	if supported && passes(extend, extendSums) {
+	if k.supported && k.passes() {
 		c = kernel
+		if from == undecided && k.lanesSupported && k.lanesPass() {
+			c = kernelOfLanes
+		}
 	}
-	chosen.CompareAndSwap(undecided, c)
+	chosen.CompareAndSwap(from, c)
 	return c
 }

@@ -22,13 +22,16 @@ func oracle(value sum, messages [][]byte) (sum, []sum) {
 	return value, sums
 }
 
-// check compares Extend and ExtendSums, of each way to hash, with the oracle.
+// ways are all that Use takes.
+var ways = []string{"auto", "sha-ni", "portable"}
+
+// check compares Register, Extend and ExtendSums, of each way to hash, with the oracle.
 func check(t *testing.T, start sum, messages [][]byte) {
 	t.Helper()
 	wantValue, want := oracle(start, messages)
 	table := make([]byte, sha256.Size*len(messages)) // none, if there are no messages
 	near := chain.Near{Index: table, Slots: table}
-	for _, which := range []string{"auto", "portable"} {
+	for _, which := range ways {
 		use(t, which)
 		value, bare, sums := start, start, make([]sum, len(messages))
 		chain.Extend(&value, messages, sums, near)
@@ -38,6 +41,25 @@ func check(t *testing.T, start sum, messages [][]byte) {
 		}
 		if value != wantValue || bare != wantValue {
 			t.Fatalf("%s: %d messages: value %x, of the sums %x, want %x", chain.Kernel(), len(messages), value, bare, wantValue)
+		}
+		var register chain.Register
+		register.Set(&start)
+		clear(sums)
+		for i, n := 0, 1; i < len(messages); i, n = i+n, 2*n+1 {
+			end := min(i+n, len(messages))
+			register.Extend(messages[i:end], sums[i:end], near)
+		}
+		if diff := cmp.Diff(want, sums); diff != "" {
+			t.Fatalf("%s: a register: sums of %d messages: %s", chain.Kernel(), len(messages), diff)
+		}
+		value = register.Value()
+		register.Set(&start)
+		register.Extend(messages, sums, chain.Near{})
+		register.ExtendSums(want)
+		register.Set(&start)
+		register.ExtendSums(want)
+		if bare = register.Value(); value != wantValue || bare != wantValue {
+			t.Fatalf("%s: %d messages: a register's value %x, of the sums %x, want %x", chain.Kernel(), len(messages), value, bare, wantValue)
 		}
 	}
 }
@@ -68,7 +90,7 @@ func TestEveryLength(t *testing.T) {
 	}
 }
 
-func TestEveryBatch(t *testing.T) {
+func TestI16_EveryBatch(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for n := range 201 {
 		messages := make([][]byte, n)
@@ -82,8 +104,20 @@ func TestEveryBatch(t *testing.T) {
 func TestLongMessages(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	check(t, sum{}, [][]byte{nil, text(random, 64<<10), {}, text(random, 200), text(random, 130<<10), text(random, 90<<10)})
-	sums := make([][]byte, 3000)
-	check(t, sum{1}, sums)
+	check(t, sum{1}, make([][]byte, 3000))
+
+	var many [][]byte // long ones side by side, and one that is alone
+	for i := range 100 {
+		n := 10*i + 1
+		if i%5 == 0 {
+			n += 60 << 10
+		}
+		if i == 3 {
+			n = 1<<20 + 1
+		}
+		many = append(many, text(random, n))
+	}
+	check(t, sum{2}, many)
 }
 
 func TestUse(t *testing.T) {
@@ -107,8 +141,9 @@ func TestFewerSumsPanic(t *testing.T) {
 
 func TestAllocatesNothing(t *testing.T) {
 	long := make([]byte, 1000)
-	for _, which := range []string{"auto", "portable"} {
+	for _, which := range ways {
 		use(t, which)
+		var register chain.Register
 		n := testing.AllocsPerRun(10, func() {
 			var value sum
 			var sums [20]sum
@@ -118,6 +153,8 @@ func TestAllocatesNothing(t *testing.T) {
 			}
 			chain.Extend(&value, messages[:], sums[:], chain.Near{})
 			chain.ExtendSums(&value, sums[:])
+			register.Extend(messages[:], sums[:], chain.Near{})
+			value = register.Value()
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations", chain.Kernel(), n)

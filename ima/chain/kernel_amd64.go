@@ -128,6 +128,22 @@ func copyBlock(to, from *[sha256.BlockSize]byte) {
 	}
 }
 
+// kernelSum hashes a message.
+func kernelSum(m []byte, sum *[sha256.Size]byte) {
+	const block = sha256.BlockSize
+	state, whole := initial, len(m)/block*block
+	lane{&state, m[:whole]}.alone()
+	var end [2 * block]byte
+	n := copy(end[:], m[whole:])
+	end[n] = 0x80
+	size := (n+8)/block*block + block
+	binary.BigEndian.PutUint64(end[size-8:], uint64(len(m))*8)
+	lane{&state, end[:size]}.alone()
+	for word, i := range wordAt {
+		binary.BigEndian.PutUint32(sum[4*word:], state[i])
+	}
+}
+
 // lane is blocks to hash, whole ones, and the state before them.
 type lane struct {
 	state  *[8]uint32

@@ -6,10 +6,17 @@ import "crypto/sha256"
 
 func kernelSupported() bool { return false }
 
+func lanesSupported() bool { return false }
+
 func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	portableExtend(value, messages, sums, near)
 }
 
 func kernelExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
 	portableExtendSums(value, sums)
+}
+
+func lanesOverlap(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+	portableExtendSums(value, due)
+	portableExtend(new([sha256.Size]byte), messages, sums, near)
 }

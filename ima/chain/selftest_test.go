@@ -5,53 +5,90 @@ import (
 	"testing"
 )
 
+// agrees are kernels that do what they should.
+func agrees() kernels {
+	return kernels{true, true, portableExtend, portableExtendSums,
+		func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+			portableExtendSums(value, due)
+			portableExtend(new([sha256.Size]byte), messages, sums, near)
+		}}
+}
+
 func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
-	wrongSum := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
-		portableExtend(value, messages, sums, near)
-		for i, m := range messages {
-			if len(messages) > longest && len(m) == longest { // all at once
-				sums[i][31] ^= 1
-			}
-		}
-	}
-	wrongValue := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
-		portableExtend(value, messages, sums, near)
-		if len(messages) == 1 {
-			value[0] ^= 1
-		}
-	}
-	wrongChain := func(value *[sha256.Size]byte, sums [][sha256.Size]byte) { value[0] ^= 1 }
 	for _, c := range []struct {
-		name      string
-		supported bool
-		extend    extendFunc
-		sums      extendSumsFunc
-		want      uint32
+		name  string
+		from  uint32
+		spoil func(k *kernels)
+		want  uint32
 	}{
-		{"right", true, portableExtend, portableExtendSums, kernel},
-		{"not supported", false, portableExtend, portableExtendSums, portable},
-		{"wrong hash", true, wrongSum, portableExtendSums, portable},
-		{"wrong value", true, wrongValue, portableExtendSums, portable},
-		{"wrong chain", true, portableExtend, wrongChain, portable},
+		{"right", undecided, func(*kernels) {}, kernelOfLanes},
+		{"right, without lanes", undecidedOne, func(*kernels) {}, kernel},
+		{"not supported", undecided, func(k *kernels) { k.supported = false }, portable},
+		{"lanes not supported", undecided, func(k *kernels) { k.lanesSupported = false }, kernel},
+		{"wrong hash", undecided, func(k *kernels) {
+			k.extend = func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+				portableExtend(value, messages, sums, near)
+				for i, m := range messages {
+					if len(messages) > longest && len(m) == longest { // all at once
+						sums[i][31] ^= 1
+					}
+				}
+			}
+		}, portable},
+		{"wrong value", undecided, func(k *kernels) {
+			k.extend = func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+				portableExtend(value, messages, sums, near)
+				if len(messages) == 1 {
+					value[0] ^= 1
+				}
+			}
+		}, portable},
+		{"wrong chain", undecided, func(k *kernels) {
+			k.extendSums = func(value *[sha256.Size]byte, sums [][sha256.Size]byte) { value[0] ^= 1 }
+		}, portable},
+		{"wrong hash of lanes", undecided, func(k *kernels) {
+			right := k.overlap
+			k.overlap = func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+				right(value, due, messages, sums, near)
+				if len(messages[0]) > longest/2 {
+					sums[0][31] ^= 1
+				}
+			}
+		}, kernel},
+		{"wrong value of lanes", undecided, func(k *kernels) {
+			right := k.overlap
+			k.overlap = func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+				right(value, due, messages, sums, near)
+				if len(due) > maxDue/2 {
+					value[0] ^= 1
+				}
+			}
+		}, kernel},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			chosen.Store(undecided)
+			chosen.Store(c.from)
 			defer chosen.Store(undecided)
-			if got := decide(c.supported, c.extend, c.sums); got != c.want || chosen.Load() != c.want {
+			k := agrees()
+			c.spoil(&k)
+			if got := decide(c.from, k); got != c.want || chosen.Load() != c.want {
 				t.Errorf("chosen %d, want %d", got, c.want)
 			}
 		})
 	}
 }
 
-// Where the processor has the instructions, nothing but a defect keeps the kernel
-// from being used; the other tests would pass without it.
+// Where the processor has the instructions, nothing but a defect keeps a kernel from
+// being used; the other tests would pass without it.
 func TestI16_KernelIsUsed(t *testing.T) {
 	if !kernelSupported() {
 		t.Skip("the processor lacks the instructions")
 	}
+	want := "sha-ni"
+	if lanesSupported() {
+		want = "sha-ni+avx512"
+	}
 	chosen.Store(undecided)
-	if Kernel() != "sha-ni" {
-		t.Error("the kernel fails its self-test")
+	if k := Kernel(); k != want {
+		t.Errorf("%s is used, not %s: it fails its self-test", k, want)
 	}
 }

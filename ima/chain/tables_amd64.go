@@ -25,6 +25,9 @@ var (
 		0x5be0cd19, 0x1f83d9ab, 0xa54ff53a, 0x3c6ef372,
 	}
 
+	// wordAt is where it has the words A to H.
+	wordAt = [8]int{3, 2, 7, 6, 1, 0, 5, 4}
+
 	// firstk are the constants of the first eight rounds in the order in which an
 	// extend has the words of the value: A B E F, C D G H.
 	firstk = [8]uint32{k[0], k[1], k[4], k[5], k[2], k[3], k[6], k[7]}

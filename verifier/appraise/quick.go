@@ -33,7 +33,7 @@ func (j *judge) quick(b ima.Batch, at int) int {
 			break
 		}
 	}
-	var room [64]uint16
+	var room [128]uint16
 	miss := j.policy.Unlisted(shape, b.Sums[at:at+n], room[:0])
 	j.result.Entries += uint64(n - len(miss))
 	for _, m := range miss {

@@ -11,7 +11,7 @@ func TestChooseSHA256(t *testing.T) {
 	for _, c := range []struct {
 		value string
 		ok    bool
-	}{{"portable", true}, {"", true}, {"auto", true}, {"fast", false}} {
+	}{{"portable", true}, {"sha-ni", true}, {"", true}, {"auto", true}, {"fast", false}} {
 		t.Setenv("QUICKLIME_SHA256", c.value)
 		if err := ChooseSHA256(); (err == nil) != c.ok {
 			t.Errorf("%q: %v", c.value, err)

@@ -1,0 +1,394 @@
+//go:build !purego
+
+#include "go_asm.h"
+#include "textflag.h"
+#include "sha_amd64.h"
+
+// Sixteen lanes of SHA-256 in the words of AVX-512 registers: word l of each is lane
+// l's. Beside them runs the chain in X0 to X15 (see sha_amd64.h), so these are Z16 to Z31,
+// whose use does not make the instructions of SSE slow.
+//
+//	R10: lanes
+//	R11: W, sixteen words of the schedule, 64 bytes each, at a multiple of 64
+//	R12: k of the round at hand
+#define ZA Z16
+#define ZB Z17
+#define ZC Z18
+#define ZD Z19
+#define ZE Z20
+#define ZF Z21
+#define ZG Z22
+#define ZH Z23
+
+// ROUND is round i of sixteen (FIPS 180-4, section 6.2.2, step 3). The new A and E are
+// left in h and d.
+#define ROUND(a, b, c, d, e, f, g, h, i) \
+	VPADDD (64*i)(R11), h, h \
+	VPRORD $6, e, Z24 \
+	VPRORD $11, e, Z25 \
+	VPRORD $25, e, Z26 \
+	VMOVDQA64 e, Z27 \
+	VPADDD.BCST (4*i)(R12), h, h \
+	VPTERNLOGD $0x96, Z26, Z25, Z24 \ // three, exclusive or: Sigma 1
+	VPTERNLOGD $0xca, g, f, Z27 \     // e ? f : g: Ch
+	VPADDD Z24, h, h \
+	VPADDD Z27, h, h \
+	VPRORD $2, a, Z28 \
+	VPRORD $13, a, Z29 \
+	VPRORD $22, a, Z30 \
+	VMOVDQA64 a, Z31 \
+	VPADDD h, d, d \
+	VPTERNLOGD $0x96, Z30, Z29, Z28 \ // Sigma 0
+	VPTERNLOGD $0xe8, c, b, Z31 \     // two of three: Maj
+	VPADDD Z28, h, h \
+	VPADDD Z31, h, h
+
+// SCHEDULE makes of word t, i of sixteen, word t+16 (step 1).
+#define SCHEDULE(i) \
+	VPRORD $7, (64*((i+1)&15))(R11), Z24 \
+	VPRORD $18, (64*((i+1)&15))(R11), Z25 \
+	VPSRLD $3, (64*((i+1)&15))(R11), Z26 \
+	VPRORD $17, (64*((i+14)&15))(R11), Z28 \
+	VPRORD $19, (64*((i+14)&15))(R11), Z29 \
+	VPSRLD $10, (64*((i+14)&15))(R11), Z30 \
+	VMOVDQA64 (64*i)(R11), Z27 \
+	VPTERNLOGD $0x96, Z26, Z25, Z24 \ // sigma 0
+	VPADDD (64*((i+9)&15))(R11), Z27, Z27 \
+	VPTERNLOGD $0x96, Z30, Z29, Z28 \ // sigma 1
+	VPADDD Z24, Z27, Z27 \
+	VPADDD Z28, Z27, Z27 \
+	VMOVDQA64 Z27, (64*i)(R11)
+
+// ROUNDSCHEDULE is a ROUND and what it makes room for.
+#define ROUNDSCHEDULE(a, b, c, d, e, f, g, h, i) \
+	ROUND(a, b, c, d, e, f, g, h, i) \
+	SCHEDULE(i)
+
+// LANE reads block i of lane l: the bytes that are left of its message, and what it ends
+// with. Behind its end nothing is read.
+#define LANE(l, z) \
+	MOVQ (lanes_message+8*l)(R10), AX \
+	MOVL (lanes_left+4*l)(R10), BX \
+	MOVL (lanes_ending+4*l)(R10), DX \
+	BZHIQ BX, R13, BX \
+	KMOVQ BX, K1 \
+	SHLQ $6, DX \
+	VMOVDQU8.Z (AX)(R14*1), K1, z \
+	VPORQ (R12)(DX*1), z, z
+
+// FOUR reads four lanes, l to l+3, and turns each four words of them: a to d have in
+// part i of four the words 4i, 4i+1, 4i+2, 4i+3 of all.
+#define FOUR(l, a, b, c, d) \
+	LANE((l+0), a) \
+	LANE((l+1), b) \
+	LANE((l+2), c) \
+	LANE((l+3), d) \
+	VPUNPCKLDQ b, a, Z3 \
+	VPUNPCKHDQ b, a, Z4 \
+	VPUNPCKLDQ d, c, Z9 \
+	VPUNPCKHDQ d, c, Z10 \
+	VPUNPCKLQDQ Z9, Z3, a \
+	VPUNPCKHQDQ Z9, Z3, b \
+	VPUNPCKLQDQ Z10, Z4, c \
+	VPUNPCKHQDQ Z10, Z4, d
+
+// ACROSS turns the parts of four: w, w+4, w+8, w+12 are the words that they are.
+#define ACROSS(w, a, b, c, d) \
+	VSHUFI32X4 $0x44, b, a, Z3 \ // a0 a1 b0 b1
+	VSHUFI32X4 $0xee, b, a, Z4 \ // a2 a3 b2 b3
+	VSHUFI32X4 $0x44, d, c, Z9 \
+	VSHUFI32X4 $0xee, d, c, Z10 \
+	VSHUFI32X4 $0x88, Z9, Z3, a \ // a0 b0 c0 d0
+	VSHUFI32X4 $0xdd, Z9, Z3, b \
+	VSHUFI32X4 $0x88, Z10, Z4, c \
+	VSHUFI32X4 $0xdd, Z10, Z4, d \
+	VPSHUFB Z11, a, a \
+	VPSHUFB Z11, b, b \
+	VPSHUFB Z11, c, c \
+	VPSHUFB Z11, d, d \
+	VMOVDQA64 a, (64*(w+0))(R11) \
+	VMOVDQA64 b, (64*(w+4))(R11) \
+	VMOVDQA64 c, (64*(w+8))(R11) \
+	VMOVDQA64 d, (64*(w+12))(R11)
+
+// BLOCKS reads the block of each lane and makes the first sixteen words of the
+// schedules. It uses Z3, Z4, Z9 to Z11 before the chain has begun, and cleans what it has
+// left in their upper halves.
+//
+// What is left of a message of n bytes is n-64i. Of the bytes that are read, none is a
+// number of 0 or less, and all is one of 64 or more. There is an ending for 0 to 63, and
+// the one for all others is none. The last block ends with the length in bits.
+#define BLOCKS \
+	VMOVDQU32 lanes_size(R10), Z16 \
+	VPBROADCASTD lanes_block(R10), Z17 \
+	VPSLLD $6, Z17, Z18 \
+	VPSUBD Z18, Z16, Z18 \
+	VPXORD Z19, Z19, Z19 \
+	VPMAXSD Z19, Z18, Z20 \
+	VPMINUD.BCST ·most(SB), Z20, Z20 \
+	VMOVDQU32 Z20, lanes_left(R10) \
+	VPMINUD.BCST ·most(SB), Z18, Z20 \
+	VMOVDQU32 Z20, lanes_ending(R10) \
+	VPADDD.BCST ·eight(SB), Z16, Z20 \
+	VPSRLD $6, Z20, Z20 \ // the last block
+	VPCMPEQD Z17, Z20, K2 \
+	VPSLLD.Z $3, Z16, K2, Z16 \
+	VMOVDQU32 Z16, lanes_bits(R10) \
+	VPCMPUD $5, Z17, Z20, K2 \ // not less
+	KMOVW lanes_used(R10), K1 \
+	KANDW K1, K2, K2 \
+	KMOVW K2, lanes_busy(R10) \
+	MOVQ $-1, R13 \
+	MOVLQZX lanes_block(R10), R14 \
+	SHLQ $6, R14 \
+	LEAQ ·endings(SB), R12 \
+	VBROADCASTI32X4 ·flip(SB), Z11 \
+	FOUR(0, Z16, Z17, Z18, Z19) \
+	FOUR(4, Z20, Z21, Z22, Z23) \
+	FOUR(8, Z24, Z25, Z26, Z27) \
+	FOUR(12, Z28, Z29, Z30, Z31) \
+	ACROSS(0, Z16, Z20, Z24, Z28) \
+	ACROSS(1, Z17, Z21, Z25, Z29) \
+	ACROSS(2, Z18, Z22, Z26, Z30) \
+	ACROSS(3, Z19, Z23, Z27, Z31) \
+	VPADDD (lanes_bits)(R10), Z31, Z31 \ // word 15, which is zero where it is the length
+	VMOVDQA64 Z31, (64*15)(R11) \
+	VZEROUPPER
+
+#define STATES \
+	VMOVDQU64 (lanes_state+0)(R10), ZA \
+	VMOVDQU64 (lanes_state+64)(R10), ZB \
+	VMOVDQU64 (lanes_state+128)(R10), ZC \
+	VMOVDQU64 (lanes_state+192)(R10), ZD \
+	VMOVDQU64 (lanes_state+256)(R10), ZE \
+	VMOVDQU64 (lanes_state+320)(R10), ZF \
+	VMOVDQU64 (lanes_state+384)(R10), ZG \
+	VMOVDQU64 (lanes_state+448)(R10), ZH
+
+// ADD adds to the states of the lanes that have a block what it has made.
+#define ADD \
+	KMOVW lanes_busy(R10), K1 \
+	VMOVDQU64 (lanes_state+0)(R10), Z24 \
+	VMOVDQU64 (lanes_state+64)(R10), Z25 \
+	VMOVDQU64 (lanes_state+128)(R10), Z26 \
+	VMOVDQU64 (lanes_state+192)(R10), Z27 \
+	VPADDD ZA, Z24, K1, Z24 \
+	VPADDD ZB, Z25, K1, Z25 \
+	VPADDD ZC, Z26, K1, Z26 \
+	VPADDD ZD, Z27, K1, Z27 \
+	VMOVDQU64 Z24, (lanes_state+0)(R10) \
+	VMOVDQU64 Z25, (lanes_state+64)(R10) \
+	VMOVDQU64 Z26, (lanes_state+128)(R10) \
+	VMOVDQU64 Z27, (lanes_state+192)(R10) \
+	VMOVDQU64 (lanes_state+256)(R10), Z28 \
+	VMOVDQU64 (lanes_state+320)(R10), Z29 \
+	VMOVDQU64 (lanes_state+384)(R10), Z30 \
+	VMOVDQU64 (lanes_state+448)(R10), Z31 \
+	VPADDD ZE, Z28, K1, Z28 \
+	VPADDD ZF, Z29, K1, Z29 \
+	VPADDD ZG, Z30, K1, Z30 \
+	VPADDD ZH, Z31, K1, Z31 \
+	VMOVDQU64 Z28, (lanes_state+256)(R10) \
+	VMOVDQU64 Z29, (lanes_state+320)(R10) \
+	VMOVDQU64 Z30, (lanes_state+384)(R10) \
+	VMOVDQU64 Z31, (lanes_state+448)(R10)
+
+// EIGHT is eight rounds, R is ROUND or ROUNDSCHEDULE, from round i of sixteen on. After
+// them each word of the state is in its register again.
+#define EIGHT(R, i) \
+	R(ZA, ZB, ZC, ZD, ZE, ZF, ZG, ZH, (i+0)) \
+	R(ZH, ZA, ZB, ZC, ZD, ZE, ZF, ZG, (i+1)) \
+	R(ZG, ZH, ZA, ZB, ZC, ZD, ZE, ZF, (i+2)) \
+	R(ZF, ZG, ZH, ZA, ZB, ZC, ZD, ZE, (i+3)) \
+	R(ZE, ZF, ZG, ZH, ZA, ZB, ZC, ZD, (i+4)) \
+	R(ZD, ZE, ZF, ZG, ZH, ZA, ZB, ZC, (i+5)) \
+	R(ZC, ZD, ZE, ZF, ZG, ZH, ZA, ZB, (i+6)) \
+	R(ZB, ZC, ZD, ZE, ZF, ZG, ZH, ZA, (i+7))
+
+// FETCH fetches an index entry, and the slots that another tells of, which was fetched in
+// time before (see FETCHSLOTS). R13 is the index, R14 the slots, and BX where the
+// number of the first is.
+#define FETCH \
+	MOVQ (BX), AX \
+	MOVQ (-8*const_later)(BX), DX \
+	PREFETCHT0 (R13)(AX*4) \
+	MOVL (R13)(DX*4), DX \
+	ADDQ $8, BX \
+	SHLQ $5, DX \
+	PREFETCHT0 (R14)(DX*1) \
+	PREFETCHT0 64(R14)(DX*1)
+
+// FETCHAHEAD fetches what lies behind a message, whose address is at DI (see AHEAD).
+#define FETCHAHEAD \
+	MOVQ (DI), AX \
+	ADDQ $8, DI \
+	PREFETCHT0 LANESAHEAD(AX) \
+	PREFETCHT0 LANESAHEAD+64(AX) \
+	PREFETCHT0 LANESAHEAD+128(AX)
+
+// LANESAHEAD is AHEAD: about as far as a call of 128 messages goes.
+#define LANESAHEAD 19456
+
+// BESIDE is eight rounds in the lanes, R is ROUND or ROUNDSCHEDULE, from round i of sixteen
+// on, and the chain's extend with the sum at SI, in turn.
+#define BESIDE(R, i) \
+	OPEN \
+	LOADSUM(SI, X7, X8) \
+	R(ZA, ZB, ZC, ZD, ZE, ZF, ZG, ZH, (i+0)) \
+	ROUNDS(A0, A1, X7, 2) \
+	ROUNDS(A0, A1, X8, 3) \
+	ONE( 4, X5, X6, X7, X8) \
+	ONE( 5, X6, X7, X8, X5) \
+	R(ZH, ZA, ZB, ZC, ZD, ZE, ZF, ZG, (i+1)) \
+	ONE( 6, X7, X8, X5, X6) \
+	ONE( 7, X8, X5, X6, X7) \
+	ONE( 8, X5, X6, X7, X8) \
+	ONE( 9, X6, X7, X8, X5) \
+	R(ZG, ZH, ZA, ZB, ZC, ZD, ZE, ZF, (i+2)) \
+	ONE(10, X7, X8, X5, X6) \
+	ONE(11, X8, X5, X6, X7) \
+	ONE(12, X5, X6, X7, X8) \
+	ONE(13, X6, X7, X8, X5) \
+	R(ZF, ZG, ZH, ZA, ZB, ZC, ZD, ZE, (i+3)) \
+	ONE(14, X7, X8, X5, X6) \
+	ONE(15, X8, X5, X6, X7) \
+	MIDDLE \
+	PAD(0) \
+	PAD(1) \
+	R(ZE, ZF, ZG, ZH, ZA, ZB, ZC, ZD, (i+4)) \
+	PAD(2) \
+	PAD(3) \
+	PAD(4) \
+	PAD(5) \
+	R(ZD, ZE, ZF, ZG, ZH, ZA, ZB, ZC, (i+5)) \
+	PAD(6) \
+	PAD(7) \
+	PAD(8) \
+	PAD(9) \
+	R(ZC, ZD, ZE, ZF, ZG, ZH, ZA, ZB, (i+6)) \
+	PAD(10) \
+	PAD(11) \
+	PAD(12) \
+	PAD(13) \
+	R(ZB, ZC, ZD, ZE, ZF, ZG, ZH, ZA, (i+7)) \
+	PAD(14) \
+	PAD(15) \
+	CLOSE \
+	ADDQ $32, SI \
+	FETCHAHEAD \
+	FETCH
+
+// WHERE finds a multiple of 64 on the stack.
+#define WHERE \
+	LEAQ w-1088(SP), R11 \
+	ADDQ $63, R11 \
+	ANDQ $-64, R11
+
+// func hashLanes(l *lanes)
+TEXT ·hashLanes(SB), 0, $1088-8
+	MOVQ l+0(FP), R10
+	WHERE
+	BLOCKS
+	LEAQ ·k(SB), R12
+	STATES
+	MOVQ $3, CX
+
+next:
+	EIGHT(ROUNDSCHEDULE, 0)
+	EIGHT(ROUNDSCHEDULE, 8)
+	ADDQ $64, R12
+	DECQ CX
+	JNZ next
+	EIGHT(ROUND, 0)
+	EIGHT(ROUND, 8)
+	ADD
+	RET
+
+// func hashLanesBeside(l *lanes, value, sums *[32]byte, near *place, numbers *uint64, ahead **byte)
+TEXT ·hashLanesBeside(SB), 0, $1088-48
+	MOVQ l+0(FP), R10
+	MOVQ value+8(FP), DI
+	MOVQ sums+16(FP), SI
+	WHERE
+	BLOCKS
+	LEAQ ·k(SB), R12
+	STATES
+	MOVQ near+24(FP), AX
+	MOVQ place_index(AX), R13
+	MOVQ place_slots(AX), R14
+	MOVQ numbers+32(FP), BX
+	TABLES
+	LOADSUM(DI, X5, X6)
+	FIRST
+	MOVQ ahead+40(FP), DI
+	MOVQ $3, CX
+
+next:
+	BESIDE(ROUNDSCHEDULE, 0)
+	BESIDE(ROUNDSCHEDULE, 8)
+	ADDQ $64, R12
+	DECQ CX
+	JNZ next
+	BESIDE(ROUND, 0)
+	BESIDE(ROUND, 8)
+	ADD
+	MOVQ value+8(FP), DI
+	SAVESUM(X5, X6, DI, X5, X6)
+	RET
+
+// UNPACK turns four words of the states: a to d have in part i of four those of the lanes
+// 4i, 4i+1, 4i+2, 4i+3.
+#define UNPACK(a, b, c, d) \
+	VPSHUFB Z11, a, a \
+	VPSHUFB Z11, b, b \
+	VPSHUFB Z11, c, c \
+	VPSHUFB Z11, d, d \
+	VPUNPCKLDQ b, a, Z24 \
+	VPUNPCKHDQ b, a, Z25 \
+	VPUNPCKLDQ d, c, Z26 \
+	VPUNPCKHDQ d, c, Z27 \
+	VPUNPCKLQDQ Z26, Z24, a \
+	VPUNPCKHQDQ Z26, Z24, b \
+	VPUNPCKLQDQ Z27, Z25, c \
+	VPUNPCKHQDQ Z27, Z25, d
+
+// SAVE writes the parts of z, whose first is x, into the hashes of the lanes l, l+4, l+8
+// and l+12, at byte h.
+#define SAVE(z, x, l, h) \
+	VMOVDQU32 x, (32*(l+0)+h)(SI) \
+	VEXTRACTI32X4 $1, z, (32*(l+4)+h)(SI) \
+	VEXTRACTI32X4 $2, z, (32*(l+8)+h)(SI) \
+	VEXTRACTI32X4 $3, z, (32*(l+12)+h)(SI)
+
+// func sumLanes(l *lanes, sums *[16][32]byte)
+TEXT ·sumLanes(SB), NOSPLIT, $0-16
+	MOVQ l+0(FP), R10
+	MOVQ sums+8(FP), SI
+	STATES
+	VBROADCASTI32X4 ·flip(SB), Z11
+	UNPACK(ZA, ZB, ZC, ZD)
+	UNPACK(ZE, ZF, ZG, ZH)
+	SAVE(Z16, X16, 0, 0)
+	SAVE(Z17, X17, 1, 0)
+	SAVE(Z18, X18, 2, 0)
+	SAVE(Z19, X19, 3, 0)
+	SAVE(Z20, X20, 0, 16)
+	SAVE(Z21, X21, 1, 16)
+	SAVE(Z22, X22, 2, 16)
+	SAVE(Z23, X23, 3, 16)
+	VZEROUPPER
+	RET
+
+// func fetch(near *place, numbers *uint64, n int)
+TEXT ·fetch(SB), NOSPLIT, $0-24
+	MOVQ near+0(FP), AX
+	MOVQ place_index(AX), R13
+	MOVQ place_slots(AX), R14
+	MOVQ numbers+8(FP), BX
+	MOVQ n+16(FP), CX
+
+next:
+	FETCH
+	DECQ CX
+	JNZ next
+	RET
