@@ -7,6 +7,6 @@ func (p *program) bootPolicy() *cobra.Command {
 	return p.noun(&cobra.Command{
 		Use:   "boot-policy",
 		Short: "Boot logs, and the reference states that boots are judged by",
-	}, p.bootPolicyExplain(), p.bootPolicyCreate(), p.bootPolicyValidate(), p.bootPolicyTest(), p.bootPolicyDiff(),
-		p.bootPolicyAdd(), p.bootPolicyList(), p.bootPolicyShow(), p.bootPolicyUpdate(), p.bootPolicyDelete())
+	}, append(p.bootPolicies().commands(),
+		p.bootPolicyExplain(), p.bootPolicyCreate(), p.policySign(bootKind), p.policyVerify(bootKind), p.bootPolicyValidate(), p.bootPolicyTest(), p.bootPolicyDiff())...)
 }

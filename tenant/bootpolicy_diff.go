@@ -15,16 +15,22 @@ type comparedBoot struct {
 	After   string            `json:"after"`   // SHA-256 of the text
 	Added   []bootpolicy.Rule `json:"added"`   // that after alone has
 	Removed []bootpolicy.Rule `json:"removed"` // that before alone has
+
+	BeforeSignature signature `json:"before_signature"`
+	AfterSignature  signature `json:"after_signature"`
 }
 
 func (p *program) bootPolicyDiff() *cobra.Command {
-	return &cobra.Command{
+	var t trust
+	c := &cobra.Command{
 		Use:   "diff BEFORE AFTER",
 		Short: "Show what one boot policy says and another does not",
 		Long: `Show what the boot policy AFTER says and BEFORE does not (+), and the reverse (-). What
 differs in the order or the writing of the text alone is not shown.
 
 ` + helpBootPolicy + `
+
+` + helpTrust + `
 
 Exit codes: 0 nothing differs, 1 it could not be found out, 2 usage, 3 something
 differs.`,
@@ -33,24 +39,30 @@ differs.`,
 			if args[0] == "-" && args[1] == "-" {
 				return usage(c, "only one of the policies can come from standard input")
 			}
-			return p.diffBoot(args[0], args[1])
+			k, err := p.checker(c, t)
+			if err != nil {
+				return err
+			}
+			before, err := p.bootPolicyAt(args[0], k)
+			if err != nil {
+				return err
+			}
+			after, err := p.bootPolicyAt(args[1], k)
+			if err != nil {
+				return err
+			}
+			return p.diffBoot(before, after)
 		},
 	}
+	t.flags(c)
+	return c
 }
 
-func (p *program) diffBoot(before, after string) error {
-	a, err := p.bootPolicyAt(before)
-	if err != nil {
-		return err
-	}
-	b, err := p.bootPolicyAt(after)
-	if err != nil {
-		return err
-	}
-	d := comparedBoot{a.Digest(), b.Digest(), []bootpolicy.Rule{}, []bootpolicy.Rule{}}
-	added, removed := bootpolicy.Diff(a, b)
+func (p *program) diffBoot(before, after openedBoot) error {
+	d := comparedBoot{before.Digest(), after.Digest(), []bootpolicy.Rule{}, []bootpolicy.Rule{}, before.signature, after.signature}
+	added, removed := bootpolicy.Diff(before.Policy, after.Policy)
 	d.Added, d.Removed = append(d.Added, added...), append(d.Removed, removed...)
-	if err := p.show(d, d.write); err != nil {
+	if err := p.show(d, func(w io.Writer) { p.writeComparedBoot(w, d) }); err != nil {
 		return err
 	}
 	if len(d.Added)+len(d.Removed) > 0 {
@@ -59,7 +71,9 @@ func (p *program) diffBoot(before, after string) error {
 	return nil
 }
 
-func (d comparedBoot) write(w io.Writer) {
+func (p *program) writeComparedBoot(w io.Writer, d comparedBoot) {
+	p.writeSignature(w, "signature of the policy before", d.BeforeSignature)
+	p.writeSignature(w, "signature of the policy after", d.AfterSignature)
 	for _, r := range d.Removed {
 		fmt.Fprintf(w, "- %s: %s\n", r.Member, printable(r.Value))
 	}

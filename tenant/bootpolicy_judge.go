@@ -18,10 +18,13 @@ type testedBoot struct {
 	Bank     pcr.Bank       `json:"bank"` // that the log was read in
 	Events   int            `json:"events"`
 	Failures []wire.Failure `json:"failures"`
+
+	Signature signature `json:"signature"`
 }
 
 func (p *program) bootPolicyTest() *cobra.Command {
 	bank, systemd := "", ""
+	var t trust
 	c := &cobra.Command{
 		Use:   "test POLICY LOG",
 		Short: "Show what in a boot log a boot policy would fail",
@@ -30,6 +33,8 @@ func (p *program) bootPolicyTest() *cobra.Command {
 "-" is standard input.
 
 ` + helpBootPolicy + `
+
+` + helpTrust + `
 
 It is no verdict: without a quote the log may be anybody's.
 
@@ -40,24 +45,29 @@ would fail.`,
 			if args[0] == "-" && args[1] == "-" {
 				return usage(c, "only one of policy and log can come from standard input")
 			}
-			return p.testBoot(args[0], args[1], systemd, bank)
+			k, err := p.checker(c, t)
+			if err != nil {
+				return err
+			}
+			judged, err := p.bootPolicyAt(args[0], k)
+			if err != nil {
+				return err
+			}
+			return p.testBoot(judged, args[1], systemd, bank)
 		},
 	}
+	t.flags(c)
 	c.Flags().StringVar(&bank, "bank", "", "read the log in this `BANK` (default: sha256 if the log has it, else its strongest)")
 	c.Flags().StringVar(&systemd, "systemd-log", "", "`FILE` is "+systemdLogHint+", of the same boot")
 	return c
 }
 
-func (p *program) testBoot(name, file, systemd, bank string) error {
-	judged, err := p.bootPolicyAt(name)
-	if err != nil {
-		return err
-	}
+func (p *program) testBoot(judged openedBoot, file, systemd, bank string) error {
 	_, s, err := p.bootLog(file, systemd, bank)
 	if err != nil {
 		return err
 	}
-	t := testedBoot{judged.Digest(), "none", noQuote, s.Bank(), len(s.Events()), []wire.Failure{}}
+	t := testedBoot{judged.Digest(), "none", noQuote, s.Bank(), len(s.Events()), []wire.Failure{}, judged.signature}
 	t.Failures = append(t.Failures, judged.JudgeSupposed(s)...)
 	p.warn("%s", noQuote)
 	if err := p.show(t, func(w io.Writer) { p.writeTestedBoot(w, t) }); err != nil {
@@ -70,6 +80,7 @@ func (p *program) testBoot(name, file, systemd, bank string) error {
 }
 
 func (p *program) writeTestedBoot(w io.Writer, t testedBoot) {
+	p.writeSignature(w, "signature of the policy", t.Signature)
 	fmt.Fprintf(w, "%s in bank %v: %s\n", counted(t.Events, "event", "events"), t.Bank, counted(len(t.Failures), "failure", "failures"))
 	for _, f := range t.Failures {
 		fmt.Fprintf(w, "\n%s\n  %s\n", f.ID, printable(f.Message))

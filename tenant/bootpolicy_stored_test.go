@@ -26,7 +26,7 @@ func TestBootPolicyAtTheVerifier(t *testing.T) {
 	if o := f.run(t, "boot-policy", "show", "web"); o.code != 0 || o.stdout != text {
 		t.Errorf("%+v", o)
 	}
-	if o := f.run(t, "boot-policy", "list"); o.code != 0 || !strings.Contains(o.stdout, "web   off          1          1        2       1 h ago  "+hexSum(text)[:12]) {
+	if o := f.run(t, "boot-policy", "list"); o.code != 0 || !strings.Contains(o.stdout, "web   off          1          1        2       1 h ago  -          "+hexSum(text)[:12]) {
 		t.Errorf("%+v", o)
 	}
 	if o := f.run(t, "boot-policy", "update", "web", boot); o.code != 0 || !strings.Contains(o.stderr, "2 agents are judged again\n") {
@@ -48,9 +48,69 @@ func TestBootPolicyAtTheVerifier(t *testing.T) {
 			t.Errorf("%s: %+v", c.args, o)
 		}
 	}
-	f.boots["web"] = rest.BootPolicy{Name: "web", Digest: hexSum("{}"), Text: "{ }"}
+	f.boots["web"] = rest.BootPolicy{Policy: rest.Policy{Name: "web", Digest: hexSum("{}"), Text: "{ }"}}
 	if o := f.run(t, "boot-policy", "show", "web"); o.code != exitFailed || !strings.Contains(o.stderr, "does not have the digest") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// A boot policy is signed as one, and whoever was told whom to trust takes no other.
+func TestSignedBootPolicy(t *testing.T) {
+	f := start(t)
+	s, stranger := f.newSigner(t), start(t).newSigner(t)
+	boot, signed := f.file("boot.json"), f.file("boot.signed.json")
+	if o := f.run(t, "boot-policy", "create", "--log", secureBootLog, "-o", boot); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "sign", boot, "--key", s.key, "-o", signed); o.code != 0 || !strings.Contains(o.stderr, "signed by key ") {
+		t.Fatalf("%+v", o)
+	}
+	text, err := os.ReadFile(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := os.ReadFile(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := f.run(t, "boot-policy", "verify", signed, "--key", s.public, "-o", f.file("out")); o.code != 0 || !strings.HasSuffix(o.stdout, "\nboot policy sha256:"+hexSum(string(text))+"\n") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "add", "web", signed); o.code != 0 || !strings.Contains(o.stdout, "\nsigned by ") {
+		t.Errorf("%+v", o)
+	}
+	if o := f.run(t, "boot-policy", "show", "web"); o.stdout != string(text) || !strings.Contains(o.stderr, "; verified 20") {
+		t.Errorf("%+v", o)
+	}
+	f.run(t, "boot-policy", "show", "web", "--signed").want(t, 0, string(envelope), "")
+	for _, args := range [][]string{{"validate", signed}, {"test", signed, secureBootLog}, {"diff", boot, signed}} {
+		trusting := func(more ...string) outcome {
+			return f.run(t, append(append([]string{"boot-policy"}, args...), more...)...)
+		}
+		if o := trusting("--key", s.public); o.code != 0 || !strings.Contains(o.stdout, ": good, by key ") {
+			t.Errorf("%v: %+v", args, o)
+		}
+		if o := trusting(); o.code != 0 || !strings.Contains(o.stdout, ": not checked: --key or --ca") {
+			t.Errorf("%v: %+v", args, o)
+		}
+		if o := trusting("--key", stranger.public); o.code != exitFailed || !strings.Contains(o.stdout+o.stderr, "signed by nobody who is trusted") {
+			t.Errorf("%v by a stranger: %+v", args, o)
+		}
+	}
+	runtime := s.sign(t, f.write(t, "web.json", `{"meta":{"version":1}}`))
+	for _, c := range []struct {
+		args    []string
+		message string
+	}{
+		{[]string{"policy", "verify", signed, "--key", s.public}, "which is a boot policy"},
+		{[]string{"boot-policy", "verify", runtime, "--key", s.public}, "which is a runtime policy"},
+		{[]string{"boot-policy", "add", "db", runtime}, "which is a runtime policy"},
+		{[]string{"boot-policy", "sign", signed, "--key", s.key}, "is a signed policy"},
+		{[]string{"boot-policy", "sign", f.file("web.json"), "--key", s.key}, "scrtm_and_bios"},
+	} {
+		if o := f.run(t, c.args...); o.code != exitFailed || !strings.Contains(o.stderr, c.message) {
+			t.Errorf("%v: %+v", c.args, o)
+		}
 	}
 }
 

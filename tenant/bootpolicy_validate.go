@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/bootpolicy"
+	"quicklime/verifier/policy/dsse"
 	"quicklime/wire/daemon"
 )
 
@@ -28,7 +29,7 @@ func summarizeBoot(b *bootpolicy.Policy) bootPolicySummary {
 
 func (s bootPolicySummary) writer(title string) func(io.Writer) {
 	return func(w io.Writer) {
-		fmt.Fprintf(w, "%s: Secure Boot %s, %s, %s, PCRs %v\n", title, onOff(s.SecureBoot), counted(s.Firmwares, "firmware", "firmwares"), counted(s.Kernels, "kernel", "kernels"), s.PCRs)
+		fmt.Fprintf(w, "%s: %s, PCRs %v\n", title, bootExtent(s.SecureBoot, s.Firmwares, s.Kernels), s.PCRs)
 		for _, each := range s.Warnings {
 			fmt.Fprintf(w, "  not judged: %s\n", printable(each))
 		}
@@ -49,15 +50,20 @@ type validatedBootFile struct {
 	Problems []problem          `json:"problems,omitempty"`
 	More     int                `json:"more_problems,omitempty"` // beside those
 	Summary  *bootPolicySummary `json:"summary,omitempty"`       // of a valid one
+
+	Signature *signature `json:"signature,omitempty"` // absent: the file could not be read, or its signature is not good
 }
 
 func (p *program) bootPolicyValidate() *cobra.Command {
-	return &cobra.Command{
+	var t trust
+	c := &cobra.Command{
 		Use:   "validate FILE…",
 		Short: "Explain every problem of reference states in files, or what they say",
 		Long: `Explain every problem of measured-boot reference states in files, with its line, place
 and what to write instead; of one without a problem show what it says and what it leaves
 open. FILE - is standard input. Nothing is sent to the verifier.
+
+` + helpTrust + `
 
 Exit codes: 0 all can be used, 1 one or more cannot, 2 usage.`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -66,21 +72,29 @@ Exit codes: 0 all can be used, 1 one or more cannot, 2 usage.`,
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return p.validateBoot(args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			k, err := p.checker(c, t)
+			if err != nil {
+				return err
+			}
+			return p.validateBoot(args, k)
+		},
 	}
+	t.flags(c)
+	return c
 }
 
-func (p *program) validateBoot(files []string) error {
+func (p *program) validateBoot(files []string, k *checker) error {
 	v := validatedBoot{}
 	bad := 0
 	for _, file := range files {
-		f := p.validateBootFile(file)
+		f := p.validateBootFile(file, k)
 		if !f.Valid {
 			bad++
 		}
 		v.Files = append(v.Files, f)
 	}
-	if err := p.show(v, v.write); err != nil {
+	if err := p.show(v, func(w io.Writer) { p.writeValidatedBoot(w, v) }); err != nil {
 		return err
 	}
 	if bad > 0 {
@@ -89,14 +103,20 @@ func (p *program) validateBoot(files []string) error {
 	return nil
 }
 
-func (p *program) validateBootFile(file string) validatedBootFile {
+func (p *program) validateBootFile(file string, k *checker) validatedBootFile {
 	f := validatedBootFile{File: file}
-	text, err := p.readFile(file, bootpolicy.MaxReference)
+	text, err := p.readFile(file, bootKind.maxSigned())
 	if err != nil {
 		f.Problems = []problem{{Text: err.Error()}}
 		return f
 	}
-	compiled, err := bootpolicy.Parse(text)
+	inside, s, err := k.open(dsse.BootPolicy, text)
+	if err != nil {
+		f.Problems = []problem{{Text: err.Error()}}
+		return f
+	}
+	f.Signature = &s
+	compiled, err := bootpolicy.Parse(inside)
 	if err != nil {
 		f.Problems, f.More = problemsOf(err)
 		return f
@@ -106,10 +126,11 @@ func (p *program) validateBootFile(file string) validatedBootFile {
 	return f
 }
 
-func (v validatedBoot) write(w io.Writer) {
+func (p *program) writeValidatedBoot(w io.Writer, v validatedBoot) {
 	for _, f := range v.Files {
 		if f.Valid {
 			f.Summary.writer(printable(f.File) + ": can be used")(w)
+			p.writeSignature(w, "  signature", *f.Signature)
 			continue
 		}
 		fmt.Fprintf(w, "%s: %s\n", printable(f.File), counted(len(f.Problems)+f.More, "problem", "problems"))

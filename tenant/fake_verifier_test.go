@@ -2,11 +2,8 @@ package tenant
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
-	"time"
 
 	"quicklime/verifier/policy/dsse"
 	"quicklime/wire"
@@ -14,7 +11,7 @@ import (
 )
 
 func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
-	return map[rest.Route]rest.Handler{
+	table := map[rest.Route]rest.Handler{
 		rest.ListAgents: func(w http.ResponseWriter, r *http.Request) error {
 			var l rest.AgentList
 			for _, a := range f.agents {
@@ -88,59 +85,11 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 			w.WriteHeader(204)
 			return nil
 		},
-		rest.ListPolicies: func(w http.ResponseWriter, r *http.Request) error {
-			var l rest.PolicyList
-			for _, p := range f.policies {
-				p.Text, p.Envelope = "", ""
-				l.Policies = append(l.Policies, p)
-			}
-			return rest.WriteJSON(w, 200, l)
-		},
-		rest.AddPolicy:    f.putPolicy,
-		rest.UpdatePolicy: f.putPolicy,
-		rest.GetPolicy: func(w http.ResponseWriter, r *http.Request) error {
-			p, ok := f.policies[r.PathValue("name")]
-			if !ok {
-				return notFound("policy", r.PathValue("name"))
-			}
-			p.Envelope = ""
-			return rest.WriteJSON(w, 200, p)
-		},
-		rest.GetSignedPolicy: func(w http.ResponseWriter, r *http.Request) error {
-			p := f.policies[r.PathValue("name")]
-			if p.Envelope == "" {
-				return notFound("signed policy", r.PathValue("name"))
-			}
-			p.Text = ""
-			return rest.WriteJSON(w, 200, p)
-		},
 		rest.GetBootLog: func(w http.ResponseWriter, r *http.Request) error {
 			if _, ok := f.agents[r.PathValue("id")]; !ok {
 				return notFound("agent", r.PathValue("id"))
 			}
 			return rest.WriteJSON(w, 200, rest.BootLog{Epoch: "0123", Log: []byte("a\x00log\x1b"), Systemd: []byte("\x1e{}\n"), Proven: []int{0, 7}})
-		},
-		rest.ListBootPolicies: func(w http.ResponseWriter, r *http.Request) error {
-			var l rest.BootPolicyList
-			for _, p := range f.boots {
-				p.Text = ""
-				l.Policies = append(l.Policies, p)
-			}
-			return rest.WriteJSON(w, 200, l)
-		},
-		rest.AddBootPolicy:    f.putBootPolicy,
-		rest.UpdateBootPolicy: f.putBootPolicy,
-		rest.GetBootPolicy: func(w http.ResponseWriter, r *http.Request) error {
-			p, ok := f.boots[r.PathValue("name")]
-			if !ok {
-				return notFound("boot policy", r.PathValue("name"))
-			}
-			return rest.WriteJSON(w, 200, p)
-		},
-		rest.DeleteBootPolicy: func(w http.ResponseWriter, r *http.Request) error {
-			delete(f.boots, r.PathValue("name"))
-			w.WriteHeader(204)
-			return nil
 		},
 		rest.SearchMeasurements: func(w http.ResponseWriter, _ *http.Request) error {
 			return rest.WriteJSON(w, 200, rest.MeasurementList{})
@@ -152,12 +101,10 @@ func (f *fake) verifierHandlers() map[rest.Route]rest.Handler {
 		},
 		rest.RetryDeadLetters: f.changeDeadLetters,
 		rest.DropDeadLetters:  f.changeDeadLetters,
-		rest.DeletePolicy: func(w http.ResponseWriter, r *http.Request) error {
-			delete(f.policies, r.PathValue("name"))
-			w.WriteHeader(204)
-			return nil
-		},
 	}
+	fakePolicies[rest.RuntimePolicy]{f.policies, dsse.RuntimePolicy, "policy", (*rest.RuntimePolicy).Common, func(p *rest.RuntimePolicy) { p.Paths = 1 }}.add(table, rest.RuntimePolicyRoutes)
+	fakePolicies[rest.BootPolicy]{f.boots, dsse.BootPolicy, "boot policy", (*rest.BootPolicy).Common, func(p *rest.BootPolicy) { p.Kernels, p.Firmwares = 1, 1 }}.add(table, rest.BootPolicyRoutes)
+	return table
 }
 
 func orNotEvaluated(policy string) string {
@@ -173,18 +120,6 @@ func tpmDigest(text rest.Text) string {
 		return wire.NotEvaluated
 	}
 	return hexSum(string(text))
-}
-
-// putBootPolicy keeps the text of a boot policy to the byte.
-func (f *fake) putBootPolicy(w http.ResponseWriter, r *http.Request) error {
-	var body rest.BootPolicyRequest
-	if err := rest.ReadJSON(r, rest.MaxBody, &body); err != nil {
-		return err
-	}
-	in := rest.BootPolicy{Name: body.Name, Text: string(body.Text), Digest: hexSum(string(body.Text)), Kernels: 1, Firmwares: 1, Agents: 2, UpdatedAt: now.Add(-time.Hour)}
-	f.boots[in.Name] = in
-	in.Text = ""
-	return rest.WriteJSON(w, 200, in)
 }
 
 // enrol keeps what was asked for, and answers with the agent it makes.
@@ -231,21 +166,4 @@ func (f *fake) getAgent(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-}
-
-// putPolicy keeps the text of a policy to the byte.
-func (f *fake) putPolicy(w http.ResponseWriter, r *http.Request) error {
-	var body rest.PolicyRequest
-	if err := rest.ReadJSON(r, rest.MaxBody, &body); err != nil {
-		return err
-	}
-	in := rest.RuntimePolicy{Name: body.Name, Text: string(body.Text)}
-	if e, err := dsse.Parse([]byte(body.Text)); err == nil { // who signed the real verifier finds out
-		in.Text, in.Envelope, in.SignedBy = string(e.Unverified()), string(body.Text), []rest.Signer{{KeyID: hexSum("key"), Subject: "CN=release\x1b"}}
-	}
-	sum := sha256.Sum256([]byte(in.Text))
-	in.Digest, in.Paths, in.Agents, in.UpdatedAt = hex.EncodeToString(sum[:]), 1, 2, now.Add(-time.Hour)
-	f.policies[in.Name] = in
-	in.Text, in.Envelope = "", ""
-	return rest.WriteJSON(w, 200, in)
 }

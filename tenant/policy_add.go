@@ -6,17 +6,17 @@ import (
 	"quicklime/tenant/client"
 )
 
-func (p *program) policyAdd() *cobra.Command {
+func (s storedPolicies[T]) add() *cobra.Command {
 	return &cobra.Command{
 		Use:   "add NAME FILE",
-		Short: "Give the verifier a policy; FILE - is standard input",
+		Short: "Give the verifier a " + s.word + "; FILE - is standard input",
 		Args:  exactly(2, "NAME and FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			stored, err := p.upload(c, args[0], args[1], (*client.Verifier).AddPolicy)
+			stored, err := s.upload(c, args[0], args[1], client.Policies[T].Add)
 			if err != nil {
 				return err
 			}
-			return p.showPolicy("added", stored)
+			return s.answer("added", stored)
 		},
 	}
 }

@@ -156,11 +156,7 @@ func (g grouping) bySize() []*failureGroup {
 }
 
 func (p *program) writeTest(w io.Writer, t tested, all bool) {
-	if t.Signature.State != unsigned {
-		for _, line := range t.Signature.lines(p) {
-			fmt.Fprintf(w, "signature of the policy: %s\n", printable(line))
-		}
-	}
+	p.writeSignature(w, "signature of the policy", t.Signature)
 	c := t.Counts
 	fmt.Fprintf(w, "%s: %d would fail; %d listed, %d excluded, %d signed, %s, %s, %s\n", counted(c.Entries, "entry", "entries"), c.Failed,
 		c.Listed, c.Excluded, c.Signed, counted(c.Buffers, "key or buffer", "keys and buffers"),

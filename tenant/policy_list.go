@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,26 +10,27 @@ import (
 	"quicklime/wire/rest"
 )
 
-func (p *program) policyList() *cobra.Command {
+func (s storedPolicies[T]) list() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the verifier's policies",
+		Short: "List what the verifier has",
 		Args:  exactly(0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := p.connect()
+			all, err := s.policies()
 			if err != nil {
 				return err
 			}
-			l, err := s.verifier.Policies(c.Context())
+			l, err := all.List(c.Context())
 			if err != nil {
 				return err
 			}
 			l.Policies = orEmpty(l.Policies)
-			t := &table{heading: []string{"NAME", "PATHS", "EXCLUSIONS", "AGENTS", "UPDATED", "SIGNED BY", "SHA-256"}}
-			for _, r := range l.Policies {
-				t.add(plain(r.Name, fmt.Sprint(r.Paths), fmt.Sprint(r.Excludes), fmt.Sprint(r.Agents), p.ago(r.UpdatedAt), signers(r.SignedBy), short(r.Digest))...)
+			t := &table{heading: slices.Concat([]string{"NAME"}, s.heading, []string{"AGENTS", "UPDATED", "SIGNED BY", "SHA-256"})}
+			for _, one := range l.Policies {
+				r := s.common(&one)
+				t.add(plain(slices.Concat([]string{r.Name}, s.row(one), []string{fmt.Sprint(r.Agents), s.p.ago(r.UpdatedAt), signers(r.SignedBy), short(r.Digest)})...)...)
 			}
-			return p.showTable(l, t, fmt.Sprintf("the verifier has no policy yet; %q makes one, and %q brings it there", name+" policy create", name+" policy add"))
+			return s.p.showTable(l, t, fmt.Sprintf("the verifier has no %s yet; %q makes one, and %q brings it there", s.word, s.command("create"), s.command("add")))
 		},
 	}
 }

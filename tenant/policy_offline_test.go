@@ -138,7 +138,7 @@ func TestI21_PolicyDiff(t *testing.T) {
 		fmt.Fprintf(&more, `,"/n/%d":["%s"]`, i, hexSum("n"))
 	}
 	after := `{"meta":{"version":1},"digests":{"/a":["` + hexSum("2") + `"]` + more.String() + `},"deny":{"paths":["/evil"]}}`
-	f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum(after), Text: after}
+	f.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hexSum(after), Text: after}}
 
 	o := f.run(t, "policy", "diff", before, "web")
 	got := strings.NewReplacer(hexSum("1"), "1", hexSum("2"), "2", hexSum("n"), "n").Replace(o.stdout)
@@ -198,7 +198,7 @@ func TestPoliciesAreFilesOrNames(t *testing.T) {
 	f := start(t)
 	t.Chdir(f.dir)
 	text := `{"meta":{"version":1},"excludes":["/a"]}`
-	f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum(text), Text: text}
+	f.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hexSum(text), Text: text}}
 	f.write(t, "web", `{"meta":{"version":1},"excludes":["/b"]}`)
 	if o := f.run(t, "policy", "diff", "web", "@web"); !strings.Contains(o.stdout, "+ /a\n") || !strings.Contains(o.stdout, "- /b\n") {
 		t.Errorf("%+v", o)

@@ -11,12 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quicklime/verifier/policy"
 	"quicklime/verifier/policy/dsse"
 	"quicklime/wire/conf"
 )
 
-// signed is the JSON of "policy sign -o" and of "policy verify".
+// signed is the JSON of "sign -o" and of "verify".
 type signed struct {
 	File     string       `json:"file"`
 	Digest   string       `json:"digest"` // of the policy
@@ -41,26 +40,25 @@ func signedNames(by []dsse.Signer) []signedName {
 	return names
 }
 
-func (p *program) policySign() *cobra.Command {
+func (p *program) policySign(k policyKind) *cobra.Command {
 	var key, cert, out string
 	c := &cobra.Command{
 		Use:   "sign FILE",
-		Short: "Sign a policy, as Keylime's tools do; FILE - is standard input",
-		Long: `Sign a policy and print or write the outcome, a DSSE envelope that Keylime's tools
-verify too if the key is ECDSA. The key is a file in PEM that nobody else may read, ECDSA
-(P-256, P-384, P-521), RSA or Ed25519:
+		Short: "Sign a " + k.word + "; FILE - is standard input",
+		Long: "Sign a " + k.word + ` and print or write the outcome, a DSSE envelope` + k.alsoVerify + `. The key
+is a file in PEM that nobody else may read, ECDSA (P-256, P-384, P-521), RSA or Ed25519:
 
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out release.key
   openssl pkey -in release.key -pubout -out release.pub
-  quicklime-tenant policy sign web.json --key release.key -o web.signed.json
+  ` + k.command("sign web.json --key release.key -o web.signed.json") + `
 
-Nothing is sent to the verifier; "policy add" and "policy update" take what is signed.`,
+Nothing is sent to the verifier; "` + k.noun + ` add" and "` + k.noun + ` update" take what is signed.`,
 		Args: exactly(1, "FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if key == "" {
 				return usage(c, "name the private key: --key")
 			}
-			return p.sign(args[0], key, cert, out)
+			return p.sign(k, args[0], key, cert, out)
 		},
 	}
 	f := c.Flags()
@@ -70,12 +68,12 @@ Nothing is sent to the verifier; "policy add" and "policy update" take what is s
 	return c
 }
 
-func (p *program) sign(file, keyFile, certFile, out string) error {
-	text, err := p.readFile(file, policy.MaxPolicy)
+func (p *program) sign(k policyKind, file, keyFile, certFile, out string) error {
+	text, err := p.readFile(file, k.max)
 	if err != nil {
 		return err
 	}
-	if err := p.lint(file, text); err != nil {
+	if err := p.lint(k, file, text); err != nil {
 		return err
 	}
 	pem, err := conf.ReadSecret(keyFile, dsse.MaxKeyFile)
@@ -90,7 +88,7 @@ func (p *program) sign(file, keyFile, certFile, out string) error {
 	if err != nil {
 		return err
 	}
-	envelope, by, err := dsse.Sign(rand.Reader, text, key, c)
+	envelope, by, err := dsse.Sign(rand.Reader, k.of, text, key, c)
 	if err != nil {
 		return err
 	}

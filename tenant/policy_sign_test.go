@@ -169,11 +169,11 @@ func TestSignedPolicyAtTheVerifier(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	f.run(t, "policy", "show", "web", "--signed").want(t, 0, string(envelope), "")
-	f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("other"), Text: "{}", Envelope: string(envelope)}
+	f.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hexSum("other"), Text: "{}", Envelope: string(envelope)}}
 	if o := f.run(t, "policy", "show", "web", "--signed"); o.code != 1 || !strings.Contains(o.stderr, "does not have the digest") {
 		t.Errorf("%+v", o)
 	}
-	f.policies["web"] = rest.RuntimePolicy{Name: "web", Text: "{}"}
+	f.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Text: "{}"}}
 	if o := f.run(t, "policy", "show", "web", "--signed"); o.code != 1 || o.stdout != "" {
 		t.Errorf("%+v", o)
 	}

@@ -49,7 +49,7 @@ func (p *program) policyAt(ctx context.Context, arg string, k *checker) (opened,
 
 // compileOpened compiles the policy in a text, signed or not.
 func compileOpened(name string, text []byte, k *checker) (opened, error) {
-	inside, s, err := k.open(text)
+	inside, s, err := k.open(dsse.RuntimePolicy, text)
 	if err != nil {
 		return opened{}, fmt.Errorf("%s: %w", name, err)
 	}
@@ -63,12 +63,12 @@ func compileOpened(name string, text []byte, k *checker) (opened, error) {
 // compileStored compiles a policy of the verifier's. What the verifier found of its
 // signature counts if k is nil; else k checks it again.
 func (p *program) compileStored(ctx context.Context, name string, k *checker) (opened, error) {
-	r, err := p.stored(ctx, name)
+	r, err := p.runtimePolicies().get(ctx, name)
 	if err != nil {
 		return opened{}, err
 	}
 	if k != nil && len(r.SignedBy) > 0 {
-		e, err := p.storedEnvelope(ctx, name)
+		e, err := p.runtimePolicies().getSigned(ctx, name)
 		if err != nil {
 			return opened{}, err
 		}

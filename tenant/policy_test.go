@@ -303,7 +303,7 @@ func TestPolicyIsCheckedBeforeItIsSent(t *testing.T) {
 
 func TestPolicyShowChecksTheDigest(t *testing.T) {
 	f := start(t)
-	f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("other"), Text: "{}"}
+	f.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hexSum("other"), Text: "{}"}}
 	if o := f.run(t, "policy", "show", "web"); o.code != 1 || !strings.Contains(o.stderr, "does not have the digest") || o.stdout != "" {
 		t.Errorf("%+v", o)
 	}

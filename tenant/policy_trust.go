@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ func (t *trust) flags(c *cobra.Command) {
 const helpTrust = `A policy may be signed. --key and --ca name who is trusted: a policy that is signed by
 nobody of them is then refused, and the answer names who signed. Without them the
 answer says that the signature was not checked. A policy without a signature is taken
-either way; "policy verify" refuses it.`
+either way; "verify" refuses it.`
 
 // checker checks signatures. A nil one checks none.
 type checker struct {
@@ -86,14 +87,14 @@ type signature struct {
 	Verified *time.Time   `json:"verified,omitempty"`  // at the verifier: when
 }
 
-// open takes a policy out of the envelope that it may be in, and says what is known
+// open takes a policy of the given kind out of the envelope that it may be in, and says what is known
 // of its signature. An error is of an envelope that is malformed, or signed by
 // nobody who is trusted.
-func (k *checker) open(text []byte) ([]byte, signature, error) {
+func (k *checker) open(of dsse.Type, text []byte) ([]byte, signature, error) {
 	if !dsse.Enveloped(text) {
 		return text, signature{State: unsigned}, nil
 	}
-	e, err := dsse.Parse(text)
+	e, err := dsse.Parse(of, text)
 	if err != nil {
 		return nil, signature{}, err
 	}
@@ -105,6 +106,16 @@ func (k *checker) open(text []byte) ([]byte, signature, error) {
 		return nil, signature{}, err
 	}
 	return v.Payload(), signature{State: good, SignedBy: signedNames(v.Signers())}, nil
+}
+
+// writeSignature says what is known of a policy's signature, if it has one.
+func (p *program) writeSignature(w io.Writer, title string, s signature) {
+	if s.State == unsigned {
+		return
+	}
+	for _, line := range s.lines(p) {
+		fmt.Fprintf(w, "%s: %s\n", title, printable(line))
+	}
 }
 
 // lines says for a person what is known of a signature, a line each.

@@ -6,18 +6,18 @@ import (
 	"quicklime/tenant/client"
 )
 
-func (p *program) policyUpdate() *cobra.Command {
+func (s storedPolicies[T]) update() *cobra.Command {
 	return &cobra.Command{
 		Use:   "update NAME FILE",
-		Short: "Replace a policy; every machine under it is judged again",
+		Short: "Replace a " + s.word + "; every machine under it is judged again",
 		Args:  exactly(2, "NAME and FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			stored, err := p.upload(c, args[0], args[1], (*client.Verifier).UpdatePolicy)
+			stored, err := s.upload(c, args[0], args[1], client.Policies[T].Update)
 			if err != nil {
 				return err
 			}
-			p.say("%s judged again", counted(stored.Agents, "agent is", "agents are"))
-			return p.showPolicy("updated", stored)
+			s.p.say("%s judged again", counted(s.common(&stored).Agents, "agent is", "agents are"))
+			return s.answer("updated", stored)
 		},
 	}
 }

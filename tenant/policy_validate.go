@@ -89,7 +89,7 @@ func (p *program) validateFile(file string, k *checker) validatedFile {
 		f.Problems = []problem{{Text: err.Error()}}
 		return f
 	}
-	inside, s, err := k.open(text)
+	inside, s, err := k.open(dsse.RuntimePolicy, text)
 	if err != nil {
 		f.Problems = []problem{{Text: err.Error()}}
 		return f

@@ -8,20 +8,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/policy/dsse"
-	"quicklime/wire/daemon"
 )
 
-func (p *program) policyVerify() *cobra.Command {
+func (p *program) policyVerify(k policyKind) *cobra.Command {
 	var t trust
 	var out string
 	c := &cobra.Command{
 		Use:   "verify FILE",
-		Short: "Say who signed a policy, or that nobody did who is trusted; FILE - is standard input",
-		Long: `Say who signed a policy, or that nobody did who is trusted: whose key or CA --key and
---ca name. What the signed policy itself carries is never enough.
+		Short: "Say who signed a " + k.word + ", or that nobody did who is trusted; FILE - is standard input",
+		Long: "Say who signed a " + k.word + `, or that nobody did who is trusted: whose key or CA --key
+and --ca name. What the signed policy itself carries is never enough.
 
-  quicklime-tenant policy verify web.signed.json --key release.pub
-  quicklime-tenant policy show web --signed | quicklime-tenant policy verify - --ca ca.crt --at 2026-11-27
+  ` + k.command("verify web.signed.json --key release.pub") + `
+  ` + k.command("show web --signed") + " | " + k.command("verify - --ca ca.crt --at 2026-11-27") + `
 
 Exit codes: 0 it is signed, 1 it is not, 2 usage.`,
 		Args: exactly(1, "FILE"),
@@ -33,7 +32,7 @@ Exit codes: 0 it is signed, 1 it is not, 2 usage.`,
 			if trusted == nil {
 				return usage(c, "name who is trusted: --key or --ca")
 			}
-			return p.verify(trusted, args[0], out)
+			return p.verify(k, trusted, args[0], out)
 		},
 	}
 	t.flags(c)
@@ -41,23 +40,14 @@ Exit codes: 0 it is signed, 1 it is not, 2 usage.`,
 	return c
 }
 
-// malformed says of a text that is no envelope whether it means to be one.
-func malformed(file string, text []byte, err error) error {
-	err = fmt.Errorf("%s: %w", file, err)
-	if dsse.Enveloped(text) {
-		return daemon.WithHint(err, "it was changed or cut: get it again, or sign the policy anew with %q", name+" policy sign")
-	}
-	return daemon.WithHint(err, "sign it with %q", name+" policy sign")
-}
-
-func (p *program) verify(trusted *checker, file, out string) error {
-	text, err := p.readFile(file, dsse.MaxEnvelope)
+func (p *program) verify(k policyKind, trusted *checker, file, out string) error {
+	text, err := p.readFile(file, k.maxSigned())
 	if err != nil {
 		return err
 	}
-	e, err := dsse.Parse(text)
+	e, err := dsse.Parse(k.of, text)
 	if err != nil {
-		return malformed(file, text, err)
+		return k.malformed(file, text, err)
 	}
 	v, err := trusted.keys.Verify(e, trusted.when)
 	if err != nil {
@@ -74,6 +64,6 @@ func (p *program) verify(trusted *checker, file, out string) error {
 		for _, by := range v.Signers() {
 			fmt.Fprintf(w, "signed by %s\n", printable(by.String()))
 		}
-		fmt.Fprintf(w, "policy sha256:%s\n", s.Digest)
+		fmt.Fprintf(w, "%s sha256:%s\n", k.word, s.Digest)
 	})
 }

@@ -37,6 +37,8 @@ var commandLines = map[string]string{
 	"policy sign":          "%file --key %key -o %out",
 	"policy verify":        "%signed --key %public",
 	"policy delete":        "web",
+	"boot-policy sign":     "%boot --key %key -o %out",
+	"boot-policy verify":   "%bootsigned --key %public",
 	"boot-policy explain":  "../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements",
 	"boot-policy create":   "--log ../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements -o %out",
 	"boot-policy validate": "%boot",
@@ -94,8 +96,8 @@ func TestJSONOfEveryCommand(t *testing.T) {
 			m := f.register(offer(t, machine(t, "web\u009b1")))
 			f.set(rest.Agent{ID: m.ID, Label: "web\u009b1", Trust: wire.Trusted, Policies: rest.Policies{Runtime: wire.NotEvaluated}})
 			fresh := f.register(machine(t, "new"))
-			f.policies["web"] = rest.RuntimePolicy{Name: "web", Digest: hexSum("{}"), Text: "{}"}
-			f.boots["web"] = rest.BootPolicy{Name: "web", Digest: hexSum("{}"), Text: "{}"}
+			f.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hexSum("{}"), Text: "{}"}}
+			f.boots["web"] = rest.BootPolicy{Policy: rest.Policy{Name: "web", Digest: hexSum("{}"), Text: "{}"}}
 			file := f.write(t, "p.json", `{"meta":{"version":1}}`)
 			list := f.write(t, "list", string(listOf("boot_aggregate", "/tmp/x")))
 			judging := f.write(t, "judging.json", `{"meta":{"version":1},"excludes":["/tmp/.*"]}`)
@@ -109,6 +111,13 @@ func TestJSONOfEveryCommand(t *testing.T) {
 				boot := f.file("boot.json")
 				if o := f.run(t, "boot-policy", "create", "--log", "../testdata/captures/ovmf-secureboot-6.1/binary_bios_measurements", "-o", boot); o.code != 0 {
 					t.Fatalf("%+v", o)
+				}
+				if strings.Contains(line, "%bootsigned") {
+					signed := f.file("boot.signed.json")
+					if o := f.run(t, "boot-policy", "sign", boot, "--key", f.file("release.key"), "-o", signed); o.code != 0 {
+						t.Fatalf("%+v", o)
+					}
+					line = strings.ReplaceAll(line, "%bootsigned", signed)
 				}
 				line = strings.ReplaceAll(line, "%boot", boot)
 			}

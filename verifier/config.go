@@ -27,11 +27,11 @@ type Config struct {
 	// MaxAgents bounds the agents connected at one time.
 	MaxAgents int `toml:"max_agents"`
 
-	// PolicyKeys are files of those who may sign runtime policies, in PEM: public
+	// PolicyKeys are files of those who may sign policies, runtime and boot, in PEM: public
 	// keys, certificates of signers, certificates of their CAs. They are read at
 	// start.
 	PolicyKeys []string `toml:"policy_keys"`
-	// RequireSignedPolicies refuses every policy that none of them signed, and
+	// RequireSignedPolicies refuses every policy of either kind that none of them signed, and
 	// starts with no other in the database.
 	RequireSignedPolicies bool `toml:"require_signed_policies"`
 

@@ -7,7 +7,6 @@ import (
 
 	"quicklime/verifier/api"
 	"quicklime/verifier/pcrpolicy"
-	"quicklime/verifier/policy"
 	"quicklime/verifier/policycache"
 	"quicklime/verifier/revocation"
 	"quicklime/verifier/session"
@@ -111,7 +110,7 @@ func (v service) UpdateAgent(ctx context.Context, id string, u rest.AgentUpdate)
 		}
 	}
 	if err := v.store.Update(ctx, id, u); err != nil {
-		return a, refusal(err, policies(u.Policy, u.BootPolicy))
+		return a, refusal(err, named(u.Policy, u.BootPolicy))
 	}
 	v.sessions.PolicyChanged()
 	return v.GetAgent(ctx, id)
@@ -140,75 +139,22 @@ func (v service) DeleteAgent(ctx context.Context, id string) error {
 	return nil
 }
 
-// ListPolicies implements api.Verifier.
-func (v service) ListPolicies(ctx context.Context) (rest.PolicyList, error) {
-	all, err := v.store.Policies(ctx)
-	return rest.PolicyList{Policies: all}, err
-}
-
-// GetPolicy implements api.Verifier.
-func (v service) GetPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	p, err := v.store.Policy(ctx, name)
-	return p, refusal(err, "policy "+name)
-}
-
-// GetSignedPolicy implements api.Verifier.
-func (v service) GetSignedPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	p, err := v.store.SignedPolicy(ctx, name)
-	if err == nil && p.Envelope == "" {
-		return p, rest.Errorf(rest.CodeNotFound, "policy %s is not signed", name).WithHint("it was added as it is; its text is all there is")
+// GetBootLog implements api.Verifier.
+func (v service) GetBootLog(ctx context.Context, id string) (rest.BootLog, error) {
+	if _, err := v.store.Agent(ctx, id); err != nil {
+		return rest.BootLog{}, refusal(err, "agent "+id[:12])
 	}
-	p.Text = "" // the envelope has it
-	return p, refusal(err, "policy "+name)
-}
-
-// AddPolicy implements api.Verifier.
-func (v service) AddPolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error) {
-	v.policies.Add(compiled)
-	defer v.prune(context.WithoutCancel(ctx))
-	if err := v.store.AddPolicy(ctx, p); err != nil {
-		return p, refusal(err, "policy "+p.Name)
+	l, err := v.sessions.BootLog(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return l, rest.Errorf(rest.CodeNotFound, "agent %s has sent no boot log", id[:12]).
+			WithHint("it comes with the first evidence of a boot; the agent's log says if there is none, or it cannot be read")
 	}
-	return v.stored(ctx, p)
-}
-
-// UpdatePolicy implements api.Verifier.
-func (v service) UpdatePolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error) {
-	v.policies.Add(compiled)
-	defer v.prune(context.WithoutCancel(ctx))
-	if err := v.store.UpdatePolicy(ctx, p); err != nil {
-		return p, refusal(err, "policy "+p.Name)
-	}
-	v.sessions.PolicyChanged()
-	return v.stored(ctx, p)
-}
-
-// DeletePolicy implements api.Verifier.
-func (v service) DeletePolicy(ctx context.Context, name string) error {
-	defer v.prune(context.WithoutCancel(ctx))
-	return refusal(v.store.DeletePolicy(ctx, name), "policy "+name)
+	return l, err
 }
 
 // SearchMeasurements implements api.Verifier.
 func (v service) SearchMeasurements(ctx context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error) {
 	return v.store.Search(ctx, q)
-}
-
-// prune forgets compiled policies that nobody has any more.
-func (v service) prune(ctx context.Context) error {
-	digests, err := v.store.PolicyDigests(ctx)
-	if err != nil {
-		return err
-	}
-	return v.policies.Keep(digests)
-}
-
-// stored is a policy that was added or replaced, as it is now, without its text
-// and with what there is to say of it.
-func (v service) stored(ctx context.Context, in rest.RuntimePolicy) (rest.RuntimePolicy, error) {
-	p, err := v.store.PolicySummary(ctx, in.Name)
-	p.Warnings = in.Warnings
-	return p, refusal(err, "policy "+in.Name)
 }
 
 // refusal puts the store's refusals into the API's words.
@@ -228,11 +174,11 @@ func enrolRefusal(err error, e rest.Enrolment, conflict string) error {
 	if errors.Is(err, store.ErrConflict) {
 		return rest.Errorf(rest.CodeConflict, "%s", conflict)
 	}
-	return refusal(err, policies(&e.Policy, &e.BootPolicy))
+	return refusal(err, named(&e.Policy, &e.BootPolicy))
 }
 
-// policies names the policies that somebody named, of which one is not there.
-func policies(runtime, boot *string) string {
+// named are the policies that somebody named, of which one is not there.
+func named(runtime, boot *string) string {
 	var all []string
 	if runtime != nil && *runtime != "" {
 		all = append(all, "policy "+*runtime)

@@ -53,27 +53,37 @@ func checkStored(ctx context.Context, s *store.Store, by api.Signatures) error {
 	if !by.Required {
 		return nil
 	}
-	all, err := s.Policies(ctx)
+	wrong := errors.Join(
+		checkPolicies(ctx, s.RuntimePolicies, dsse.RuntimePolicy, "policy", (*rest.RuntimePolicy).Common, by.Keys),
+		checkPolicies(ctx, s.BootPolicies, dsse.BootPolicy, "boot policy", (*rest.BootPolicy).Common, by.Keys),
+	)
+	return daemon.WithHint(wrong, `restore the signer in policy_keys, or start with require_signed_policies = false, then replace these policies with signed ones ("sign" and "update" of "quicklime-tenant policy" and "boot-policy") or delete them, and set it again`)
+}
+
+// checkPolicies checks all policies of one kind.
+func checkPolicies[T any](ctx context.Context, stored store.Policies[T], of dsse.Type, kind string, common func(*T) *rest.Policy, keys *dsse.Keys) error {
+	all, err := stored.List(ctx)
 	if err != nil {
 		return err
 	}
 	var wrong []error
-	for _, p := range all {
-		if p, err = s.SignedPolicy(ctx, p.Name); err != nil {
+	for _, one := range all {
+		name := common(&one).Name
+		if one, err = stored.Signed(ctx, name); err != nil {
 			return err
 		}
-		if err := checkSigned(p, by.Keys); err != nil {
-			wrong = append(wrong, fmt.Errorf("policy %s: %w", p.Name, err))
+		if err := checkSigned(common(&one), of, keys); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s %s: %w", kind, name, err))
 		}
 	}
-	return daemon.WithHint(errors.Join(wrong...), `restore the signer in policy_keys, or start with require_signed_policies = false, then replace these policies with signed ones ("quicklime-tenant policy sign", "policy update") or delete them, and set it again`)
+	return errors.Join(wrong...)
 }
 
-func checkSigned(p rest.RuntimePolicy, keys *dsse.Keys) error {
+func checkSigned(p *rest.Policy, of dsse.Type, keys *dsse.Keys) error {
 	if p.Envelope == "" {
 		return errors.New("require_signed_policies is set, and it is not signed")
 	}
-	e, err := dsse.Parse([]byte(p.Envelope))
+	e, err := dsse.Parse(of, []byte(p.Envelope))
 	if err != nil {
 		return err
 	}

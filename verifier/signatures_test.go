@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"os"
@@ -57,11 +58,11 @@ func newPolicySigner(t *testing.T) policySigner {
 // sign returns a policy as it is in the database, taken a day ago.
 func (s policySigner) sign(t *testing.T, name, text string) rest.RuntimePolicy {
 	t.Helper()
-	e, _, err := dsse.Sign(rand.Reader, []byte(text), s.key, s.certificate)
+	e, _, err := dsse.Sign(rand.Reader, dsse.RuntimePolicy, []byte(text), s.key, s.certificate)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rest.RuntimePolicy{Name: name, Text: text, Envelope: string(e), UpdatedAt: time.Now().Add(-24 * time.Hour)}
+	return rest.RuntimePolicy{Policy: rest.Policy{Name: name, Text: text, Envelope: string(e), UpdatedAt: time.Now().Add(-24 * time.Hour)}}
 }
 
 func TestI12_StoredPolicyIsStillSigned(t *testing.T) {
@@ -80,12 +81,12 @@ func TestI12_StoredPolicyIsStillSigned(t *testing.T) {
 	}{
 		"signed while the certificate was valid": {good, ""},
 		"signed after it":                        {late, "is valid from"},
-		"not signed":                             {rest.RuntimePolicy{Text: "{}"}, "it is not signed"},
+		"not signed":                             {rest.RuntimePolicy{Policy: rest.Policy{Text: "{}"}}, "it is not signed"},
 		"by another":                             {stranger.sign(t, "web", "{}"), "signed by nobody who is trusted"},
 		"another text":                           {changed, "is not the one that was signed"},
-		"damaged":                                {rest.RuntimePolicy{Envelope: "{"}, "not a signed policy"},
+		"damaged":                                {rest.RuntimePolicy{Policy: rest.Policy{Envelope: "{"}}, "not a signed policy"},
 	} {
-		if err := checkSigned(test.policy, by.Keys); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+		if err := checkSigned(&test.policy.Policy, dsse.RuntimePolicy, by.Keys); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -102,7 +103,10 @@ func TestI12_StartsWithSignedPoliciesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	inStore(t, cfg, func(ctx context.Context, db *store.Store) error {
-		return db.AddPolicy(ctx, rest.RuntimePolicy{Name: "old", Text: "{}"})
+		return errors.Join(
+			db.RuntimePolicies.Add(ctx, rest.RuntimePolicy{Policy: rest.Policy{Name: "old", Text: "{}"}}),
+			db.BootPolicies.Add(ctx, rest.BootPolicy{Policy: rest.Policy{Name: "front", Text: "{}"}}),
+		)
 	})
 	cfg.PolicyKeys = []string{s.file}
 	if err := begin(t, cfg); err != nil {
@@ -110,10 +114,14 @@ func TestI12_StartsWithSignedPoliciesAlone(t *testing.T) {
 	}
 	cfg.RequireSignedPolicies = true
 	err := begin(t, cfg)
-	if err == nil || !strings.Contains(err.Error(), "policy old: require_signed_policies is set, and it is not signed") || !strings.Contains(daemon.Hint(err), "policy_keys") {
+	if err == nil || !strings.Contains(err.Error(), "policy old: require_signed_policies is set, and it is not signed\nboot policy front: require_signed_policies is set, and it is not signed") || !strings.Contains(daemon.Hint(err), "policy_keys") {
 		t.Errorf("%v, hint %q", err, daemon.Hint(err))
 	}
-	inStore(t, cfg, func(ctx context.Context, db *store.Store) error { return db.DeletePolicy(ctx, "old") })
+	inStore(t, cfg, func(ctx context.Context, db *store.Store) error { return db.RuntimePolicies.Delete(ctx, "old") })
+	if err := begin(t, cfg); err == nil || !strings.HasPrefix(err.Error(), "boot policy front: ") {
+		t.Error(err)
+	}
+	inStore(t, cfg, func(ctx context.Context, db *store.Store) error { return db.BootPolicies.Delete(ctx, "front") })
 	if err := begin(t, cfg); err != nil {
 		t.Errorf("no policy is there: %v", err)
 	}

@@ -69,3 +69,8 @@ func (v *Verifier) change(ctx context.Context, r request, body any) (rest.Agent,
 	}
 	return call[rest.Agent](ctx, v.peer, r)
 }
+
+// BootLog returns the log of an agent's boot.
+func (v *Verifier) BootLog(ctx context.Context, id string) (rest.BootLog, error) {
+	return call[rest.BootLog](ctx, v.peer, request{route: rest.GetBootLog, value: id})
+}

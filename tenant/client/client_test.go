@@ -83,12 +83,12 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.Update(ctx, "a", rest.AgentUpdate{Label: &label}) }, `PATCH /v1/agents/a {"label":"l"}`},
 		{func() (any, error) { return v.Clear(ctx, rest.Agent{ID: "a", FailureCount: 2, FailuresListed: "x"}) }, `POST /v1/agents/a/clear {"failures":2,"listed":"x"}`},
 		{func() (any, error) { return nil, v.Delete(ctx, "a") }, "DELETE /v1/agents/a"},
-		{func() (any, error) { return v.Policies(ctx) }, "GET /v1/policies"},
-		{func() (any, error) { return v.Policy(ctx, "p") }, "GET /v1/policies/p"},
-		{func() (any, error) { return v.SignedPolicy(ctx, "p") }, "GET /v1/policies/p/signed"},
-		{func() (any, error) { return v.AddPolicy(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
-		{func() (any, error) { return v.UpdatePolicy(ctx, "p", []byte(`{}`)) }, `PUT /v1/policies/p {"name":"p","text":"{}"}`},
-		{func() (any, error) { return nil, v.DeletePolicy(ctx, "p") }, "DELETE /v1/policies/p"},
+		{func() (any, error) { return v.RuntimePolicies().List(ctx) }, "GET /v1/policies"},
+		{func() (any, error) { return v.RuntimePolicies().Get(ctx, "p") }, "GET /v1/policies/p"},
+		{func() (any, error) { return v.RuntimePolicies().GetSigned(ctx, "p") }, "GET /v1/policies/p/signed"},
+		{func() (any, error) { return v.RuntimePolicies().Add(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
+		{func() (any, error) { return v.RuntimePolicies().Update(ctx, "p", []byte(`{}`)) }, `PUT /v1/policies/p {"name":"p","text":"{}"}`},
+		{func() (any, error) { return nil, v.RuntimePolicies().Delete(ctx, "p") }, "DELETE /v1/policies/p"},
 		{func() (any, error) { return v.Payloads(ctx, "a") }, "GET /v1/agents/a/payloads"},
 		{func() (any, error) { return v.Payload(ctx, "a/b", "n/m") }, "GET /v1/agents/a%2Fb/payloads/n%2Fm"},
 		{func() (any, error) { return v.PollPayload(ctx, "a", "n", 7) }, "GET /v1/agents/a/payloads/n?after=7"},
@@ -96,11 +96,12 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.PutPayload(ctx, "a", "n", 3, 5, []byte("bytes")) }, "PUT /v1/agents/a/payloads/n?offset=5&version=3 bytes"},
 		{func() (any, error) { return nil, v.DeletePayload(ctx, "a", "n") }, "DELETE /v1/agents/a/payloads/n"},
 		{func() (any, error) { return v.BootLog(ctx, "a") }, "GET /v1/agents/a/boot-log"},
-		{func() (any, error) { return v.BootPolicies(ctx) }, "GET /v1/boot-policies"},
-		{func() (any, error) { return v.BootPolicy(ctx, "p") }, "GET /v1/boot-policies/p"},
-		{func() (any, error) { return v.AddBootPolicy(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/boot-policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
-		{func() (any, error) { return v.UpdateBootPolicy(ctx, "p", []byte(`{}`)) }, `PUT /v1/boot-policies/p {"name":"p","text":"{}"}`},
-		{func() (any, error) { return nil, v.DeleteBootPolicy(ctx, "p") }, "DELETE /v1/boot-policies/p"},
+		{func() (any, error) { return v.BootPolicies().List(ctx) }, "GET /v1/boot-policies"},
+		{func() (any, error) { return v.BootPolicies().Get(ctx, "p") }, "GET /v1/boot-policies/p"},
+		{func() (any, error) { return v.BootPolicies().GetSigned(ctx, "p") }, "GET /v1/boot-policies/p/signed"},
+		{func() (any, error) { return v.BootPolicies().Add(ctx, "p", []byte(`{ "a<": 1 }`)) }, `POST /v1/boot-policies {"name":"p","text":"{ \"a\u003c\": 1 }"}`},
+		{func() (any, error) { return v.BootPolicies().Update(ctx, "p", []byte(`{}`)) }, `PUT /v1/boot-policies/p {"name":"p","text":"{}"}`},
+		{func() (any, error) { return nil, v.BootPolicies().Delete(ctx, "p") }, "DELETE /v1/boot-policies/p"},
 		{func() (any, error) { return v.SearchMeasurements(ctx, "/a b", "") }, "GET /v1/measurements?path=%2Fa+b"},
 		{func() (any, error) { return v.LastEvents(ctx) }, "GET /v1/events"},
 		{func() (any, error) { return v.EventsAfter(ctx, 7) }, "GET /v1/events?after=7"},
@@ -132,7 +133,7 @@ func TestEveryRoute(t *testing.T) {
 
 func TestPolicyThatIsNotUTF8IsNotSent(t *testing.T) {
 	_, v := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
-	if _, err := v.AddPolicy(t.Context(), "p", []byte("{\xff}")); err == nil {
+	if _, err := v.RuntimePolicies().Add(t.Context(), "p", []byte("{\xff}")); err == nil {
 		t.Error("no error")
 	}
 }

@@ -9,45 +9,60 @@ import (
 	"quicklime/wire/rest"
 )
 
-// Policies returns every runtime policy, without its text.
-func (v *Verifier) Policies(ctx context.Context) (rest.PolicyList, error) {
-	return call[rest.PolicyList](ctx, v.peer, request{route: rest.ListPolicies})
+// Policies are the verifier's policies of one kind: T is rest.RuntimePolicy or
+// rest.BootPolicy.
+type Policies[T any] struct {
+	peer   *peer
+	routes rest.PolicyRoutes
 }
 
-// Policy returns one runtime policy, its text to the byte.
-func (v *Verifier) Policy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	return call[rest.RuntimePolicy](ctx, v.peer, request{route: rest.GetPolicy, value: name})
+// RuntimePolicies returns the runtime policies.
+func (v *Verifier) RuntimePolicies() Policies[rest.RuntimePolicy] {
+	return Policies[rest.RuntimePolicy]{v.peer, rest.RuntimePolicyRoutes}
 }
 
-// SignedPolicy returns one runtime policy in the envelope that came, to the byte.
-func (v *Verifier) SignedPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error) {
-	return call[rest.RuntimePolicy](ctx, v.peer, request{route: rest.GetSignedPolicy, value: name})
+// BootPolicies returns the boot policies.
+func (v *Verifier) BootPolicies() Policies[rest.BootPolicy] {
+	return Policies[rest.BootPolicy]{v.peer, rest.BootPolicyRoutes}
 }
 
-// AddPolicy stores text as a new runtime policy, signed or not.
-func (v *Verifier) AddPolicy(ctx context.Context, name string, text []byte) (rest.RuntimePolicy, error) {
-	return v.store(ctx, request{route: rest.AddPolicy}, name, text)
+// List returns every policy, without its text.
+func (p Policies[T]) List(ctx context.Context) (rest.PolicyList[T], error) {
+	return call[rest.PolicyList[T]](ctx, p.peer, request{route: p.routes.List})
 }
 
-// UpdatePolicy replaces a runtime policy; every agent under it is judged again.
-func (v *Verifier) UpdatePolicy(ctx context.Context, name string, text []byte) (rest.RuntimePolicy, error) {
-	return v.store(ctx, request{route: rest.UpdatePolicy, value: name}, name, text)
+// Get returns one policy, its text to the byte.
+func (p Policies[T]) Get(ctx context.Context, name string) (T, error) {
+	return call[T](ctx, p.peer, request{route: p.routes.Get, value: name})
 }
 
-// DeletePolicy deletes a runtime policy that no agent uses.
-func (v *Verifier) DeletePolicy(ctx context.Context, name string) error {
-	return v.do(ctx, request{route: rest.DeletePolicy, value: name}, nil)
+// GetSigned returns one policy in the envelope that came, to the byte.
+func (p Policies[T]) GetSigned(ctx context.Context, name string) (T, error) {
+	return call[T](ctx, p.peer, request{route: p.routes.GetSigned, value: name})
+}
+
+// Add stores text as a new policy, signed or not.
+func (p Policies[T]) Add(ctx context.Context, name string, text []byte) (T, error) {
+	return p.store(ctx, request{route: p.routes.Add}, name, text)
+}
+
+// Update replaces a policy; every agent under it is judged again.
+func (p Policies[T]) Update(ctx context.Context, name string, text []byte) (T, error) {
+	return p.store(ctx, request{route: p.routes.Update, value: name}, name, text)
+}
+
+// Delete deletes a policy that no agent uses.
+func (p Policies[T]) Delete(ctx context.Context, name string) error {
+	return p.peer.do(ctx, request{route: p.routes.Delete, value: name}, nil)
 }
 
 // store sends a policy.
-func (v *Verifier) store(ctx context.Context, r request, name string, text []byte) (rest.RuntimePolicy, error) {
+func (p Policies[T]) store(ctx context.Context, r request, name string, text []byte) (out T, err error) {
 	if !utf8.Valid(text) {
-		return rest.RuntimePolicy{}, errors.New("the policy is not UTF-8")
+		return out, errors.New("the policy is not UTF-8")
 	}
-	body, err := json.Marshal(rest.PolicyRequest{Name: name, Text: rest.Text(text)})
-	if err != nil {
-		return rest.RuntimePolicy{}, err
+	if r.body, err = json.Marshal(rest.PolicyRequest{Name: name, Text: rest.Text(text)}); err != nil {
+		return out, err
 	}
-	r.body = body
-	return call[rest.RuntimePolicy](ctx, v.peer, r)
+	return call[T](ctx, p.peer, r)
 }

@@ -133,3 +133,12 @@ func answerNothing(w http.ResponseWriter, err error) error {
 	}
 	return err
 }
+
+func (a agents) bootLog(w http.ResponseWriter, r *http.Request) error {
+	id, err := agentID(r)
+	if err != nil {
+		return err
+	}
+	out, err := a.v.GetBootLog(r.Context(), id)
+	return answer(w, http.StatusOK, out, err)
+}

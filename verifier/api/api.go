@@ -4,8 +4,9 @@
 //
 // A handler checks everything that can be checked without the verifier's state:
 // grammar of ids and names, that an identity hangs together (EK, AK and
-// transport key), that a policy is signed by somebody who is trusted, and compiles. What it passes on is sound; whether it
-// fits what is stored is for the Verifier to say.
+// transport key), that a policy is signed by somebody who is trusted, and
+// compiles. What it passes on is sound; whether it fits what is stored is for
+// the Verifier to say.
 //
 // Every refusal is a *rest.Error with a code and, where there is something to
 // do, a hint. The package answers nothing itself: rest.NewMux writes what a
@@ -33,11 +34,16 @@ const LongPoll = 25 * time.Second
 // without its words.
 type Verifier interface {
 	Agents
-	Policies
-	BootPolicies
 	Measurements
 	Payloads
 	Events
+
+	RuntimePolicies() Policies[rest.RuntimePolicy]
+	BootPolicies() Policies[rest.BootPolicy]
+
+	// Compiled has what the text of a runtime policy says at hand for the Add or
+	// Update of it that follows.
+	Compiled(p *policy.Policy)
 }
 
 // Agents are the enrolments and what is known of each.
@@ -79,58 +85,36 @@ type Agents interface {
 	// DeleteAgent ends the enrolment and its session. CodeNotFound: not
 	// enrolled.
 	DeleteAgent(ctx context.Context, id string) error
-}
 
-// Policies are the named runtime policies.
-type Policies interface {
-	// ListPolicies returns every policy without its text, ordered by name.
-	ListPolicies(ctx context.Context) (rest.PolicyList, error)
-
-	// GetPolicy returns one policy, its text to the byte. CodeNotFound.
-	GetPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error)
-
-	// GetSignedPolicy returns one policy with its envelope, to the byte, and
-	// without the text. CodeNotFound: there is none, or nobody signed it.
-	GetSignedPolicy(ctx context.Context, name string) (rest.RuntimePolicy, error)
-
-	// AddPolicy stores p, of which Name, Digest, Text, Paths, Excludes, Unknown
-	// and, if it is signed, Envelope and SignedBy are set and checked, and returns
-	// it without the text. compiled is what p's text says.
-	// CodeConflict: the name is taken.
-	AddPolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error)
-
-	// UpdatePolicy replaces the policy of p's name as AddPolicy stores one;
-	// every agent under it is judged again. CodeNotFound.
-	UpdatePolicy(ctx context.Context, p rest.RuntimePolicy, compiled *policy.Policy) (rest.RuntimePolicy, error)
-
-	// DeletePolicy deletes a policy. CodeNotFound; CodeConflict: an agent is
-	// judged under it.
-	DeletePolicy(ctx context.Context, name string) error
-}
-
-// BootPolicies are the named boot policies, and the logs of boots.
-type BootPolicies interface {
 	// GetBootLog returns the log of an agent's boot. CodeNotFound: not enrolled, or it
 	// has sent none.
 	GetBootLog(ctx context.Context, id string) (rest.BootLog, error)
+}
 
-	// ListBootPolicies returns every boot policy without its text, ordered by name.
-	ListBootPolicies(ctx context.Context) (rest.BootPolicyList, error)
+// Policies are the named policies of one kind: T is rest.RuntimePolicy or
+// rest.BootPolicy.
+type Policies[T any] interface {
+	// List returns every policy without its text, ordered by name.
+	List(ctx context.Context) ([]T, error)
 
-	// GetBootPolicy returns one boot policy, its text to the byte. CodeNotFound.
-	GetBootPolicy(ctx context.Context, name string) (rest.BootPolicy, error)
+	// Get returns one policy, its text to the byte. CodeNotFound.
+	Get(ctx context.Context, name string) (T, error)
 
-	// AddBootPolicy stores p, of which everything but UpdatedAt and Agents is set
-	// and checked, and returns it without the text. CodeConflict: the name is taken.
-	AddBootPolicy(ctx context.Context, p rest.BootPolicy) (rest.BootPolicy, error)
+	// GetSigned returns one policy with its envelope, to the byte, and without the
+	// text. CodeNotFound: there is none, or nobody signed it.
+	GetSigned(ctx context.Context, name string) (T, error)
 
-	// UpdateBootPolicy replaces the boot policy of p's name as AddBootPolicy stores
-	// one; every agent under it is judged again. CodeNotFound.
-	UpdateBootPolicy(ctx context.Context, p rest.BootPolicy) (rest.BootPolicy, error)
+	// Add stores p, of which everything but UpdatedAt and Agents is set and checked,
+	// and returns it without the text. CodeConflict: the name is taken.
+	Add(ctx context.Context, p T) (T, error)
 
-	// DeleteBootPolicy deletes a boot policy. CodeNotFound; CodeConflict: an agent is
-	// judged under it.
-	DeleteBootPolicy(ctx context.Context, name string) error
+	// Update replaces the policy of p's name as Add stores one; every agent under it
+	// is judged again. CodeNotFound.
+	Update(ctx context.Context, p T) (T, error)
+
+	// Delete deletes a policy. CodeNotFound; CodeConflict: an agent is judged under
+	// it.
+	Delete(ctx context.Context, name string) error
 }
 
 // Measurements are the certified lists of all agents.

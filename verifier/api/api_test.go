@@ -130,7 +130,7 @@ func TestI12_EveryRouteNeedsItsRole(t *testing.T) {
 
 func TestAgentLifeCycle(t *testing.T) {
 	m := newMemory()
-	m.policies["web"] = rest.RuntimePolicy{Name: "web"}
+	m.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web"}}
 	h := serve(t, m, rest.RoleOperator)
 	e := enrolment(t)
 	e.Policy = "web"
@@ -174,7 +174,7 @@ func TestPolicyKeepsItsTextToTheByte(t *testing.T) {
 	text := `{ "meta":{"version":1},` + "\n\t" + `"digests":{"/usr/bin/a<b>\u00e9":["` + strings.Repeat("ab", 32) + `"]}, "mine": 1 }`
 
 	added := decode[rest.RuntimePolicy](t, call(t, h, "POST", "/v1/policies", `{"name":"web","text":`+quoted(t, text)+`}`), 201)
-	want := rest.RuntimePolicy{Name: "web", Digest: sha(text), Paths: 1, Unknown: []string{"mine"}}
+	want := rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: sha(text), Unknown: []string{"mine"}}, Paths: 1}
 	if diff := cmp.Diff(want, added); diff != "" {
 		t.Errorf("added (-want +got):\n%s", diff)
 	}
@@ -183,7 +183,7 @@ func TestPolicyKeepsItsTextToTheByte(t *testing.T) {
 	if diff := cmp.Diff(want, decode[rest.RuntimePolicy](t, w, 200)); diff != "" {
 		t.Errorf("got (-want +got):\n%s", diff)
 	}
-	if l := decode[rest.PolicyList](t, call(t, h, "GET", "/v1/policies", nil), 200); len(l.Policies) != 1 {
+	if l := decode[rest.PolicyList[rest.RuntimePolicy]](t, call(t, h, "GET", "/v1/policies", nil), 200); len(l.Policies) != 1 {
 		t.Errorf("list %+v", l)
 	}
 	if w := call(t, h, "DELETE", "/v1/policies/web", nil); w.Code != 204 {

@@ -26,7 +26,6 @@ func TestI03_I06_Refusals(t *testing.T) {
 	other := strings.Repeat("0", 64)
 	enrolled, nobody := "/v1/agents/"+good.ID, "/v1/agents/"+other
 	const policy = `{"meta":{"version":1}}`
-	const bootPolicy = `{"scrtm_and_bios":[],"pk":[],"kek":[],"db":[],"dbx":[],"mokdig":[],"mokxdig":[],"kernels":[{}]}`
 	cases := []struct {
 		name, method, path string
 		body               any
@@ -81,14 +80,14 @@ func TestI03_I06_Refusals(t *testing.T) {
 
 		{"boot log of an unknown agent", "GET", nobody + "/boot-log", nil, rest.CodeNotFound, "not enrolled", "agent list"},
 		{"boot log of a short id", "GET", "/v1/agents/abc/boot-log", nil, rest.CodeBadRequest, "is not an agent id", "64 lower-case"},
-		{"boot policy that is there", "POST", "/v1/boot-policies", `{"name":"web","text":` + quoted(t, bootPolicy) + `}`, rest.CodeConflict, "there is a boot policy", "boot-policy update"},
-		{"boot policy with a bad name", "POST", "/v1/boot-policies", `{"name":".web","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
-		{"boot policy with a name of Keylime's", "POST", "/v1/boot-policies", `{"name":"accept-all","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, "accept-all", "choose another name"},
+		{"boot policy that is there", "POST", "/v1/boot-policies", `{"name":"web","text":` + quoted(t, bootText) + `}`, rest.CodeConflict, "there is a boot policy", "boot-policy update"},
+		{"boot policy with a bad name", "POST", "/v1/boot-policies", `{"name":".web","text":` + quoted(t, bootText) + `}`, rest.CodeBadRequest, "cannot name a policy", "1 to 64"},
+		{"boot policy with a name of Keylime's", "POST", "/v1/boot-policies", `{"name":"accept-all","text":` + quoted(t, bootText) + `}`, rest.CodeBadRequest, "accept-all", "choose another name"},
 		{"boot policy without text", "POST", "/v1/boot-policies", `{"name":"x"}`, rest.CodeBadRequest, "no text", ""},
 		{"boot policy that does not compile", "POST", "/v1/boot-policies", `{"name":"x","text":"{}"}`, rest.CodeInvalid, "it says nothing", "places named"},
 		{"update to a boot policy that does not compile", "PUT", "/v1/boot-policies/web", `{"text":"{}"}`, rest.CodeInvalid, "it says nothing", "places named"},
-		{"update of a boot policy under another name", "PUT", "/v1/boot-policies/web", `{"name":"db","text":` + quoted(t, bootPolicy) + `}`, rest.CodeBadRequest, `the path "web"`, ""},
-		{"update of no such boot policy", "PUT", "/v1/boot-policies/none", `{"text":` + quoted(t, bootPolicy) + `}`, rest.CodeNotFound, "no boot policy none", "boot-policy add"},
+		{"update of a boot policy under another name", "PUT", "/v1/boot-policies/web", `{"name":"db","text":` + quoted(t, bootText) + `}`, rest.CodeBadRequest, `the path "web"`, ""},
+		{"update of no such boot policy", "PUT", "/v1/boot-policies/none", `{"text":` + quoted(t, bootText) + `}`, rest.CodeNotFound, "no boot policy none", "boot-policy add"},
 		{"no such boot policy", "GET", "/v1/boot-policies/none", nil, rest.CodeNotFound, "no boot policy none", "boot-policy list"},
 		{"delete no such boot policy", "DELETE", "/v1/boot-policies/none", nil, rest.CodeNotFound, "no boot policy none", "boot-policy list"},
 
@@ -109,8 +108,8 @@ func TestI03_I06_Refusals(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMemory()
-			m.policies["web"] = rest.RuntimePolicy{Name: "web"}
-			m.boots["web"] = rest.BootPolicy{Name: "web"}
+			m.policies["web"] = rest.RuntimePolicy{Policy: rest.Policy{Name: "web"}}
+			m.boots["web"] = rest.BootPolicy{Policy: rest.Policy{Name: "web"}}
 			m.agents[good.ID] = rest.Agent{ID: good.ID, Revision: 1, Policies: rest.Policies{Runtime: "web"}}
 			m.enrolled = []rest.Enrolment{good}
 			w := call(t, serve(t, m, rest.RoleOperator), c.method, c.path, c.body)

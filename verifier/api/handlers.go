@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 
 	"quicklime/wire"
@@ -11,34 +12,23 @@ import (
 // Handlers returns a handler for every route of rest.VerifierRoutes, as
 // rest.NewMux takes them. s says whose policies are taken.
 func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
-	a, p, b, l, e := agents{v}, policies{v, s}, bootPolicies{v}, payloads{v}, events{v}
+	a, l, e := agents{v}, payloads{v}, events{v}
+	runtime, boot := runtimePolicies(v, s), bootPolicies(v, s)
 	table := map[rest.Route]rest.Handler{
-		rest.ListAgents:      a.list,
-		rest.EnrolAgent:      a.enrol,
-		rest.GetAgent:        a.get,
-		rest.UpdateAgent:     a.update,
-		rest.RebindAgent:     a.rebind,
-		rest.ClearAgent:      a.clear,
-		rest.DeleteAgent:     a.delete,
-		rest.ListPolicies:    p.list,
-		rest.AddPolicy:       p.add,
-		rest.GetPolicy:       p.get,
-		rest.GetSignedPolicy: p.getSigned,
-		rest.UpdatePolicy:    p.update,
-		rest.DeletePolicy:    p.delete,
+		rest.ListAgents:  a.list,
+		rest.EnrolAgent:  a.enrol,
+		rest.GetAgent:    a.get,
+		rest.UpdateAgent: a.update,
+		rest.RebindAgent: a.rebind,
+		rest.ClearAgent:  a.clear,
+		rest.DeleteAgent: a.delete,
+		rest.GetBootLog:  a.bootLog,
 
 		rest.ListPayloads:  l.list,
 		rest.AddPayload:    l.add,
 		rest.GetPayload:    l.get,
 		rest.PutPayload:    l.put,
 		rest.DeletePayload: l.delete,
-
-		rest.GetBootLog:       b.log,
-		rest.ListBootPolicies: b.list,
-		rest.AddBootPolicy:    b.add,
-		rest.GetBootPolicy:    b.get,
-		rest.UpdateBootPolicy: b.update,
-		rest.DeleteBootPolicy: b.delete,
 
 		rest.SearchMeasurements: measurements{v}.search,
 
@@ -48,8 +38,13 @@ func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
 		rest.RetryDeadLetters:  e.retry,
 		rest.DropDeadLetters:   e.drop,
 	}
+	maps.Copy(table, runtime.handlers(rest.RuntimePolicyRoutes))
+	maps.Copy(table, boot.handlers(rest.BootPolicyRoutes))
+	all := maps.Clone(hints)
+	maps.Copy(all, runtime.hints(rest.RuntimePolicyRoutes))
+	maps.Copy(all, boot.hints(rest.BootPolicyRoutes))
 	for route, h := range table {
-		table[route] = hinted(h, hints[route])
+		table[route] = hinted(h, all[route])
 	}
 	return table
 }
@@ -76,7 +71,7 @@ const (
 	hintIdentity = `let the machine register again and enrol it with "quicklime-tenant agent add"`
 )
 
-// hints say what to do about a refusal.
+// hints say what to do about a refusal. Those of policies say it themselves.
 var hints = map[rest.Route]map[rest.Code]string{
 	rest.EnrolAgent: {
 		rest.CodeConflict: `change its policy with "quicklime-tenant agent update", or remove it first with "quicklime-tenant agent delete"`,
@@ -97,17 +92,7 @@ var hints = map[rest.Route]map[rest.Code]string{
 		rest.CodeNotFound: hintAgents,
 		rest.CodeConflict: `look at them with "quicklime-tenant agent status", and clear again`,
 	},
-	rest.DeleteAgent:     {rest.CodeNotFound: hintAgents},
-	rest.GetPolicy:       {rest.CodeNotFound: hintPolicies},
-	rest.GetSignedPolicy: {rest.CodeNotFound: hintPolicies},
-	rest.AddPolicy: {
-		rest.CodeConflict: `replace it with "quicklime-tenant policy update", or choose another name`,
-		rest.CodeInvalid:  "correct the policy at the places named and send it again",
-	},
-	rest.UpdatePolicy: {
-		rest.CodeNotFound: `a new policy is added with "quicklime-tenant policy add"`,
-		rest.CodeInvalid:  "correct the policy at the places named and send it again",
-	},
+	rest.DeleteAgent:  {rest.CodeNotFound: hintAgents},
 	rest.ListPayloads: {rest.CodeNotFound: hintAgents},
 	rest.AddPayload: {
 		rest.CodeNotFound: hintAgents,
@@ -117,24 +102,7 @@ var hints = map[rest.Route]map[rest.Code]string{
 	rest.GetPayload:    {rest.CodeNotFound: hintPayloads},
 	rest.PutPayload:    {rest.CodeNotFound: hintPayloads, rest.CodeInvalid: `send it again with "quicklime-tenant payload send"`},
 	rest.DeletePayload: {rest.CodeNotFound: hintPayloads},
-	rest.DeletePolicy: {
-		rest.CodeNotFound: hintPolicies,
-		rest.CodeConflict: `give its agents another policy first with "quicklime-tenant agent update --policy"`,
-	},
 	rest.GetBootLog:    {rest.CodeNotFound: hintAgents},
-	rest.GetBootPolicy: {rest.CodeNotFound: hintBoot},
-	rest.AddBootPolicy: {
-		rest.CodeConflict: `replace it with "quicklime-tenant boot-policy update", or choose another name`,
-		rest.CodeInvalid:  "correct the boot policy at the places named and send it again",
-	},
-	rest.UpdateBootPolicy: {
-		rest.CodeNotFound: `a new boot policy is added with "quicklime-tenant boot-policy add"`,
-		rest.CodeInvalid:  "correct the boot policy at the places named and send it again",
-	},
-	rest.DeleteBootPolicy: {
-		rest.CodeNotFound: hintBoot,
-		rest.CodeConflict: `give its agents another boot policy first with "quicklime-tenant agent update --boot-policy"`,
-	},
 }
 
 // agentID returns the id in the path (I03).

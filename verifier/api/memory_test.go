@@ -147,109 +147,88 @@ func (m *memory) DeleteAgent(_ context.Context, id string) error {
 	return err
 }
 
-func (m *memory) ListPolicies(context.Context) (rest.PolicyList, error) {
-	l := rest.PolicyList{}
-	for _, p := range m.policies {
-		p.Text = ""
-		l.Policies = append(l.Policies, p)
-	}
-	return l, m.broken
-}
-
-func (m *memory) GetPolicy(_ context.Context, name string) (rest.RuntimePolicy, error) {
-	p := m.policies[name]
-	p.Envelope = ""
-	return p, m.needPolicy(name)
-}
-
-func (m *memory) GetSignedPolicy(_ context.Context, name string) (rest.RuntimePolicy, error) {
-	p := m.policies[name]
-	p.Text = ""
-	return p, m.needPolicy(name)
-}
-
-func (m *memory) AddPolicy(_ context.Context, p rest.RuntimePolicy, _ *policy.Policy) (rest.RuntimePolicy, error) {
-	if _, ok := m.policies[p.Name]; ok {
-		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeConflict, "there is a policy %s", p.Name)
-	}
-	m.policies[p.Name] = p
-	p.Text, p.Envelope = "", ""
-	return p, nil
-}
-
-func (m *memory) UpdatePolicy(_ context.Context, p rest.RuntimePolicy, _ *policy.Policy) (rest.RuntimePolicy, error) {
-	if err := m.needPolicy(p.Name); err != nil {
-		return rest.RuntimePolicy{}, err
-	}
-	m.policies[p.Name] = p
-	p.Text, p.Envelope = "", ""
-	return p, nil
-}
-
-func (m *memory) DeletePolicy(_ context.Context, name string) error {
-	for _, a := range m.agents {
-		if a.Policies.Runtime == name {
-			return rest.Errorf(rest.CodeConflict, "policy %s is used", name)
-		}
-	}
-	err := m.needPolicy(name)
-	delete(m.policies, name)
-	return err
-}
-
-func (m *memory) ListBootPolicies(context.Context) (rest.BootPolicyList, error) {
-	l := rest.BootPolicyList{}
-	for _, p := range m.boots {
-		p.Text = ""
-		l.Policies = append(l.Policies, p)
-	}
-	return l, m.broken
-}
-
 func (m *memory) GetBootLog(_ context.Context, id string) (rest.BootLog, error) {
 	_, err := m.at(id, func(*rest.Agent) error { return nil })
 	return rest.BootLog{Log: []byte("log")}, err
 }
 
-func (m *memory) GetBootPolicy(_ context.Context, name string) (rest.BootPolicy, error) {
-	return m.boots[name], m.needBoot(name)
+func (m *memory) Compiled(*policy.Policy) {}
+
+func (m *memory) RuntimePolicies() Policies[rest.RuntimePolicy] {
+	return policiesInMemory[rest.RuntimePolicy]{m, "policy", m.policies, (*rest.RuntimePolicy).Common, func(p rest.Policies) string { return p.Runtime }}
 }
 
-func (m *memory) AddBootPolicy(_ context.Context, p rest.BootPolicy) (rest.BootPolicy, error) {
-	if _, ok := m.boots[p.Name]; ok {
-		return rest.BootPolicy{}, rest.Errorf(rest.CodeConflict, "there is a boot policy %s", p.Name)
+func (m *memory) BootPolicies() Policies[rest.BootPolicy] {
+	return policiesInMemory[rest.BootPolicy]{m, "boot policy", m.boots, (*rest.BootPolicy).Common, func(p rest.Policies) string { return p.Boot }}
+}
+
+// policiesInMemory are those of one kind.
+type policiesInMemory[T any] struct {
+	m      *memory
+	kind   string
+	all    map[string]T
+	common func(*T) *rest.Policy
+	judge  func(rest.Policies) string // name of the one that judges an agent
+}
+
+func (p policiesInMemory[T]) List(context.Context) (all []T, err error) {
+	for _, one := range p.all {
+		p.common(&one).Text, p.common(&one).Envelope = "", ""
+		all = append(all, one)
 	}
-	m.boots[p.Name] = p
-	p.Text = ""
-	return p, nil
+	return all, p.m.broken
 }
 
-func (m *memory) UpdateBootPolicy(_ context.Context, p rest.BootPolicy) (rest.BootPolicy, error) {
-	if err := m.needBoot(p.Name); err != nil {
-		return rest.BootPolicy{}, err
+func (p policiesInMemory[T]) Get(_ context.Context, name string) (T, error) {
+	one, err := p.get(name)
+	p.common(&one).Envelope = ""
+	return one, err
+}
+
+func (p policiesInMemory[T]) GetSigned(_ context.Context, name string) (T, error) {
+	one, err := p.get(name)
+	p.common(&one).Text = ""
+	return one, err
+}
+
+func (p policiesInMemory[T]) get(name string) (T, error) {
+	one, ok := p.all[name]
+	if !ok {
+		return one, rest.Errorf(rest.CodeNotFound, "there is no %s %s", p.kind, name)
 	}
-	m.boots[p.Name] = p
-	p.Text = ""
-	return p, nil
+	return one, nil
 }
 
-func (m *memory) DeleteBootPolicy(_ context.Context, name string) error {
-	for _, a := range m.agents {
-		if a.Policies.Boot == name {
-			return rest.Errorf(rest.CodeConflict, "boot policy %s is used", name)
+func (p policiesInMemory[T]) Add(_ context.Context, one T) (T, error) {
+	if _, err := p.get(p.common(&one).Name); err == nil {
+		return one, rest.Errorf(rest.CodeConflict, "there is a %s %s", p.kind, p.common(&one).Name)
+	}
+	return p.put(one), nil
+}
+
+func (p policiesInMemory[T]) Update(_ context.Context, one T) (T, error) {
+	if _, err := p.get(p.common(&one).Name); err != nil {
+		return one, err
+	}
+	return p.put(one), nil
+}
+
+func (p policiesInMemory[T]) put(one T) T {
+	common := p.common(&one)
+	p.all[common.Name] = one
+	common.Text, common.Envelope = "", ""
+	return one
+}
+
+func (p policiesInMemory[T]) Delete(_ context.Context, name string) error {
+	for _, a := range p.m.agents {
+		if p.judge(a.Policies) == name {
+			return rest.Errorf(rest.CodeConflict, "%s %s is used", p.kind, name)
 		}
 	}
-	err := m.needBoot(name)
-	delete(m.boots, name)
+	_, err := p.get(name)
+	delete(p.all, name)
 	return err
-}
-
-// needBoot refuses a boot policy that is not there.
-func (m *memory) needBoot(name string) error {
-	if _, ok := m.boots[name]; !ok && name != "" {
-		return rest.Errorf(rest.CodeNotFound, "there is no boot policy %s", name)
-	}
-	return nil
 }
 
 func (m *memory) SearchMeasurements(_ context.Context, q rest.MeasurementQuery) (rest.MeasurementList, error) {

@@ -14,32 +14,29 @@ type Signatures struct {
 	Now      func() time.Time // when a signer's certificate has to be valid
 }
 
-// Hints about signatures.
-const (
-	hintTrust = `have it signed by one who is trusted, or add the signer's public key, certificate or CA to policy_keys in verifier.toml and restart the verifier`
-	hintSign  = `sign it: "quicklime-tenant policy sign"`
-)
+const hintTrust = `have it signed by one who is trusted, or add the signer's public key, certificate or CA to policy_keys in verifier.toml and restart the verifier`
 
 // open returns what came as a policy: its text, and, if it is signed, the envelope
 // and by whom. Of a signed policy nothing is read before a signature was found good.
-func (s Signatures) open(text string) (rest.RuntimePolicy, error) {
+func (p policies[T]) open(text string) (rest.Policy, error) {
+	sign := `"quicklime-tenant ` + p.noun + ` sign"`
 	if !dsse.Enveloped([]byte(text)) {
-		if s.Required {
-			return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "the policy is not signed, and this verifier takes signed policies alone (require_signed_policies)").WithHint(hintSign)
+		if p.signatures.Required {
+			return rest.Policy{}, rest.Errorf(rest.CodeInvalid, "the %s is not signed, and this verifier takes signed policies alone (require_signed_policies)", p.kind).WithHint("sign it: %s", sign)
 		}
-		return rest.RuntimePolicy{Text: text}, nil
+		return rest.Policy{Text: text}, nil
 	}
-	e, err := dsse.Parse([]byte(text))
+	e, err := dsse.Parse(p.of, []byte(text))
 	if err != nil {
-		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "%v", err).WithHint(`sign the policy anew: "quicklime-tenant policy sign"`)
+		return rest.Policy{}, rest.Errorf(rest.CodeInvalid, "%v", err).WithHint("sign the %s anew: %s", p.kind, sign)
 	}
-	v, err := s.Keys.Verify(e, s.Now())
+	v, err := p.signatures.Keys.Verify(e, p.signatures.Now())
 	if err != nil {
-		return rest.RuntimePolicy{}, rest.Errorf(rest.CodeInvalid, "%v", err).WithHint(hintTrust)
+		return rest.Policy{}, rest.Errorf(rest.CodeInvalid, "%v", err).WithHint(hintTrust)
 	}
-	p := rest.RuntimePolicy{Text: string(v.Payload()), Envelope: text}
+	out := rest.Policy{Text: string(v.Payload()), Envelope: text}
 	for _, by := range v.Signers() {
-		p.SignedBy = append(p.SignedBy, rest.Signer{KeyID: by.KeyID, Subject: by.Subject})
+		out.SignedBy = append(out.SignedBy, rest.Signer{KeyID: by.KeyID, Subject: by.Subject})
 	}
-	return p, nil
+	return out, nil
 }

@@ -81,7 +81,7 @@ func newMachine(t *testing.T, s *site, banks ...pcr.Bank) *machine {
 	t.Helper()
 	if len(banks) == 0 {
 		banks = []pcr.Bank{pcr.SHA1, pcr.SHA256}
-		if _, err := s.verifier.AddPolicy(t.Context(), policyName, policy()); err != nil {
+		if _, err := s.verifier.RuntimePolicies().Add(t.Context(), policyName, policy()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -95,7 +95,7 @@ var measured = []attack{
 		k.machine.dial().attest()
 		both := reference(k.t, goodBoot(k.t), evilBoot(k.t))
 		put := func(ctx context.Context, text []byte) error {
-			_, err := k.site.verifier.UpdateBootPolicy(ctx, bootPolicyName, text)
+			_, err := k.site.verifier.BootPolicies().Update(ctx, bootPolicyName, text)
 			return err
 		}
 		good := reference(k.t, goodBoot(k.t))
@@ -142,7 +142,7 @@ func reference(t testing.TB, logs ...[]byte) []byte {
 // allowBoot has the machine enrolled under a boot policy that allows a boot.
 func (m *machine) allowBoot(log []byte) {
 	m.t.Helper()
-	if _, err := m.site.verifier.AddBootPolicy(m.t.Context(), bootPolicyName, reference(m.t, log)); err != nil {
+	if _, err := m.site.verifier.BootPolicies().Add(m.t.Context(), bootPolicyName, reference(m.t, log)); err != nil {
 		m.t.Fatal(err)
 	}
 	m.bootPolicy = bootPolicyName

@@ -14,7 +14,7 @@ const laxName = "lax"
 // hasLax adds the policy that allows the miner, if the site does not have it.
 func (m *machine) hasLax() {
 	m.t.Helper()
-	_, err := m.site.verifier.AddPolicy(m.t.Context(), laxName, policy(miner))
+	_, err := m.site.verifier.RuntimePolicies().Add(m.t.Context(), laxName, policy(miner))
 	if e, ok := errors.AsType[*rest.Error](err); err != nil && (!ok || e.Code != rest.CodeConflict) {
 		m.t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ type operator struct {
 }
 
 func (v *operator) put(text []byte) error {
-	_, err := v.site.verifier.UpdatePolicy(v.ctx, policyName, text)
+	_, err := v.site.verifier.RuntimePolicies().Update(v.ctx, policyName, text)
 	return err
 }
 

@@ -25,13 +25,13 @@ func web(paths ...string) rest.RuntimePolicy {
 		text += `"` + p + `":["` + hex.EncodeToString(good) + `"]`
 	}
 	text += `}}`
-	return rest.RuntimePolicy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Paths: len(paths), Text: text}
+	return rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Text: text}, Paths: len(paths)}
 }
 
 // under enrols the agent under a policy that allows paths.
 func (a *agent) under(paths ...string) {
 	a.v.t.Helper()
-	if err := a.v.store.AddPolicy(a.v.t.Context(), web(paths...)); err != nil {
+	if err := a.v.store.RuntimePolicies.Add(a.v.t.Context(), web(paths...)); err != nil {
 		a.v.t.Fatal(err)
 	}
 	a.enrol(pcr.SHA256, "web")
@@ -85,7 +85,7 @@ func TestI14_ClearingEndsWithTheBoot(t *testing.T) {
 		if got := a.attest(0); got.Trust != wire.Untrusted || got.Failures != 1 {
 			t.Errorf("after %d baits: %+v", baits, got)
 		}
-		if err := v.store.UpdatePolicy(t.Context(), web("/bin/a", "/bin/z")); err != nil {
+		if err := v.store.RuntimePolicies.Update(t.Context(), web("/bin/a", "/bin/z")); err != nil {
 			t.Fatal(err)
 		}
 		v.server.PolicyChanged()
@@ -101,7 +101,7 @@ func TestI07_ClearingHidesNothingUnseen(t *testing.T) {
 	t.Run("no policy", func(t *testing.T) {
 		v := newVerifier(t, calm)
 		a := v.agent()
-		if err := v.store.AddPolicy(t.Context(), web("/bin/a")); err != nil {
+		if err := v.store.RuntimePolicies.Add(t.Context(), web("/bin/a")); err != nil {
 			t.Fatal(err)
 		}
 		a.enrol(pcr.SHA256, "")
@@ -126,7 +126,7 @@ func TestI07_ClearingHidesNothingUnseen(t *testing.T) {
 		a.begin()
 		a.attest(0)
 		v.clear()
-		if err := v.store.UpdatePolicy(t.Context(), web("/bin/a")); err != nil {
+		if err := v.store.RuntimePolicies.Update(t.Context(), web("/bin/a")); err != nil {
 			t.Fatal(err)
 		}
 		v.server.PolicyChanged()
@@ -211,7 +211,7 @@ func TestI07_OnlyWhatIsListedIsCleared(t *testing.T) {
 		a.begin()
 		a.attest(0)
 		seen := v.seen()
-		if err := v.store.UpdatePolicy(t.Context(), web("/bin/a", "/x")); err != nil {
+		if err := v.store.RuntimePolicies.Update(t.Context(), web("/bin/a", "/x")); err != nil {
 			t.Fatal(err)
 		}
 		v.server.PolicyChanged()

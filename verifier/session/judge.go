@@ -196,7 +196,7 @@ func (s *Server) policy(ctx context.Context, digest string) (*policy.Policy, err
 		return nil, nil
 	}
 	p, err := s.policies.Policy(digest, func() ([]byte, error) {
-		return s.store.PolicyText(context.WithoutCancel(ctx), digest) // others may wait for it too
+		return s.store.RuntimePolicies.Text(context.WithoutCancel(ctx), digest) // others may wait for it too
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, store.ErrConflict

@@ -51,7 +51,7 @@ func (a *agent) trusted() {
 	t := a.v.t
 	t.Helper()
 	text := []byte(`{"meta":{"version":1},"digests":{"/bin/a":["` + fmt.Sprintf("%x", pcr.SHA256.Sum(nil)) + `"]}}`)
-	if err := a.v.store.AddPolicy(t.Context(), rest.RuntimePolicy{Name: "web", Digest: fmt.Sprintf("%x", pcr.SHA256.Sum(text)), Text: string(text), Paths: 1}); err != nil {
+	if err := a.v.store.RuntimePolicies.Add(t.Context(), rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: fmt.Sprintf("%x", pcr.SHA256.Sum(text)), Text: string(text)}, Paths: 1}); err != nil {
 		t.Fatal(err)
 	}
 	a.enrol(pcr.SHA256, "web")

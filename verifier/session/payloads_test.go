@@ -221,7 +221,7 @@ func TestI27_NoReleaseWithAVerdictThatIsNotTrusted(t *testing.T) {
 	update := web("/bin/a")
 	update.Text = fmt.Sprintf(`{"meta":{"version":1},"digests":{"/bin/a":["%x"],"/bin/evil":["%x"]}}`, good, bad)
 	update.Digest = fmt.Sprintf("%x", pcr.SHA256.Sum([]byte(update.Text)))
-	if err := v.store.UpdatePolicy(t.Context(), update); err != nil {
+	if err := v.store.RuntimePolicies.Update(t.Context(), update); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.attest(len(a.List)); got.Trust != wire.Trusted {
@@ -265,7 +265,7 @@ func TestI27_PolicyChangedMeanwhile(t *testing.T) {
 	tight := web()
 	tight.Text = fmt.Sprintf(`{"meta":{"version":1},"digests":{"/bin/a":["%x"]}}`, bad)
 	tight.Digest = fmt.Sprintf("%x", pcr.SHA256.Sum([]byte(tight.Text)))
-	if err := v.store.UpdatePolicy(t.Context(), tight); err != nil {
+	if err := v.store.RuntimePolicies.Update(t.Context(), tight); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.answer(c); got.Trust != wire.Untrusted {

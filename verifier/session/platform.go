@@ -82,7 +82,7 @@ func (s *Server) platform(ctx context.Context, e store.Enrolment, st store.Stand
 		return p, nil
 	}
 	p.Boot, err = s.references.policy(st.BootInForce, func() ([]byte, error) {
-		return s.store.BootPolicyText(context.WithoutCancel(ctx), st.BootInForce) // others may wait for it too
+		return s.store.BootPolicies.Text(context.WithoutCancel(ctx), st.BootInForce) // others may wait for it too
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return p, store.ErrConflict

@@ -118,8 +118,8 @@ func (f *platformFixture) assign(name string) { f.update(rest.AgentUpdate{BootPo
 func (f *platformFixture) add(logs ...[]byte) {
 	f.t.Helper()
 	p := referenceTo(f.t, logs...)
-	if err := f.server.store.UpdateBootPolicy(f.t.Context(), p); err != nil {
-		f.must(f.server.store.AddBootPolicy(f.t.Context(), p))
+	if err := f.server.store.BootPolicies.Update(f.t.Context(), p); err != nil {
+		f.must(f.server.store.BootPolicies.Add(f.t.Context(), p))
 	}
 }
 
@@ -141,7 +141,7 @@ func referenceTo(t *testing.T, logs ...[]byte) rest.BootPolicy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rest.BootPolicy{Name: "front", Digest: hex.EncodeToString(pcr.SHA256.Sum(text)), Text: string(text)}
+	return rest.BootPolicy{Policy: rest.Policy{Name: "front", Digest: hex.EncodeToString(pcr.SHA256.Sum(text)), Text: string(text)}}
 }
 
 // Two boots of one machine.
@@ -272,7 +272,7 @@ func TestI14_PastBootThatFailsForAnotherReason(t *testing.T) {
 		t.Fatalf("no digest of firmware in %s", text)
 	}
 	p.Text, p.Digest = text, hex.EncodeToString(pcr.SHA256.Sum([]byte(text)))
-	f.must(f.server.store.UpdateBootPolicy(t.Context(), p))
+	f.must(f.server.store.BootPolicies.Update(t.Context(), p))
 	f.judged()
 	if a := f.trust(); a.Trust != wire.Untrusted || a.FailureCount < 2 {
 		t.Errorf("%s with %d failures: that of the past boot is gone", a.Trust, a.FailureCount)
@@ -347,8 +347,8 @@ func TestI21_NoBootLog(t *testing.T) {
 	f.want("no log", wire.Untrusted, wire.BootLogMissing)
 	f.judged()
 	f.want("judged again", wire.Untrusted, wire.BootLogMissing)
-	f.must(f.server.store.UpdatePolicy(t.Context(), allow("/bin/b")))
-	f.must(f.server.store.UpdatePolicy(t.Context(), allow("/bin/a")))
+	f.must(f.server.store.RuntimePolicies.Update(t.Context(), allow("/bin/b")))
+	f.must(f.server.store.RuntimePolicies.Update(t.Context(), allow("/bin/a")))
 	f.judged()
 	f.want("its list judged again", wire.Untrusted, wire.BootLogMissing)
 	f.attest()

@@ -543,9 +543,9 @@ func TestPolicyChangeJudgesAgain(t *testing.T) {
 	good := pcr.SHA256.Sum([]byte("good"))
 	text := func(path string) rest.RuntimePolicy {
 		text := `{"meta":{"version":1},"digests":{"` + path + `":["` + hex.EncodeToString(good) + `"]}}`
-		return rest.RuntimePolicy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Paths: 1, Text: text}
+		return rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Text: text}, Paths: 1}
 	}
-	if err := v.store.AddPolicy(t.Context(), text("/bin/a")); err != nil {
+	if err := v.store.RuntimePolicies.Add(t.Context(), text("/bin/a")); err != nil {
 		t.Fatal(err)
 	}
 	a.enrol(pcr.SHA256, "web")
@@ -559,7 +559,7 @@ func TestPolicyChangeJudgesAgain(t *testing.T) {
 		path string
 		want wire.Trust
 	}{{"/bin/b", wire.Trusted}, {"/bin/c", wire.Untrusted}, {"/bin/b", wire.Trusted}} {
-		if err := v.store.UpdatePolicy(t.Context(), text(c.path)); err != nil {
+		if err := v.store.RuntimePolicies.Update(t.Context(), text(c.path)); err != nil {
 			t.Fatal(err)
 		}
 		v.server.PolicyChanged()

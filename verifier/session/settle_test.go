@@ -54,7 +54,7 @@ func newFixture(t *testing.T, allowed string) *fixture {
 		own: nonce{value: [32]byte(verifiertest.Nonce)},
 	}}
 	f.machine.File("/bin/a", good)
-	if err := db.AddPolicy(t.Context(), allow(allowed)); err != nil {
+	if err := db.RuntimePolicies.Add(t.Context(), allow(allowed)); err != nil {
 		t.Fatal(err)
 	}
 	transport := softtpm.NewTransport(t)
@@ -77,7 +77,7 @@ var good = pcr.SHA256.Sum([]byte("good"))
 // allow is the policy "web" that allows one path.
 func allow(path string) rest.RuntimePolicy {
 	text := `{"meta":{"version":1},"digests":{"` + path + `":["` + hex.EncodeToString(good) + `"]}}`
-	return rest.RuntimePolicy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Paths: 1, Text: text}
+	return rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Digest: hex.EncodeToString(pcr.SHA256.Sum([]byte(text))), Text: text}, Paths: 1}
 }
 
 // began is evidence that was begun, with its list, as if that were still to come.
@@ -138,7 +138,7 @@ func TestI22_ChangesWhileEvidenceArrives(t *testing.T) {
 		trust    wire.Trust
 	}{
 		"nothing":          {func(*fixture) error { return nil }, true, nil, wire.Trusted},
-		"a tighter policy": {func(f *fixture) error { return f.server.store.UpdatePolicy(f.t.Context(), allow("/bin/b")) }, true, nil, wire.Untrusted},
+		"a tighter policy": {func(f *fixture) error { return f.server.store.RuntimePolicies.Update(f.t.Context(), allow("/bin/b")) }, true, nil, wire.Untrusted},
 		"no policy": {func(f *fixture) error {
 			none := ""
 			return f.server.store.Update(f.t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &none})
@@ -262,7 +262,7 @@ func TestI22_NewEvidenceAfterAPolicyChange(t *testing.T) {
 	if accepted, err := f.settle(t.Context(), ev, b, r); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
-	if err := f.server.store.UpdatePolicy(t.Context(), allow("/bin/b")); err != nil {
+	if err := f.server.store.RuntimePolicies.Update(t.Context(), allow("/bin/b")); err != nil {
 		t.Fatal(err)
 	}
 	ev, b, r = f.began()
@@ -316,7 +316,7 @@ func TestI14_PastFailuresStay(t *testing.T) {
 	want("without a policy", 1)
 	assign("web")
 	want("with it again", 1)
-	if err := f.server.store.UpdatePolicy(t.Context(), allow("/bin/a")); err != nil {
+	if err := f.server.store.RuntimePolicies.Update(t.Context(), allow("/bin/a")); err != nil {
 		t.Fatal(err)
 	}
 	f.server.judgeAll(t.Context())
@@ -334,7 +334,7 @@ func TestI10_DamagedProofIsOneAgentsTrouble(t *testing.T) {
 	if accepted, err := f.settle(t.Context(), damaged, b, r); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
-	if err := f.server.store.UpdatePolicy(t.Context(), allow("/bin/b")); err != nil {
+	if err := f.server.store.RuntimePolicies.Update(t.Context(), allow("/bin/b")); err != nil {
 		t.Fatal(err)
 	}
 	if failed := f.server.judgeAll(t.Context()); failed != 1 {
@@ -446,7 +446,7 @@ func TestI16_PaddedListsAreJudgedAgain(t *testing.T) {
 	accepting := allow("/bin/a")
 	accepting.Text = strings.TrimSuffix(accepting.Text, "}") + `,"ima":{"weak_digest":"accept"}}`
 	accepting.Digest = hex.EncodeToString(pcr.SHA256.Sum([]byte(accepting.Text)))
-	if err := f.server.store.UpdatePolicy(t.Context(), accepting); err != nil {
+	if err := f.server.store.RuntimePolicies.Update(t.Context(), accepting); err != nil {
 		t.Fatal(err)
 	}
 	if n := f.server.judgeAll(t.Context()); n != 0 || f.trust().Trust != wire.Trusted {

@@ -95,7 +95,7 @@ func TestRisesAreLogged(t *testing.T) {
 func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
-	if err := v.store.AddPolicy(t.Context(), with(verifiertest.DevicePolicy, "/bin/a")); err != nil {
+	if err := v.store.RuntimePolicies.Add(t.Context(), with(verifiertest.DevicePolicy, "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
 	a.enrol(pcr.SHA256, "web")
@@ -117,13 +117,13 @@ func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 	}
 
 	// Another policy is satisfied, or not, by the same list.
-	if err := v.store.UpdatePolicy(t.Context(), with(strings.Replace(verifiertest.DevicePolicy, `"name":"root"`, `"name":"other"`, 1), "/bin/a")); err != nil {
+	if err := v.store.RuntimePolicies.Update(t.Context(), with(strings.Replace(verifiertest.DevicePolicy, `"name":"root"`, `"name":"other"`, 1), "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.attest(4); got.Trust != wire.Untrusted {
 		t.Errorf("under a policy for another device: %+v", got)
 	}
-	if err := v.store.UpdatePolicy(t.Context(), with(verifiertest.DevicePolicy, "/bin/a")); err != nil {
+	if err := v.store.RuntimePolicies.Update(t.Context(), with(verifiertest.DevicePolicy, "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.attest(4); got.Trust != wire.Trusted {
@@ -135,7 +135,7 @@ func TestI07_RequiredDeviceComesIntoUse(t *testing.T) {
 func TestI14_I18_PastWarningsAreJudgedAgain(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
-	if err := v.store.AddPolicy(t.Context(), with(`"ima":{"violations":"warn"}`, "/bin/a")); err != nil {
+	if err := v.store.RuntimePolicies.Add(t.Context(), with(`"ima":{"violations":"warn"}`, "/bin/a")); err != nil {
 		t.Fatal(err)
 	}
 	a.enrol(pcr.SHA256, "web")
@@ -152,7 +152,7 @@ func TestI14_I18_PastWarningsAreJudgedAgain(t *testing.T) {
 		policy rest.RuntimePolicy
 		want   wire.Trust
 	}{{web("/bin/a"), wire.Untrusted}, {with(`"ima":{"violations":"warn"}`, "/bin/a"), wire.Trusted}} {
-		if err := v.store.UpdatePolicy(t.Context(), c.policy); err != nil {
+		if err := v.store.RuntimePolicies.Update(t.Context(), c.policy); err != nil {
 			t.Fatal(err)
 		}
 		if got := a.attest(2); got.Trust != c.want {

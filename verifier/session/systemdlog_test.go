@@ -34,7 +34,7 @@ func newUnified(t *testing.T, runtime ...string) *platformFixture {
 	f.machine.PCRs = verifiertest.PCRs(t, unified)
 	f.machine.Reboot()
 	f.machine.File("/bin/a", good)
-	f.must(f.server.store.AddBootPolicy(t.Context(), f.reference(runtime...)))
+	f.must(f.server.store.BootPolicies.Add(t.Context(), f.reference(runtime...)))
 	f.assign("front")
 	f.welcomed()
 	return f
@@ -59,7 +59,7 @@ func (f *platformFixture) reference(runtime ...string) rest.BootPolicy {
 	}
 	text, err = json.Marshal(members)
 	f.must(err)
-	return rest.BootPolicy{Name: "front", Digest: hex.EncodeToString(pcr.SHA256.Sum(text)), Text: string(text)}
+	return rest.BootPolicy{Policy: rest.Policy{Name: "front", Digest: hex.EncodeToString(pcr.SHA256.Sum(text)), Text: string(text)}}
 }
 
 // extend extends a PCR with a text, and returns systemd's record of it.
@@ -117,13 +117,13 @@ func TestI15_I20_SystemdsLogIsJudged(t *testing.T) {
 	f.systemd = nil // the agent sends it when it has changed
 	f.attest()
 	f.want("the same log", wire.Trusted)
-	f.must(f.server.store.UpdateBootPolicy(t.Context(), f.reference()))
+	f.must(f.server.store.BootPolicies.Update(t.Context(), f.reference()))
 	f.judged()
 	f.want("a tighter policy, judged by what is stored", wire.Untrusted, example)
 	if m := f.message(); !strings.Contains(m, `PCR 15: record 6 of systemd's log: it measured "volume:root" while the system ran, and runtime does not list it`) {
 		t.Errorf("%q", m)
 	}
-	f.must(f.server.store.UpdateBootPolicy(t.Context(), f.reference("volume:.*")))
+	f.must(f.server.store.BootPolicies.Update(t.Context(), f.reference("volume:.*")))
 	f.judged()
 	f.want("a looser one", wire.Trusted)
 
@@ -213,7 +213,7 @@ func TestI14_SystemdsLogIsOfOneBoot(t *testing.T) {
 	f.machine.AK.Counters.Restart++
 	f.attest()
 	f.want("suspended", wire.Trusted)
-	f.must(f.server.store.UpdateBootPolicy(t.Context(), f.reference("x")))
+	f.must(f.server.store.BootPolicies.Update(t.Context(), f.reference("x")))
 	f.judged()
 	f.want("judged by what is stored", wire.Trusted)
 	f.machine.Reboot()
@@ -229,7 +229,7 @@ func TestI14_SystemdsLogIsOfOneBoot(t *testing.T) {
 	f.machine.File("/bin/a", good)
 	f.attest()
 	f.want("a good boot after a bad one", wire.Untrusted, example)
-	f.must(f.server.store.UpdateBootPolicy(t.Context(), f.reference("evil")))
+	f.must(f.server.store.BootPolicies.Update(t.Context(), f.reference("evil")))
 	f.judged()
 	f.want("the past boot is judged by its own log", wire.Trusted)
 }

@@ -143,7 +143,7 @@ func openFleet(b *testing.B) (*fleet, *store.Store, string) {
 // attest, several at once.
 func (f *fleet) fill(b *testing.B, s *store.Store) {
 	r, _ := policyOf(b, fleetPolicy)
-	if err := s.AddPolicy(b.Context(), r); err != nil {
+	if err := s.RuntimePolicies.Add(b.Context(), r); err != nil {
 		b.Fatal(err)
 	}
 	work := make(chan int)

@@ -59,7 +59,7 @@ func (f *fleet) judge(b *testing.B, s *store.Store, path string) {
 // inForce puts a policy in force and has all judged again, so that every machine
 // has this many failures.
 func (f *fleet) inForce(b *testing.B, s *store.Store, path string, p rest.RuntimePolicy, failures int) (took, cpu time.Duration, peak int) {
-	if err := s.UpdatePolicy(b.Context(), p); err != nil {
+	if err := s.RuntimePolicies.Update(b.Context(), p); err != nil {
 		b.Fatal(err)
 	}
 	c := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^BenchmarkJudgeAgain$", "-test.benchtime=1x")
@@ -164,7 +164,7 @@ func (f *fleet) policy(b *testing.B, without *ima.Entry) (rest.RuntimePolicy, *p
 	if err != nil {
 		b.Fatal(err)
 	}
-	return rest.RuntimePolicy{Name: fleetPolicy, Digest: p.Digest(), Text: string(text), Paths: p.Paths()}, p
+	return rest.RuntimePolicy{Policy: rest.Policy{Name: fleetPolicy, Digest: p.Digest(), Text: string(text)}, Paths: p.Paths()}, p
 }
 
 // lister gathers the files that it is shown.

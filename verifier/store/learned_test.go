@@ -38,7 +38,7 @@ func TestI17_WhatWasLearnedIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddPolicy(t.Context(), rest.RuntimePolicy{Name: "keys", Digest: p.Digest(), Text: text}); err != nil {
+	if err := s.RuntimePolicies.Add(t.Context(), rest.RuntimePolicy{Policy: rest.Policy{Name: "keys", Digest: p.Digest(), Text: text}}); err != nil {
 		t.Fatal(err)
 	}
 	m := verifiertest.New(t)

@@ -58,7 +58,7 @@ func TestI07_EachChangeOfTrustIsOneEvent(t *testing.T) {
 	rejudgeBy := func(paths ...string) func() {
 		return func() {
 			r, compiled := policyOf(t, "web", paths...)
-			if err := s.UpdatePolicy(t.Context(), r); err != nil {
+			if err := s.RuntimePolicies.Update(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
 			p = compiled

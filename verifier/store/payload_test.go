@@ -327,7 +327,7 @@ func TestI22_I27_NoReleaseWithoutAVerdict(t *testing.T) {
 	a := attest(t, s, m, st, p)
 	asked := []store.Asked{{Payload: offered(t, s, e)[0].ID, Epoch: st.EpochID, At: a.NonceIssued}}
 	r, _ := policyOf(t, "web", "/bin/b")
-	if err := s.UpdatePolicy(t.Context(), r); err != nil {
+	if err := s.RuntimePolicies.Update(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if _, released, err := s.CommitAsked(t.Context(), e, st, a, asked); !errors.Is(err, store.ErrConflict) || len(released) > 0 {

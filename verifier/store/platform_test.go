@@ -12,18 +12,18 @@ import (
 )
 
 func bootPolicy(text string) rest.BootPolicy {
-	return rest.BootPolicy{Name: "front", Digest: text, Text: text, Kernels: 1, SecureBoot: true}
+	return rest.BootPolicy{Policy: rest.Policy{Name: "front", Digest: text, Text: text}, Kernels: 1, SecureBoot: true}
 }
 
 func TestBootPolicies(t *testing.T) {
 	s := newStore(t)
-	if err := s.UpdateBootPolicy(t.Context(), bootPolicy("a")); !errors.Is(err, store.ErrNotFound) {
+	if err := s.BootPolicies.Update(t.Context(), bootPolicy("a")); !errors.Is(err, store.ErrNotFound) {
 		t.Error(err)
 	}
-	if err := s.AddBootPolicy(t.Context(), bootPolicy("a")); err != nil {
+	if err := s.BootPolicies.Add(t.Context(), bootPolicy("a")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddBootPolicy(t.Context(), bootPolicy("b")); !errors.Is(err, store.ErrConflict) {
+	if err := s.BootPolicies.Add(t.Context(), bootPolicy("b")); !errors.Is(err, store.ErrConflict) {
 		t.Error(err)
 	}
 	m := verifiertest.New(t)
@@ -39,37 +39,37 @@ func TestBootPolicies(t *testing.T) {
 	if err := s.Update(t.Context(), m.AgentID, rest.AgentUpdate{BootPolicy: &front}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteBootPolicy(t.Context(), front); !errors.Is(err, store.ErrInUse) {
+	if err := s.BootPolicies.Delete(t.Context(), front); !errors.Is(err, store.ErrInUse) {
 		t.Error(err)
 	}
 	before = trust(t, s).Revision
-	if err := s.UpdateBootPolicy(t.Context(), bootPolicy("b")); err != nil {
+	if err := s.BootPolicies.Update(t.Context(), bootPolicy("b")); err != nil {
 		t.Fatal(err)
 	}
 	if a := trust(t, s); a.Revision <= before || a.Policies.Boot != front || a.Policies.BootDigest != "b" {
 		t.Errorf("%+v", a)
 	}
-	p, err := s.BootPolicy(t.Context(), front)
+	p, err := s.BootPolicies.Get(t.Context(), front)
 	if err != nil || p.Text != "b" || p.Agents != 1 || p.Kernels != 1 || !p.SecureBoot {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if all, err := s.BootPolicies(t.Context()); err != nil || len(all) != 1 || all[0].Text != "" || all[0].Digest != "b" {
+	if all, err := s.BootPolicies.List(t.Context()); err != nil || len(all) != 1 || all[0].Text != "" || all[0].Digest != "b" {
 		t.Errorf("%+v, %v", all, err)
 	}
-	if text, err := s.BootPolicyText(t.Context(), "b"); err != nil || string(text) != "b" {
+	if text, err := s.BootPolicies.Text(t.Context(), "b"); err != nil || string(text) != "b" {
 		t.Errorf("%s, %v", text, err)
 	}
-	if _, err := s.BootPolicyText(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.BootPolicies.Text(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
 		t.Error(err)
 	}
 	none := ""
 	if err := s.Update(t.Context(), m.AgentID, rest.AgentUpdate{BootPolicy: &none}); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(s.DeleteBootPolicy(t.Context(), front)); err != nil {
+	if err := errors.Join(s.BootPolicies.Delete(t.Context(), front)); err != nil {
 		t.Error(err)
 	}
-	if err := s.DeleteBootPolicy(t.Context(), front); !errors.Is(err, store.ErrNotFound) {
+	if err := s.BootPolicies.Delete(t.Context(), front); !errors.Is(err, store.ErrNotFound) {
 		t.Error(err)
 	}
 }
@@ -82,7 +82,7 @@ func TestI22_AnOpinionIsByWhatIsInForce(t *testing.T) {
 	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
 	e := enrol(t, s, m, "web")
-	if err := s.AddBootPolicy(t.Context(), bootPolicy("a")); err != nil {
+	if err := s.BootPolicies.Add(t.Context(), bootPolicy("a")); err != nil {
 		t.Fatal(err)
 	}
 	front, tpm := "front", rest.Text(`{"16":""}`)

@@ -76,7 +76,7 @@ func TestI10_DamagedRowsHideNothing(t *testing.T) {
 	commit(t, d.Store, first, e, p)
 	commit(t, d.Store, second, bySPKI(t, d.Store, transport), p)
 	r, _ := policyOf(t, "web", "/bin/c")
-	if err := d.UpdatePolicy(t.Context(), r); err != nil {
+	if err := d.RuntimePolicies.Update(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 
@@ -138,7 +138,7 @@ func TestI22_EveryWriteRaisesTheRevision(t *testing.T) {
 	}{
 		{"a label", func() error { return s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Label: &label}) }},
 		{"a policy", func() error { return s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &name}) }},
-		{"a policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/a"); return s.UpdatePolicy(t.Context(), r) }},
+		{"a policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/a"); return s.RuntimePolicies.Update(t.Context(), r) }},
 		{"a rejection", func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") }},
 		{"an attestation", func() error { commit(t, s, m, e, p); return nil }},
 		{"a clearing", func() error { return clearSeen(t, s, 0) }},

@@ -315,7 +315,7 @@ func TestI18_WarningsAreJudgedAgain(t *testing.T) {
 	put := func(more string) *policy.Policy {
 		t.Helper()
 		r, p := policyWith(t, "web", more, "/bin/a")
-		if err := s.UpdatePolicy(t.Context(), r); err != nil {
+		if err := s.RuntimePolicies.Update(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 		return p
@@ -347,7 +347,7 @@ func TestI07_I10_Conditions(t *testing.T) {
 	m := verifiertest.New(t)
 	m.File("/bin/a", good)
 	r, p := policyWith(t, "web", verifiertest.DevicePolicy, "/bin/a")
-	if err := s.AddPolicy(t.Context(), r); err != nil {
+	if err := s.RuntimePolicies.Add(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	e := enrol(t, s, m, "web")
@@ -397,7 +397,7 @@ func TestI07_I10_Conditions(t *testing.T) {
 	commit(t, s, m, e, p)
 	want("after a reboot", wire.Untrusted, missing)
 	r, p = policyOf(t, "web", "/bin/a")
-	if err := s.UpdatePolicy(t.Context(), r); err != nil {
+	if err := s.RuntimePolicies.Update(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	rejudge(t, s, m, e, p)

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"quicklime/verifier/severity"
+	"quicklime/wire/rest"
 	"quicklime/wire/sqlite"
 )
 
@@ -45,6 +46,9 @@ var (
 
 // Store is the verifier's database.
 type Store struct {
+	RuntimePolicies Policies[rest.RuntimePolicy]
+	BootPolicies    Policies[rest.BootPolicy]
+
 	db      *sqlite.DB
 	changes changes
 	known   *known
@@ -72,6 +76,7 @@ func Open(path string) (*Store, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	s := &Store{db: db, known: newKnown(now), adding: make(chan struct{}, 1)}
+	s.RuntimePolicies, s.BootPolicies = s.runtimePolicies(), s.bootPolicies()
 	db.Conclude(s.settle, s.happened)
 	return s, nil
 }

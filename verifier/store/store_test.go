@@ -96,13 +96,13 @@ func policyWith(t testing.TB, name, more string, paths ...string) (rest.RuntimeP
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rest.RuntimePolicy{Name: name, Digest: p.Digest(), Text: string(text), Paths: p.Paths(), Empty: p.Empty()}, p
+	return rest.RuntimePolicy{Policy: rest.Policy{Name: name, Digest: p.Digest(), Text: string(text)}, Paths: p.Paths(), Empty: p.Empty()}, p
 }
 
 func addPolicy(t testing.TB, s *store.Store, name string, paths ...string) *policy.Policy {
 	t.Helper()
 	r, p := policyOf(t, name, paths...)
-	if err := s.AddPolicy(t.Context(), r); err != nil {
+	if err := s.RuntimePolicies.Add(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -355,7 +355,7 @@ func TestI22_PolicyChangesRaceEvidence(t *testing.T) {
 	for _, c := range []change{
 		{"failures cleared", func() error { return clearSeen(t, s, 0) }},
 		{"a rejection in between", func() error { return s.Reject(t.Context(), e, wire.QuoteInvalid, "x") }},
-		{"policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/b"); return s.UpdatePolicy(t.Context(), r) }},
+		{"policy replaced", func() error { r, _ := policyOf(t, "web", "/bin/b"); return s.RuntimePolicies.Update(t.Context(), r) }},
 		{"judged by one that is not in force", func() error { return nil }},
 		{"policy exchanged", func() error { return s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{Policy: &db}) }},
 	} {
@@ -476,7 +476,7 @@ func TestI22_Rejudge(t *testing.T) {
 	}
 
 	r, next := policyOf(t, "web", "/bin/a", "/bin/b")
-	if err := s.UpdatePolicy(t.Context(), r); err != nil {
+	if err := s.RuntimePolicies.Update(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if err := clearSeen(t, s, 3); err != nil {
@@ -676,16 +676,16 @@ func TestPoliciesInUseStay(t *testing.T) {
 	s := newStore(t)
 	addPolicy(t, s, "web", "/bin/a")
 	enrol(t, s, verifiertest.New(t), "web")
-	if err := s.DeletePolicy(t.Context(), "web"); !errors.Is(err, store.ErrInUse) {
+	if err := s.RuntimePolicies.Delete(t.Context(), "web"); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("in use: %v", err)
 	}
 	if _, err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeletePolicy(t.Context(), "web"); err != nil {
+	if err := s.RuntimePolicies.Delete(t.Context(), "web"); err != nil {
 		t.Error(err)
 	}
-	if err := s.DeletePolicy(t.Context(), "web"); !errors.Is(err, store.ErrNotFound) {
+	if err := s.RuntimePolicies.Delete(t.Context(), "web"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("again: %v", err)
 	}
 }
@@ -701,22 +701,30 @@ func spkiOf(t testing.TB, k *softtpm.AK) [32]byte {
 
 func TestSignedPolicyKeepsItsEnvelope(t *testing.T) {
 	s := newStore(t)
-	p := rest.RuntimePolicy{Name: "p", Text: "{}", Digest: "d", Envelope: "{\"payload\": \"e30=\"}\n", SignedBy: []rest.Signer{{KeyID: "k", Subject: "CN=é"}}}
-	if err := s.AddPolicy(t.Context(), p); err != nil {
+	keepsEnvelope(t, s.RuntimePolicies, func(p rest.Policy) rest.RuntimePolicy { return rest.RuntimePolicy{Policy: p} }, (*rest.RuntimePolicy).Common)
+	keepsEnvelope(t, s.BootPolicies, func(p rest.Policy) rest.BootPolicy { return rest.BootPolicy{Policy: p} }, (*rest.BootPolicy).Common)
+}
+
+func keepsEnvelope[T any](t *testing.T, s store.Policies[T], of func(rest.Policy) T, common func(*T) *rest.Policy) {
+	t.Helper()
+	p := rest.Policy{Name: "p", Text: "{}", Digest: "d", Envelope: "{\"payload\": \"e30=\"}\n", SignedBy: []rest.Signer{{KeyID: "k", Subject: "CN=é"}}}
+	if err := s.Add(t.Context(), of(p)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.SignedPolicy(t.Context(), "p")
-	if err != nil || got.Text != p.Text || got.Envelope != p.Envelope || !slices.Equal(got.SignedBy, p.SignedBy) {
+	stored, err := s.Signed(t.Context(), "p")
+	if got := common(&stored); err != nil || got.Text != p.Text || got.Envelope != p.Envelope || !slices.Equal(got.SignedBy, p.SignedBy) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err = s.Policy(t.Context(), "p"); err != nil || got.Envelope != "" || !slices.Equal(got.SignedBy, p.SignedBy) {
+	stored, err = s.Get(t.Context(), "p")
+	if got := common(&stored); err != nil || got.Envelope != "" || !slices.Equal(got.SignedBy, p.SignedBy) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	p.Envelope, p.SignedBy = "", nil
-	if err := s.UpdatePolicy(t.Context(), p); err != nil {
+	if err := s.Update(t.Context(), of(p)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = s.SignedPolicy(t.Context(), "p"); err != nil || got.Envelope != "" || got.SignedBy != nil {
+	stored, err = s.Signed(t.Context(), "p")
+	if got := common(&stored); err != nil || got.Envelope != "" || got.SignedBy != nil {
 		t.Errorf("replaced by one that nobody signed: %+v, %v", got, err)
 	}
 }
@@ -725,10 +733,10 @@ func TestPolicyKeepsItsBytes(t *testing.T) {
 	s := newStore(t)
 	text := "{ \"meta\": {\"version\": 1},\n\"x\": \"<\\u00e9\" }\n"
 	sum := sha256.Sum256([]byte(text))
-	if err := s.AddPolicy(t.Context(), rest.RuntimePolicy{Name: "p", Text: text, Digest: hex.EncodeToString(sum[:])}); err != nil {
+	if err := s.RuntimePolicies.Add(t.Context(), rest.RuntimePolicy{Policy: rest.Policy{Name: "p", Text: text, Digest: hex.EncodeToString(sum[:])}}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.PolicyText(t.Context(), hex.EncodeToString(sum[:]))
+	got, err := s.RuntimePolicies.Text(t.Context(), hex.EncodeToString(sum[:]))
 	if err != nil || string(got) != text {
 		t.Errorf("%q, %v", got, err)
 	}

@@ -59,12 +59,13 @@ var (
 	PutPayload    = Route{"PUT", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the ciphertext of ?version= from ?offset= on, as it is"}
 	DeletePayload = Route{"DELETE", "/v1/agents/{id}/payloads/{name}", RoleOperator, "withdraw a payload: the agent wipes it"}
 
-	GetBootLog       = Route{"GET", "/v1/agents/{id}/boot-log", RoleOperator, "the logs of the boot that an agent runs, as it sent them"}
-	ListBootPolicies = Route{"GET", "/v1/boot-policies", RoleOperator, "every boot policy"}
-	AddBootPolicy    = Route{"POST", "/v1/boot-policies", RoleOperator, "add a boot policy"}
-	GetBootPolicy    = Route{"GET", "/v1/boot-policies/{name}", RoleOperator, "one boot policy with its text"}
-	UpdateBootPolicy = Route{"PUT", "/v1/boot-policies/{name}", RoleOperator, "replace a boot policy; every agent under it is judged again"}
-	DeleteBootPolicy = Route{"DELETE", "/v1/boot-policies/{name}", RoleOperator, "delete a boot policy that no agent uses"}
+	GetBootLog          = Route{"GET", "/v1/agents/{id}/boot-log", RoleOperator, "the logs of the boot that an agent runs, as it sent them"}
+	ListBootPolicies    = Route{"GET", "/v1/boot-policies", RoleOperator, "every boot policy"}
+	AddBootPolicy       = Route{"POST", "/v1/boot-policies", RoleOperator, "add a boot policy"}
+	GetBootPolicy       = Route{"GET", "/v1/boot-policies/{name}", RoleOperator, "one boot policy with its text"}
+	GetSignedBootPolicy = Route{"GET", "/v1/boot-policies/{name}/signed", RoleOperator, "one boot policy as it was signed"}
+	UpdateBootPolicy    = Route{"PUT", "/v1/boot-policies/{name}", RoleOperator, "replace a boot policy; every agent under it is judged again"}
+	DeleteBootPolicy    = Route{"DELETE", "/v1/boot-policies/{name}", RoleOperator, "delete a boot policy that no agent uses"}
 
 	SearchMeasurements = Route{"GET", "/v1/measurements", RoleOperator, "which agents measured ?path= or ?digest=, now or in a past boot"}
 
@@ -75,12 +76,21 @@ var (
 	DropDeadLetters   = Route{"POST", "/v1/dead-letters/drop", RoleOperator, "forget dead letters, all or those of a webhook or an event"}
 )
 
+// PolicyRoutes are those of one kind of policies.
+type PolicyRoutes struct{ List, Add, Get, GetSigned, Update, Delete Route }
+
+// The routes of both kinds.
+var (
+	RuntimePolicyRoutes = PolicyRoutes{ListPolicies, AddPolicy, GetPolicy, GetSignedPolicy, UpdatePolicy, DeletePolicy}
+	BootPolicyRoutes    = PolicyRoutes{ListBootPolicies, AddBootPolicy, GetBootPolicy, GetSignedBootPolicy, UpdateBootPolicy, DeleteBootPolicy}
+)
+
 // VerifierRoutes is the whole API of the verifier.
 var VerifierRoutes = []Route{
 	ListAgents, EnrolAgent, GetAgent, UpdateAgent, RebindAgent, ClearAgent, DeleteAgent,
 	ListPolicies, AddPolicy, GetPolicy, GetSignedPolicy, UpdatePolicy, DeletePolicy,
 	ListPayloads, AddPayload, GetPayload, PutPayload, DeletePayload,
-	GetBootLog, ListBootPolicies, AddBootPolicy, GetBootPolicy, UpdateBootPolicy, DeleteBootPolicy,
+	GetBootLog, ListBootPolicies, AddBootPolicy, GetBootPolicy, GetSignedBootPolicy, UpdateBootPolicy, DeleteBootPolicy,
 	SearchMeasurements,
 	ListEvents, GetRevocationKeys, ListDeadLetters, RetryDeadLetters, DropDeadLetters,
 }

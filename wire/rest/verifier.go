@@ -137,36 +137,6 @@ type AgentList struct {
 	Unreadable int     `json:"unreadable,omitempty"` // rows that could not be read (I10)
 }
 
-// RuntimePolicy is a named runtime policy. Text is Keylime's JSON: a string in
-// the JSON around it, so that it keeps every byte, and Digest is that of the file.
-type RuntimePolicy struct {
-	Name      string    `json:"name"`
-	Digest    string    `json:"digest,omitempty"`    // SHA-256 of Text
-	Text      string    `json:"text,omitempty"`      // not in lists
-	Envelope  string    `json:"envelope,omitempty"`  // DSSE around Text; in the answer to GetSignedPolicy alone
-	SignedBy  []Signer  `json:"signed_by,omitempty"` // whose signatures were good at UpdatedAt
-	UpdatedAt time.Time `json:"updated_at,omitzero"`
-	Agents    int       `json:"agents"`             // how many are judged under it
-	Paths     int       `json:"paths"`              // paths with digests
-	Excludes  int       `json:"excludes"`           // exclusions
-	Unknown   []string  `json:"unknown,omitempty"`  // members that are kept and not understood
-	Empty     bool      `json:"empty,omitempty"`    // nothing in it is evaluated
-	Warnings  []string  `json:"warnings,omitempty"` // what is valid and unlikely to be meant; when it is added or replaced
-}
-
-// Signer is a key that signed a policy and that the verifier's operator trusts.
-type Signer struct {
-	KeyID   string `json:"key_id"`            // hex SHA-256 of its SubjectPublicKeyInfo in PEM
-	Subject string `json:"subject,omitempty"` // of the certificate that has the key, if that is trusted
-}
-
-// PolicyRequest adds or replaces a runtime policy. Text is the policy, or a DSSE
-// envelope with it. The name may be left out of a replacement, whose path has it.
-type PolicyRequest struct {
-	Name string `json:"name,omitempty"`
-	Text Text   `json:"text"`
-}
-
 // Text is a string that is read as it was written. One that encoding/json would repair,
 // which is not UTF-8 or has half a character, is refused: its digest and its signature
 // would be those of another.
@@ -178,9 +148,4 @@ func (t *Text) UnmarshalJSON(raw []byte) error {
 		return errors.New("a text that is not UTF-8, or has an escape for half a character: send it as it is, in UTF-8")
 	}
 	return json.Unmarshal(raw, (*string)(t))
-}
-
-// PolicyList answers ListPolicies.
-type PolicyList struct {
-	Policies []RuntimePolicy `json:"policies"`
 }

@@ -113,7 +113,7 @@ func TestI12_CarriedCertificateIsOfTheSigner(t *testing.T) {
 		change(t, sign(t, thief, nil), func(o *doc) { d.Signatures[0].Sig = o.Signatures[0].Sig })
 	})
 	refused(t, trusting(t, certPEM(ca)), stolen, `that "CN=signer"`)
-	if _, _, err := Sign(rand.Reader, []byte(text), thief, c); err == nil {
+	if _, _, err := Sign(rand.Reader, RuntimePolicy, []byte(text), thief, c); err == nil {
 		t.Error("a policy was signed with another key's certificate")
 	}
 }

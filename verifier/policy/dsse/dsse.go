@@ -1,4 +1,5 @@
-// Package dsse signs runtime policies and verifies who signed them.
+// Package dsse signs policies, of the files that run and of boots, and verifies who
+// signed them.
 //
 // # Format
 //
@@ -6,7 +7,7 @@
 // envelope.md), as Keylime's tools write it: one JSON object
 //
 //	payload      base64 of the policy's text
-//	payloadType  "application/vnd.keylime+json"
+//	payloadType  a Type: "application/vnd.keylime+json" of a runtime policy
 //	signatures   [{keyid: string, sig: base64}, …], at least one
 //
 // Base64 is standard or URL-safe, with padding. keyid may be left out. Unknown
@@ -53,8 +54,18 @@ import (
 	"io"
 )
 
-// PayloadType is the type of a payload that is a runtime policy.
-const PayloadType = "application/vnd.keylime+json"
+// Type is what a payload is. A signature covers it, so that what somebody signed as one
+// kind of policy is never taken for the other.
+type Type string
+
+// What can be signed. Keylime signs runtime policies alone.
+const (
+	RuntimePolicy Type = "application/vnd.keylime+json"
+	BootPolicy    Type = "application/vnd.quicklime.boot-policy+json"
+)
+
+// kinds are the types in words.
+var kinds = map[Type]string{RuntimePolicy: "a runtime policy", BootPolicy: "a boot policy"}
 
 // Verified is a policy that somebody signed whom the operator trusts. Only
 // Keys.Verify makes one that is not empty.
@@ -86,18 +97,19 @@ func (s Signer) String() string {
 
 // message is what the signatures of one envelope cover.
 type message struct {
+	of      Type
 	payload []byte
 	digest  []byte // SHA-256 of the pre-authentication encoding
 }
 
-func newMessage(payload []byte) message {
+func newMessage(of Type, payload []byte) message {
 	h := sha256.New()
-	writePAE(h, PayloadType, payload)
-	return message{payload, h.Sum(nil)}
+	writePAE(h, of, payload)
+	return message{of, payload, h.Sum(nil)}
 }
 
 // writePAE writes the pre-authentication encoding of a payload.
-func writePAE(w io.Writer, payloadType string, payload []byte) {
+func writePAE(w io.Writer, payloadType Type, payload []byte) {
 	fmt.Fprintf(w, "DSSEv1 %d %s %d ", len(payloadType), payloadType, len(payload))
 	w.Write(payload)
 }

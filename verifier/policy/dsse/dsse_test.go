@@ -50,7 +50,7 @@ func trusting(t testing.TB, files ...[]byte) *Keys {
 
 // verify parses and verifies.
 func verify(k *Keys, envelope []byte, at time.Time) (Verified, error) {
-	e, err := Parse(envelope)
+	e, err := Parse(RuntimePolicy, envelope)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -92,7 +92,7 @@ func publicPEM(t testing.TB, k crypto.Signer) []byte {
 
 func sign(t testing.TB, k crypto.Signer, c *x509.Certificate) []byte {
 	t.Helper()
-	e, _, err := Sign(rand.Reader, []byte(text), k, c)
+	e, _, err := Sign(rand.Reader, RuntimePolicy, []byte(text), k, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,6 +213,34 @@ func TestI12_TheTypeIsSigned(t *testing.T) {
 	envelope := change(t, sign(t, k, nil), func(d *doc) { d.Signatures[0].Sig = sig })
 	refused(t, trusting(t, publicPEM(t, k)), envelope, "was changed")
 	refused(t, trusting(t, publicPEM(t, k)), change(t, envelope, func(d *doc) { d.PayloadType = "application/vnd.other+json" }), `want "application/vnd.keylime+json"`)
+}
+
+// A key that signs both kinds of policies signs each as what it is: one is not the other.
+func TestI12_AKindOfPolicyIsNotTheOther(t *testing.T) {
+	k := newECDSA(t, elliptic.P256())
+	trusted := trusting(t, publicPEM(t, k))
+	for of, other := range map[Type]Type{RuntimePolicy: BootPolicy, BootPolicy: RuntimePolicy} {
+		envelope, _, err := Sign(rand.Reader, of, []byte(text), k, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Parse(of, envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trusted.Verify(e, now); err != nil {
+			t.Errorf("%s: %v", of, err)
+		}
+		if _, err := Parse(other, envelope); err == nil || !strings.Contains(err.Error(), "which is "+kinds[of]) {
+			t.Errorf("%s as %s: %v", of, other, err)
+		}
+		if e, err = Parse(other, change(t, envelope, func(d *doc) { d.PayloadType = string(other) })); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trusted.Verify(e, now); err == nil || !strings.Contains(err.Error(), "was changed") {
+			t.Errorf("%s that claims to be %s: %v", of, other, err)
+		}
+	}
 }
 
 // The key id only helps to find the key: neither another nor none keeps a good

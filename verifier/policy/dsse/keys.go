@@ -143,7 +143,7 @@ func (k key) good(m message, sig []byte) bool {
 // way.
 func (m message) pae() []byte {
 	var b bytes.Buffer
-	writePAE(&b, PayloadType, m.payload)
+	writePAE(&b, m.of, m.payload)
 	return b.Bytes()
 }
 

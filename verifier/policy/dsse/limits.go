@@ -4,9 +4,13 @@ import "quicklime/verifier/policy"
 
 // Every bound on a signed policy, and why it is what it is.
 const (
-	// MaxEnvelope bounds an envelope: the largest policy in base64, and room for
-	// the signatures.
-	MaxEnvelope = policy.MaxPolicy/3*4 + 256<<10 // bytes
+	// MaxEnvelope bounds an envelope: the largest policy in base64, and what is
+	// around it.
+	MaxEnvelope = policy.MaxPolicy/3*4 + MaxAround // bytes
+
+	// MaxAround bounds what an envelope has beside its payload: the signatures, and
+	// room to spare.
+	MaxAround = 256 << 10 // bytes
 
 	// MaxSignatures bounds the signatures of one envelope, each of which may have
 	// to be tried with every key: a policy that several people release.

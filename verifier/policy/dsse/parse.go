@@ -16,6 +16,7 @@ import (
 
 // Envelope is a signed policy as it came: everything in it is a claim.
 type Envelope struct {
+	of         Type
 	payload    []byte
 	signatures []signature
 }
@@ -45,25 +46,25 @@ func Enveloped(text []byte) bool {
 	return false
 }
 
-// Parse reads an envelope and checks no signature. The error says where the
+// Parse reads an envelope with a payload of the given type and checks no signature. The error says where the
 // envelope is malformed: line and column, both from 1 and the column in bytes, and
 // the place, such as signatures[0].sig.
-func Parse(text []byte) (*Envelope, error) {
-	e, err := parse(text)
+func Parse(of Type, text []byte) (*Envelope, error) {
+	e, err := parse(of, text)
 	if err != nil {
 		return nil, fmt.Errorf("not a signed policy: %w", err)
 	}
 	return e, nil
 }
 
-func parse(text []byte) (*Envelope, error) {
+func parse(of Type, text []byte) (*Envelope, error) {
 	if len(text) > MaxEnvelope {
 		return nil, fmt.Errorf("%d bytes, the limit is %d, for a policy of %d: give groups of machines policies of their own", len(text), MaxEnvelope, policy.MaxPolicy)
 	}
 	if !utf8.Valid(text) {
 		return nil, errors.New("not UTF-8")
 	}
-	r := reader{tokens: json.NewDecoder(bytes.NewReader(text))}
+	r := reader{of: of, tokens: json.NewDecoder(bytes.NewReader(text))}
 	r.tokens.UseNumber() // what an unknown member holds is not ours to refuse
 	e, err := r.envelope()
 	if err != nil {
@@ -74,6 +75,7 @@ func parse(text []byte) (*Envelope, error) {
 
 // reader walks the JSON text of one envelope, to its end or to the first mistake.
 type reader struct {
+	of     Type // what the payload has to be
 	tokens *json.Decoder
 	at     []string // the steps to what is being read, such as ".sig" and "[0]"
 }
@@ -90,7 +92,7 @@ func (r *reader) located(text []byte, err error) error {
 }
 
 func (r *reader) envelope() (*Envelope, error) {
-	e := new(Envelope)
+	e := &Envelope{of: r.of}
 	if err := r.object([]string{"payload", "payloadType", "signatures"}, func(name string) error { return r.member(e, name) }); err != nil {
 		return nil, err
 	}
@@ -117,8 +119,8 @@ func (r *reader) member(e *Envelope, name string) (err error) {
 		e.payload, err = r.bytes()
 	case "payloadType":
 		var s string
-		if s, err = r.str(); err == nil && s != PayloadType {
-			err = fmt.Errorf("%s, want %q", quote(s), PayloadType)
+		if s, err = r.str(); err == nil && s != string(r.of) {
+			err = r.anotherType(s)
 		}
 	case "signatures":
 		e.signatures, err = r.signatures()
@@ -126,6 +128,13 @@ func (r *reader) member(e *Envelope, name string) (err error) {
 		err = r.skip()
 	}
 	return err
+}
+
+func (r *reader) anotherType(s string) error {
+	if kind, known := kinds[Type(s)]; known {
+		return fmt.Errorf("%s, which is %s; want %q, %s", quote(s), kind, r.of, kinds[r.of])
+	}
+	return fmt.Errorf("%s, want %q", quote(s), r.of)
 }
 
 func (r *reader) signatures() (all []signature, err error) {

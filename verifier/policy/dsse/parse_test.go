@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 		"the longest key id":    around(aPayload, aType, `"signatures": [{"sig": "", "keyid": "`+strings.Repeat("k", MaxKeyID)+`"}]`),
 		"the deepest":           around(aPayload, aType, aSignatures, `"x": `+strings.Repeat("[", MaxDepth)+strings.Repeat("]", MaxDepth)),
 	} {
-		if e, err := Parse([]byte(text)); err != nil || string(e.Unverified()) != "{}" {
+		if e, err := Parse(RuntimePolicy, []byte(text)); err != nil || string(e.Unverified()) != "{}" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -78,7 +78,7 @@ func TestI04_ParseRefuses(t *testing.T) {
 		{"too deep", around(aPayload, aType, aSignatures, `"x": `+strings.Repeat("[", MaxDepth+1)+strings.Repeat("]", MaxDepth+1)), "more than 32 levels deep"},
 		{"too large", strings.Repeat(" ", MaxEnvelope+1), "the limit is"},
 	} {
-		if _, err := Parse([]byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := Parse(RuntimePolicy, []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q in it", test.name, err, test.want)
 		}
 	}
@@ -88,7 +88,7 @@ func TestEveryCutFails(t *testing.T) {
 	for _, name := range []string{"keylime-ecdsa-p256.json", "keylime-x509.json"} {
 		text := read(t, name)
 		for n := range len(text) {
-			if _, err := Parse(text[:n]); err == nil {
+			if _, err := Parse(RuntimePolicy, text[:n]); err == nil {
 				t.Errorf("the first %d bytes of %s are an envelope", n, name)
 			}
 		}
@@ -125,7 +125,7 @@ func FuzzParse(f *testing.F) {
 	}
 	keys := trusting(f, read(f, "keylime-ecdsa-p256.pub.pem"), read(f, "keylime-x509.crt"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		e, err := Parse(text)
+		e, err := Parse(RuntimePolicy, text)
 		if err != nil {
 			return
 		}

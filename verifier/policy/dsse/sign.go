@@ -18,7 +18,7 @@ import (
 type (
 	written struct {
 		Payload     []byte             `json:"payload"`
-		PayloadType string             `json:"payloadType"`
+		PayloadType Type               `json:"payloadType"`
 		Signatures  []writtenSignature `json:"signatures"`
 	}
 	writtenSignature struct {
@@ -27,10 +27,10 @@ type (
 	}
 )
 
-// Sign returns an envelope with the text of a policy, and who signed it. The key is
+// Sign returns an envelope with the text of a policy of the given type, and who signed it. The key is
 // an ECDSA, RSA or Ed25519 private key. c is its certificate, which the envelope
 // then carries; nil: only those verify it who have the key itself.
-func Sign(random io.Reader, payload []byte, private crypto.Signer, c *x509.Certificate) ([]byte, Signer, error) {
+func Sign(random io.Reader, of Type, payload []byte, private crypto.Signer, c *x509.Certificate) ([]byte, Signer, error) {
 	k, err := newKey(private.Public(), c)
 	if err != nil {
 		return nil, Signer{}, err
@@ -38,7 +38,7 @@ func Sign(random io.Reader, payload []byte, private crypto.Signer, c *x509.Certi
 	if c != nil && !sameKey(c.PublicKey, private.Public()) {
 		return nil, Signer{}, fmt.Errorf("the certificate of %q is of another key", c.Subject)
 	}
-	sig, err := makeSignature(random, newMessage(payload), private)
+	sig, err := makeSignature(random, newMessage(of, payload), private)
 	if err != nil {
 		return nil, Signer{}, err
 	}
@@ -46,7 +46,7 @@ func Sign(random io.Reader, payload []byte, private crypto.Signer, c *x509.Certi
 	if c != nil {
 		s.KeyID = base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: c.Raw}))
 	}
-	text, err := json.Marshal(written{payload, PayloadType, []writtenSignature{s}})
+	text, err := json.Marshal(written{payload, of, []writtenSignature{s}})
 	return append(text, '\n'), k.signer(), err
 }
 

@@ -19,7 +19,7 @@ func (k *Keys) Verify(e *Envelope, now time.Time) (Verified, error) {
 		return Verified{}, errors.New("verifying a policy at no time") // for which x509 takes the present
 	}
 	v := Verified{payload: e.payload}
-	m := newMessage(e.payload)
+	m := newMessage(e.of, e.payload)
 	var refused []string
 	for i, s := range e.signatures {
 		by, err := k.signerOf(m, s, now)
