@@ -20,6 +20,7 @@ package chain
 import (
 	"crypto/sha256"
 	"fmt"
+	"sync"
 	"sync/atomic"
 )
 
@@ -33,7 +34,7 @@ import (
 // Near is where the sums are looked for afterwards. The kernel has the processor fetch
 // that meanwhile.
 func Extend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
-	if usesKernel() {
+	if uses(kernel) {
 		kernelExtend(value, messages, sums[:len(messages)], near)
 		return
 	}
@@ -42,34 +43,38 @@ func Extend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byt
 
 // ExtendSums extends value with hashes that are known: the chain alone.
 func ExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
-	if usesKernel() {
+	if uses(kernel) {
 		kernelExtendSums(value, sums)
 		return
 	}
 	portableExtendSums(value, sums)
 }
 
-// What hashes, or what is tested when something is to be hashed.
+// What hashes, each faster than the one before.
 const (
-	undecided     uint32 = iota // the fastest that can be used
-	undecidedOne                // the same without lanes
-	portable                    // crypto/sha256
-	kernel                      // the SHA instructions
-	kernelOfLanes               // these, and AVX-512 beside them
+	portable uint32 = 1 + iota // crypto/sha256
+	kernel                     // the SHA instructions
+	lanes                      // these, and AVX-512 beside them
 )
 
-var chosen atomic.Uint32
+// allowed is the fastest that Use lets be used; 0 is any.
+var allowed atomic.Uint32
+
+// best is the fastest that can be used.
+var best = sync.OnceValue(func() uint32 {
+	return kernels{kernelSupported(), lanesSupported(), kernelExtend, kernelExtendSums, lanesOverlap}.best()
+})
 
 // Use chooses what hashes, for the whole process: "auto", the fastest that can be
 // used; "sha-ni", the same without AVX-512; or "portable".
 func Use(which string) error {
 	switch which {
 	case "auto":
-		chosen.Store(undecided)
+		allowed.Store(lanes)
 	case "sha-ni":
-		chosen.Store(undecidedOne)
+		allowed.Store(kernel)
 	case "portable":
-		chosen.Store(portable)
+		allowed.Store(portable)
 	default:
 		return fmt.Errorf(`SHA-256 is computed "auto", "sha-ni" or "portable", not %q`, which)
 	}
@@ -78,25 +83,19 @@ func Use(which string) error {
 
 // Kernel names what hashes: "sha-ni+avx512", "sha-ni" or "portable".
 func Kernel() string {
-	switch choice() {
-	case kernelOfLanes:
+	switch {
+	case uses(lanes):
 		return "sha-ni+avx512"
-	case kernel:
+	case uses(kernel):
 		return "sha-ni"
 	}
 	return "portable"
 }
 
-func usesKernel() bool { return choice() >= kernel }
-
-func usesLanes() bool { return choice() == kernelOfLanes }
-
-func choice() uint32 {
-	c := chosen.Load()
-	if c <= undecidedOne {
-		c = decide(c, kernels{kernelSupported(), lanesSupported(), kernelExtend, kernelExtendSums, lanesOverlap})
-	}
-	return c
+// uses reports whether something as fast as that is used.
+func uses(what uint32) bool {
+	a := allowed.Load()
+	return (a == 0 || a >= what) && best() >= what
 }
 
 // kernels are what there is to choose from.
@@ -107,15 +106,13 @@ type kernels struct {
 	overlap                   func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near)
 }
 
-// decide tests them and chooses, unless Use has in the meantime.
-func decide(from uint32, k kernels) uint32 {
-	c := portable
-	if k.supported && k.passes() {
-		c = kernel
-		if from == undecided && k.lanesSupported && k.lanesPass() {
-			c = kernelOfLanes
-		}
+// best tests them.
+func (k kernels) best() uint32 {
+	switch {
+	case !k.supported || !k.pass():
+		return portable
+	case !k.lanesSupported || !k.lanesPass():
+		return kernel
 	}
-	chosen.CompareAndSwap(from, c)
-	return c
+	return lanes
 }

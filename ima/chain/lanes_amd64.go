@@ -27,8 +27,8 @@ const (
 // the lanes need beside what the kernel does.
 func lanesSupported() bool { return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasBMI2 }
 
-// lanes are messages that are hashed side by side, a block of each at a time.
-type lanes struct {
+// sixteen are messages that are hashed side by side, a block of each at a time.
+type sixteen struct {
 	state   [8][width]uint32 // each word of all states
 	message [width]*byte
 	size    [width]uint32 // of the message
@@ -70,7 +70,7 @@ const later = 4
 // lanesOverlap hashes messages, at most maxDue, while it extends value with what is due.
 func lanesOverlap(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	place := placeOf(near)
-	var l lanes
+	var l sixteen
 	var hashed [width][sha256.Size]byte
 	var numbers [later + width + later]uint64 // of index entries to fetch, of the last group
 	var room [maxDue]uint8
@@ -113,7 +113,7 @@ const longestLane = 1 << 20 // bytes
 
 // load sets the lanes to the messages of a group, and returns how many blocks the
 // longest has; or 0 if they are hashed in less time one after the other.
-func (l *lanes) load(messages [][]byte, group []uint8) (blocks uint32) {
+func (l *sixteen) load(messages [][]byte, group []uint8) (blocks uint32) {
 	all := 0
 	for lane, n := range group {
 		m := messages[n]
@@ -162,18 +162,18 @@ func inOrder(messages [][]byte, room *[maxDue]uint8) []uint8 {
 // hashLanes moves the states of the busy lanes past a block.
 //
 //go:noescape
-func hashLanes(l *lanes)
+func hashLanes(l *sixteen)
 
 // hashLanesBeside is hashLanes, while it extends value with as many sums as beside
 // is. It fetches as many index entries from numbers on.
 //
 //go:noescape
-func hashLanesBeside(l *lanes, value, sums *[sha256.Size]byte, near *place, numbers *uint64, ahead **byte)
+func hashLanesBeside(l *sixteen, value, sums *[sha256.Size]byte, near *place, numbers *uint64, ahead **byte)
 
 // sumLanes writes the hashes that the states are.
 //
 //go:noescape
-func sumLanes(l *lanes, sums *[width][sha256.Size]byte)
+func sumLanes(l *sixteen, sums *[width][sha256.Size]byte)
 
 // fetch fetches the index entries of n numbers, and the slots that the entries tell of
 // that are as many as later is before them.

@@ -8,7 +8,7 @@
 // l's. Beside them runs the chain in X0 to X15 (see sha_amd64.h), so these are Z16 to Z31,
 // whose use does not make the instructions of SSE slow.
 //
-//	R10: lanes
+//	R10: sixteen
 //	R11: W, sixteen words of the schedule, 64 bytes each, at a multiple of 64
 //	R12: k of the round at hand
 #define ZA Z16
@@ -67,9 +67,9 @@
 // LANE reads block i of lane l: the bytes that are left of its message, and what it ends
 // with. Behind its end nothing is read.
 #define LANE(l, z) \
-	MOVQ (lanes_message+8*l)(R10), AX \
-	MOVL (lanes_left+4*l)(R10), BX \
-	MOVL (lanes_ending+4*l)(R10), DX \
+	MOVQ (sixteen_message+8*l)(R10), AX \
+	MOVL (sixteen_left+4*l)(R10), BX \
+	MOVL (sixteen_ending+4*l)(R10), DX \
 	BZHIQ BX, R13, BX \
 	KMOVQ BX, K1 \
 	SHLQ $6, DX \
@@ -119,27 +119,27 @@
 // number of 0 or less, and all is one of 64 or more. There is an ending for 0 to 63, and
 // the one for all others is none. The last block ends with the length in bits.
 #define BLOCKS \
-	VMOVDQU32 lanes_size(R10), Z16 \
-	VPBROADCASTD lanes_block(R10), Z17 \
+	VMOVDQU32 sixteen_size(R10), Z16 \
+	VPBROADCASTD sixteen_block(R10), Z17 \
 	VPSLLD $6, Z17, Z18 \
 	VPSUBD Z18, Z16, Z18 \
 	VPXORD Z19, Z19, Z19 \
 	VPMAXSD Z19, Z18, Z20 \
 	VPMINUD.BCST ·most(SB), Z20, Z20 \
-	VMOVDQU32 Z20, lanes_left(R10) \
+	VMOVDQU32 Z20, sixteen_left(R10) \
 	VPMINUD.BCST ·most(SB), Z18, Z20 \
-	VMOVDQU32 Z20, lanes_ending(R10) \
+	VMOVDQU32 Z20, sixteen_ending(R10) \
 	VPADDD.BCST ·eight(SB), Z16, Z20 \
 	VPSRLD $6, Z20, Z20 \ // the last block
 	VPCMPEQD Z17, Z20, K2 \
 	VPSLLD.Z $3, Z16, K2, Z16 \
-	VMOVDQU32 Z16, lanes_bits(R10) \
+	VMOVDQU32 Z16, sixteen_bits(R10) \
 	VPCMPUD $5, Z17, Z20, K2 \ // not less
-	KMOVW lanes_used(R10), K1 \
+	KMOVW sixteen_used(R10), K1 \
 	KANDW K1, K2, K2 \
-	KMOVW K2, lanes_busy(R10) \
+	KMOVW K2, sixteen_busy(R10) \
 	MOVQ $-1, R13 \
-	MOVLQZX lanes_block(R10), R14 \
+	MOVLQZX sixteen_block(R10), R14 \
 	SHLQ $6, R14 \
 	LEAQ ·endings(SB), R12 \
 	VBROADCASTI32X4 ·flip(SB), Z11 \
@@ -151,47 +151,47 @@
 	ACROSS(1, Z17, Z21, Z25, Z29) \
 	ACROSS(2, Z18, Z22, Z26, Z30) \
 	ACROSS(3, Z19, Z23, Z27, Z31) \
-	VPADDD (lanes_bits)(R10), Z31, Z31 \ // word 15, which is zero where it is the length
+	VPADDD (sixteen_bits)(R10), Z31, Z31 \ // word 15, which is zero where it is the length
 	VMOVDQA64 Z31, (64*15)(R11) \
 	VZEROUPPER
 
 #define STATES \
-	VMOVDQU64 (lanes_state+0)(R10), ZA \
-	VMOVDQU64 (lanes_state+64)(R10), ZB \
-	VMOVDQU64 (lanes_state+128)(R10), ZC \
-	VMOVDQU64 (lanes_state+192)(R10), ZD \
-	VMOVDQU64 (lanes_state+256)(R10), ZE \
-	VMOVDQU64 (lanes_state+320)(R10), ZF \
-	VMOVDQU64 (lanes_state+384)(R10), ZG \
-	VMOVDQU64 (lanes_state+448)(R10), ZH
+	VMOVDQU64 (sixteen_state+0)(R10), ZA \
+	VMOVDQU64 (sixteen_state+64)(R10), ZB \
+	VMOVDQU64 (sixteen_state+128)(R10), ZC \
+	VMOVDQU64 (sixteen_state+192)(R10), ZD \
+	VMOVDQU64 (sixteen_state+256)(R10), ZE \
+	VMOVDQU64 (sixteen_state+320)(R10), ZF \
+	VMOVDQU64 (sixteen_state+384)(R10), ZG \
+	VMOVDQU64 (sixteen_state+448)(R10), ZH
 
 // ADD adds to the states of the lanes that have a block what it has made.
 #define ADD \
-	KMOVW lanes_busy(R10), K1 \
-	VMOVDQU64 (lanes_state+0)(R10), Z24 \
-	VMOVDQU64 (lanes_state+64)(R10), Z25 \
-	VMOVDQU64 (lanes_state+128)(R10), Z26 \
-	VMOVDQU64 (lanes_state+192)(R10), Z27 \
+	KMOVW sixteen_busy(R10), K1 \
+	VMOVDQU64 (sixteen_state+0)(R10), Z24 \
+	VMOVDQU64 (sixteen_state+64)(R10), Z25 \
+	VMOVDQU64 (sixteen_state+128)(R10), Z26 \
+	VMOVDQU64 (sixteen_state+192)(R10), Z27 \
 	VPADDD ZA, Z24, K1, Z24 \
 	VPADDD ZB, Z25, K1, Z25 \
 	VPADDD ZC, Z26, K1, Z26 \
 	VPADDD ZD, Z27, K1, Z27 \
-	VMOVDQU64 Z24, (lanes_state+0)(R10) \
-	VMOVDQU64 Z25, (lanes_state+64)(R10) \
-	VMOVDQU64 Z26, (lanes_state+128)(R10) \
-	VMOVDQU64 Z27, (lanes_state+192)(R10) \
-	VMOVDQU64 (lanes_state+256)(R10), Z28 \
-	VMOVDQU64 (lanes_state+320)(R10), Z29 \
-	VMOVDQU64 (lanes_state+384)(R10), Z30 \
-	VMOVDQU64 (lanes_state+448)(R10), Z31 \
+	VMOVDQU64 Z24, (sixteen_state+0)(R10) \
+	VMOVDQU64 Z25, (sixteen_state+64)(R10) \
+	VMOVDQU64 Z26, (sixteen_state+128)(R10) \
+	VMOVDQU64 Z27, (sixteen_state+192)(R10) \
+	VMOVDQU64 (sixteen_state+256)(R10), Z28 \
+	VMOVDQU64 (sixteen_state+320)(R10), Z29 \
+	VMOVDQU64 (sixteen_state+384)(R10), Z30 \
+	VMOVDQU64 (sixteen_state+448)(R10), Z31 \
 	VPADDD ZE, Z28, K1, Z28 \
 	VPADDD ZF, Z29, K1, Z29 \
 	VPADDD ZG, Z30, K1, Z30 \
 	VPADDD ZH, Z31, K1, Z31 \
-	VMOVDQU64 Z28, (lanes_state+256)(R10) \
-	VMOVDQU64 Z29, (lanes_state+320)(R10) \
-	VMOVDQU64 Z30, (lanes_state+384)(R10) \
-	VMOVDQU64 Z31, (lanes_state+448)(R10)
+	VMOVDQU64 Z28, (sixteen_state+256)(R10) \
+	VMOVDQU64 Z29, (sixteen_state+320)(R10) \
+	VMOVDQU64 Z30, (sixteen_state+384)(R10) \
+	VMOVDQU64 Z31, (sixteen_state+448)(R10)
 
 // EIGHT is eight rounds, R is ROUND or ROUNDSCHEDULE, from round i of sixteen on. After
 // them each word of the state is in its register again.
@@ -284,7 +284,7 @@
 	ADDQ $63, R11 \
 	ANDQ $-64, R11
 
-// func hashLanes(l *lanes)
+// func hashLanes(l *sixteen)
 TEXT ·hashLanes(SB), 0, $1088-8
 	MOVQ l+0(FP), R10
 	WHERE
@@ -304,7 +304,7 @@ next:
 	ADD
 	RET
 
-// func hashLanesBeside(l *lanes, value, sums *[32]byte, near *place, numbers *uint64, ahead **byte)
+// func hashLanesBeside(l *sixteen, value, sums *[32]byte, near *place, numbers *uint64, ahead **byte)
 TEXT ·hashLanesBeside(SB), 0, $1088-48
 	MOVQ l+0(FP), R10
 	MOVQ value+8(FP), DI
@@ -360,7 +360,7 @@ next:
 	VEXTRACTI32X4 $2, z, (32*(l+8)+h)(SI) \
 	VEXTRACTI32X4 $3, z, (32*(l+12)+h)(SI)
 
-// func sumLanes(l *lanes, sums *[16][32]byte)
+// func sumLanes(l *sixteen, sums *[16][32]byte)
 TEXT ·sumLanes(SB), NOSPLIT, $0-16
 	MOVQ l+0(FP), R10
 	MOVQ sums+8(FP), SI

@@ -27,7 +27,7 @@ func (r *Register) Extend(messages [][]byte, sums [][sha256.Size]byte, near Near
 	sums = sums[:len(messages)]
 	for len(messages) > 0 {
 		n := min(len(messages), maxDue)
-		if n >= enough && usesLanes() {
+		if n >= enough && uses(lanes) {
 			lanesOverlap(&r.value, r.due[:r.n], messages[:n], sums, near)
 			r.n = copy(r.due[:], sums[:n])
 		} else {

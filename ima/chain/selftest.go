@@ -33,10 +33,10 @@ func newExample() *example {
 	return e
 }
 
-// passes tests the kernel: the messages, at once and then in short calls, must have
+// pass tests the kernel: the messages, at once and then in short calls, must have
 // the hashes and give the value that crypto/sha256 says. It takes less than a
 // millisecond.
-func (k kernels) passes() bool {
+func (k kernels) pass() bool {
 	e := newExample()
 	got := make([][sha256.Size]byte, len(e.messages))
 	value, short, bare := e.start, e.start, e.start

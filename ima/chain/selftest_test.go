@@ -17,15 +17,13 @@ func agrees() kernels {
 func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		from  uint32
 		spoil func(k *kernels)
 		want  uint32
 	}{
-		{"right", undecided, func(*kernels) {}, kernelOfLanes},
-		{"right, without lanes", undecidedOne, func(*kernels) {}, kernel},
-		{"not supported", undecided, func(k *kernels) { k.supported = false }, portable},
-		{"lanes not supported", undecided, func(k *kernels) { k.lanesSupported = false }, kernel},
-		{"wrong hash", undecided, func(k *kernels) {
+		{"right", func(*kernels) {}, lanes},
+		{"not supported", func(k *kernels) { k.supported = false }, portable},
+		{"lanes not supported", func(k *kernels) { k.lanesSupported = false }, kernel},
+		{"wrong hash", func(k *kernels) {
 			k.extend = func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 				portableExtend(value, messages, sums, near)
 				for i, m := range messages {
@@ -35,7 +33,7 @@ func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 				}
 			}
 		}, portable},
-		{"wrong value", undecided, func(k *kernels) {
+		{"wrong value", func(k *kernels) {
 			k.extend = func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 				portableExtend(value, messages, sums, near)
 				if len(messages) == 1 {
@@ -43,10 +41,10 @@ func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 				}
 			}
 		}, portable},
-		{"wrong chain", undecided, func(k *kernels) {
+		{"wrong chain", func(k *kernels) {
 			k.extendSums = func(value *[sha256.Size]byte, sums [][sha256.Size]byte) { value[0] ^= 1 }
 		}, portable},
-		{"wrong hash of lanes", undecided, func(k *kernels) {
+		{"wrong hash of lanes", func(k *kernels) {
 			right := k.overlap
 			k.overlap = func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 				right(value, due, messages, sums, near)
@@ -55,7 +53,7 @@ func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 				}
 			}
 		}, kernel},
-		{"wrong value of lanes", undecided, func(k *kernels) {
+		{"wrong value of lanes", func(k *kernels) {
 			right := k.overlap
 			k.overlap = func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 				right(value, due, messages, sums, near)
@@ -66,12 +64,10 @@ func TestI16_KernelThatFailsItsSelfTestIsNotUsed(t *testing.T) {
 		}, kernel},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			chosen.Store(c.from)
-			defer chosen.Store(undecided)
 			k := agrees()
 			c.spoil(&k)
-			if got := decide(c.from, k); got != c.want || chosen.Load() != c.want {
-				t.Errorf("chosen %d, want %d", got, c.want)
+			if got := k.best(); got != c.want {
+				t.Errorf("the best is %d, want %d", got, c.want)
 			}
 		})
 	}
@@ -87,7 +83,6 @@ func TestI16_KernelIsUsed(t *testing.T) {
 	if lanesSupported() {
 		want = "sha-ni+avx512"
 	}
-	chosen.Store(undecided)
 	if k := Kernel(); k != want {
 		t.Errorf("%s is used, not %s: it fails its self-test", k, want)
 	}
