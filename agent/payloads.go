@@ -33,6 +33,9 @@ func (m *machine) openPayloads(cfg Config, member jointoken.Membership) {
 	}
 	key, err := wirepayload.ParseKey(member.PayloadKey[:])
 	if err == nil {
+		_, err = m.device.Endorsement() // so that the TPM makes the EK now, and not while it has to quote
+	}
+	if err == nil {
 		m.payloads, err = payload.New(payload.Config{
 			Dir: cfg.Payload.Dir, State: cfg.versionsDir(), Agent: member.ID, Key: key, TPM: m.device, Log: log, Now: time.Now,
 			WithdrawUntrusted: cfg.Payload.WithdrawUntrusted, Run: payload.Allowed(cfg.Payload.Run),

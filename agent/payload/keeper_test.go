@@ -43,26 +43,61 @@ func TestLargeFileInParts(t *testing.T) {
 	f.holds("db/password", strings.Repeat("0123456789abcdef", 1<<16))
 }
 
-// A lost connection, and then a restart of the agent, cost nothing that is here.
+// Wherever a delivery is cut off, by a lost connection or by a restart of the agent, it
+// goes on with the first byte that is not here, and in the end the payload is in its
+// place.
 func TestResume(t *testing.T) {
-	f := newFixture(t)
-	s := f.send(1, payload.File, make([]byte, 1<<20))
+	const size = 5*wire.MaxChunk/2 + 1
+	content := strings.Repeat("0123456789", size/10)
+	for name, again := range map[string]func(f *fixture){
+		"another session": func(*fixture) {},
+		"another agent":   func(f *fixture) { f.restart() },
+	} {
+		for cut := 0; ; cut++ {
+			f := newFixture(t)
+			s := f.send(1, payload.File, []byte(content))
+			here, whole := f.cut(s, cut)
+			again(f)
+			if f.offer(s); here < uint64(len(s.sealed)) {
+				if m := only[wire.Fetch](f); m.Offset != here {
+					t.Errorf("%s after %d parts: it goes on at %d, want %d", name, cut, m.Offset, here)
+				}
+			} else if !whole {
+				only[wire.Ask](f)
+			}
+			if whole {
+				if o := f.outcome(s); o.State != payload.Stored {
+					t.Errorf("%s: the lost receipt is %+v", name, o)
+				}
+				f.holds("db/password", content)
+				break
+			}
+			if o := f.deliver(s); o.State != payload.Stored {
+				t.Errorf("%s after %d parts: %+v", name, cut, o)
+			}
+			f.holds("db/password", content)
+			f.clean()
+		}
+	}
+}
+
+// cut has a delivery go on until as many messages were answered, and returns how much of
+// the ciphertext is here, and whether all was done, the last answer being the share.
+func (f *fixture) cut(s sent, messages int) (here uint64, opened bool) {
+	f.t.Helper()
 	f.offer(s)
-	c, b := s.part(only[wire.Fetch](f))
-	f.take(c, b...)
-	second := only[wire.Fetch](f)
-	f.offer(s) // over another session
-	if again := only[wire.Fetch](f); again.Offset != second.Offset || again.Offset == 0 {
-		t.Errorf("the new session goes on at %d, want %d", again.Offset, second.Offset)
+	for range messages {
+		switch m := only[wire.Message](f).(type) {
+		case wire.Fetch:
+			c, b := s.part(m)
+			f.take(c, b...)
+			here += uint64(len(b))
+		case wire.Ask:
+			f.take(s.release())
+			return here, true
+		}
 	}
-	f.restart()
-	f.offer(s)
-	if again := only[wire.Fetch](f); again.Offset != second.Offset {
-		t.Errorf("the new agent goes on at %d, want %d", again.Offset, second.Offset)
-	}
-	if o := f.deliver(s); o.State != payload.Stored {
-		t.Errorf("%+v", o)
-	}
+	return here, false
 }
 
 func TestI27_ReplacedAndNeverByAnOlderVersion(t *testing.T) {

@@ -77,7 +77,7 @@ func run(t *testing.T, prepare func(m *machine)) *fixture {
 	f := &fixture{verifier: newVerifier(t, m.ak.Public), machine: m, log: new(wiretest.Log)}
 	var cfg Config
 	f.key, cfg.Verifier.Certificate = newKey(t)
-	cfg.TPM, cfg.BootLog, cfg.SystemdLog, cfg.Notices = m, m.boot, m.systemd, m.notices
+	cfg.TPM, cfg.BootLog, cfg.SystemdLog, cfg.Notices, cfg.Payloads = m, m.boot, m.systemd, m.notices, m.payloads
 	cfg.Log = slog.New(slog.NewTextHandler(f.log, nil))
 	f.ended, f.stop = f.agent(cfg, m.list)
 	return f

@@ -25,6 +25,14 @@ const (
 	// to arrive, as long to judge it.
 	verdictTimeout = 2 * time.Minute
 
+	// maxIncoming bounds the messages that wait while evidence is being sent: a challenge,
+	// offers, a share of each payload, and notices.
+	maxIncoming = 64
+
+	// maxParts bounds the parts of payloads among them, which are the largest: one is
+	// asked for at a time, and perhaps again when what is offered changes.
+	maxParts = 2
+
 	// maxNotices bounds the notices that wait to be taken: all that the verifier has
 	// for a machine that was away, some 400 bytes each.
 	maxNotices = 1000

@@ -29,7 +29,8 @@ type machine struct {
 	boot    string
 	systemd string // path; empty: none
 
-	notices Notices // nil: none are taken
+	notices  Notices // nil: none are taken
+	payloads Payloads
 
 	padded     bool // the kernel does not have SHA-256
 	mu         sync.Mutex

@@ -26,7 +26,8 @@ type session struct {
 
 	conn     *channel.Conn
 	incoming chan received
-	notices  chan []byte // envelopes, for takeNotices
+	parts    chan struct{} // holds one for each part of a payload in incoming
+	notices  chan []byte   // envelopes, for takeNotices
 	prover   *prover
 	welcome  wire.Welcome
 	accepted bool // a verdict accepted evidence
@@ -86,7 +87,7 @@ func (s *session) run(ctx context.Context) error {
 	alive := time.NewTicker(wire.AliveInterval)
 	defer alive.Stop()
 	s.alive = alive.C
-	s.incoming = make(chan received)
+	s.incoming, s.parts = make(chan received, maxIncoming), make(chan struct{}, maxParts)
 	receiving.Go(func() { s.receive(ended) })
 	s.notices = make(chan []byte, maxNotices)
 	receiving.Go(func() { s.takeNotices(ended) })
@@ -103,12 +104,19 @@ func (s *session) close(err error) error {
 	return err
 }
 
-// receive hands over what arrives, until the connection or the session ends.
+// receive hands over what arrives, until the connection or the session ends. It goes on
+// while evidence is being sent: the verifier may be sending, too, and then reads only
+// when it is rid of that.
 func (s *session) receive(ended <-chan struct{}) {
 	for {
 		m, err := s.conn.Receive(0)
 		var raw []byte
 		if c, ok := m.(wire.Chunk); ok && err == nil {
+			select {
+			case s.parts <- struct{}{}:
+			case <-ended:
+				return
+			}
 			raw, err = io.ReadAll(s.conn.Raw(c.Bytes, 0)) // at most wire.MaxChunk
 		}
 		select {
@@ -241,7 +249,10 @@ func (s *session) handle(ctx context.Context, r received) error {
 		return nil
 	case wire.Verdict:
 		return errors.Join(s.verdict(m), s.payloads(r))
-	case wire.Offers, wire.Chunk, wire.Release:
+	case wire.Chunk:
+		<-s.parts
+		return s.payloads(r)
+	case wire.Offers, wire.Release:
 		return s.payloads(r)
 	case wire.Notice:
 		return s.notice(ctx, m)

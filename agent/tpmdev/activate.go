@@ -28,11 +28,7 @@ func (d *Device) activate(object, secret []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	choice, err := d.chooseEK()
-	if err != nil {
-		return nil, err
-	}
-	ek, err := d.primary(tpm2.TPMRHEndorsement, choice.template)
+	ek, err := d.loadEK()
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"quicklime/wire"
+	"quicklime/wire/tpm"
 )
 
 // Endorsement says who the TPM is.
@@ -21,18 +22,14 @@ type Endorsement struct {
 // else the RSA-2048 EK without.
 func (d *Device) Endorsement() (e Endorsement, err error) {
 	err = d.run("read the EK", func() error {
-		choice, err := d.chooseEK()
-		if err != nil {
-			return err
-		}
-		k, err := d.primary(tpm2.TPMRHEndorsement, choice.template)
+		k, err := d.loadEK()
 		if err != nil {
 			return err
 		}
 		d.flush(k.handle)
 		e.Public = k.public.Bytes()
-		if choice.certificate != nil {
-			e.Certificates = [][]byte{choice.certificate}
+		if d.ek.certificate != nil {
+			e.Certificates = [][]byte{d.ek.certificate}
 		}
 		return nil
 	})
@@ -43,6 +40,33 @@ func (d *Device) Endorsement() (e Endorsement, err error) {
 type ek struct {
 	template    tpm2.TPMTPublic
 	certificate []byte
+
+	saved  *tpm2.TPMSContext // nil: it was not made yet
+	public tpm.Public        // of what is saved
+}
+
+// loadEK loads the EK, which the caller flushes. To make an RSA key takes a TPM seconds,
+// in which it quotes nothing; what was made once is loaded from its saved context (TPM
+// 2.0 Library part 3, section 28), which takes none of its slots.
+func (d *Device) loadEK() (*key, error) {
+	choice, err := d.chooseEK()
+	if err != nil {
+		return nil, err
+	}
+	if choice.saved != nil {
+		if rsp, err := (tpm2.ContextLoad{Context: *choice.saved}).Execute(d.conn); err == nil {
+			return &key{rsp.LoadedHandle, choice.public}, nil
+		}
+		choice.saved = nil // the TPM was reset
+	}
+	k, err := d.primary(tpm2.TPMRHEndorsement, choice.template)
+	if err != nil {
+		return nil, err
+	}
+	if rsp, err := (tpm2.ContextSave{SaveHandle: k.handle}).Execute(d.conn); err == nil {
+		choice.saved, choice.public = &rsp.Context, k.public
+	}
+	return k, nil
 }
 
 // The NV indices of EK certificates (TCG EK Credential Profile for TPM Family 2.0,
@@ -67,7 +91,7 @@ func (d *Device) chooseEK() (*ek, error) {
 			return nil, fmt.Errorf("EK certificate in NV index 0x%08x: %w", uint32(c.index), err)
 		}
 		if certificate != nil {
-			choice = &ek{c.template, certificate}
+			choice = &ek{template: c.template, certificate: certificate}
 			break
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-tpm/tpm2"
 
+	"quicklime/agent/swtpm"
 	"quicklime/wire/pcr"
 )
 
@@ -54,6 +55,46 @@ func TestActivateCredential(t *testing.T) {
 	}
 	if _, _, err := d.Quote(pcr.Selection{{Bank: pcr.SHA256, PCRs: pcr.Of(10)}}, nil); err != nil {
 		t.Errorf("after that: %v", err)
+	}
+}
+
+// The EK is made once: that takes a TPM seconds, in which it quotes nothing.
+func TestTheEKIsMadeOnce(t *testing.T) {
+	d, p := newDevice(t)
+	if _, err := d.Transport(); err != nil { // so that all three slots are used
+		t.Fatal(err)
+	}
+	e, err := d.Endorsement()
+	ek := parsed(t, e.Public, err)
+	area := ek.Area()
+	seal, err := tpm2.ImportEncapsulationKey(&area)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := d.AK()
+	object, secret, err := tpm2.CreateCredential(rand.Reader, seal, parsed(t, public, err).Name(), []byte("a secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	setPassword(t, p, "", "without which no primary is made")
+	if again, err := d.Endorsement(); err != nil || !bytes.Equal(again.Public, e.Public) {
+		t.Errorf("%x, %v", again.Public, err)
+	}
+	setPassword(t, p, "without which no primary is made", "")
+	if got, err := d.ActivateCredential(object, secret); err != nil || string(got) != "a secret" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// setPassword changes that of the endorsement hierarchy.
+func setPassword(t *testing.T, p *swtpm.TPM, old, next string) {
+	t.Helper()
+	_, err := tpm2.HierarchyChangeAuth{
+		AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHEndorsement, Auth: tpm2.PasswordAuth([]byte(old))},
+		NewAuth:    tpm2.TPM2BAuth{Buffer: []byte(next)},
+	}.Execute(raw(p))
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

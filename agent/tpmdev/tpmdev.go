@@ -15,7 +15,7 @@
 //
 //	EK         endorsement hierarchy, Template L-1: RSA 2048 or Template L-2: ECC
 //	           NIST P256 of the TCG EK Credential Profile for TPM Family 2.0,
-//	           version 2.6. It is loaded only while it is needed.
+//	           version 2.6. It is loaded only while it is needed, and made once.
 //	AK         endorsement hierarchy, tpm.AKTemplate: restricted, signs quotes
 //	transport  owner hierarchy, tpm.TransportTemplate: signs TLS handshakes;
 //	           TPM2_Clear replaces it and no other

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-tpm/tpm2"
-
 	"quicklime/agent/swtpm"
 	"quicklime/agent/swtpm/swtpmtest"
 	"quicklime/agent/tpmdev"
@@ -152,13 +150,7 @@ func TestConcurrent(t *testing.T) {
 // hierarchy.
 func TestHierarchyPassword(t *testing.T) {
 	d, p := newDevice(t)
-	_, err := tpm2.HierarchyChangeAuth{
-		AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHEndorsement, Auth: tpm2.PasswordAuth(nil)},
-		NewAuth:    tpm2.TPM2BAuth{Buffer: []byte("secret")},
-	}.Execute(raw(p))
-	if err != nil {
-		t.Fatal(err)
-	}
+	setPassword(t, p, "", "secret")
 	if _, err := d.AK(); err == nil || !strings.Contains(err.Error(), "(the hierarchy has a password)") {
 		t.Errorf("error %v", err)
 	}

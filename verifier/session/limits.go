@@ -52,6 +52,10 @@ const (
 	// asking for payloads: each costs both ends a quote.
 	askGap = time.Second
 
+	// glance is how long a message that has come is waited for before the answer to a
+	// challenge counts as missing: a scheduler's turn, on a busy host.
+	glance = 10 * time.Millisecond
+
 	// maxReceipts bounds what an agent says became of its payloads in a minute: every
 	// one of them a few times.
 	maxReceipts = 4 * wire.MaxPayloads

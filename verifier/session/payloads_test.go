@@ -2,10 +2,12 @@ package session_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"fmt"
 	"io"
 	"testing"
@@ -190,6 +192,33 @@ func awaitBoth(a *agent) (c wire.Challenge) {
 		}
 	}
 	return c
+}
+
+// An answer that came in time counts, however long the verifier took for what came before
+// it: here to write to a disk that others keep busy.
+func TestI13_AnAnswerBehindASlowWriteIsInTime(t *testing.T) {
+	v := newVerifier(t, strict)
+	a := v.trusted()
+	v.send(v.sealed("db", 1, 10))
+	c := awaitBoth(a)
+	db, err := sql.Open("sqlite", v.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	busy, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	if _, err := busy.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	a.send(wire.PayloadRefusal{Name: "db", Version: 1, Reason: "no"})
+	time.AfterFunc(3*strict.Answer/2, func() { busy.ExecContext(context.Background(), "ROLLBACK") })
+	if got := a.answer(c); !got.Accepted {
+		t.Errorf("%+v", got)
+	}
 }
 
 // asked has the agent asked for a share, and returns the challenge.

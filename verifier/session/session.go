@@ -55,6 +55,7 @@ type session struct {
 	challenge *nonce     // outstanding; nil: none
 	due       time.Time  // of the next challenge, or of the answer to the outstanding one
 	allowed   bool       // more time was given for the outstanding challenge
+	looking   time.Time  // until when what has come is looked through for its answer; zero: it is not overdue
 	renew     time.Time  // when the session ends; zero: never
 	accepted  time.Time  // when evidence of this session was accepted last
 	told      uint64     // entry from which the agent was last asked to go on
@@ -86,18 +87,35 @@ func (s *session) step(ctx context.Context) error {
 	if err := s.offer(ctx); err != nil {
 		return err
 	}
-	wait := time.Until(s.due)
-	if wait <= 0 {
+	wait, began := time.Until(s.due), time.Now()
+	overdue := wait <= 0 && s.look(began)
+	if wait <= 0 && !overdue {
 		return s.tick(ctx)
 	}
-	m, err := s.conn.Receive(wait)
+	m, err := s.conn.Receive(max(wait, glance))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if overdue && time.Since(began) >= glance {
+			s.looking = began // nothing has come, and nobody has called Wake
+		}
 		return nil // it is due now, or payloads have changed
 	}
 	if err != nil {
 		return err
 	}
 	return s.message(ctx, m)
+}
+
+// look reports whether to look at what has come before an answer that is overdue counts
+// as missing: it may lie here since before it was due, behind something that this end
+// took long for. An agent that keeps talking gains the time for one more answer by that.
+func (s *session) look(now time.Time) bool {
+	if s.challenge == nil {
+		return false
+	}
+	if s.looking.IsZero() {
+		s.looking = now.Add(s.server.timing.Answer)
+	}
+	return now.Before(s.looking)
 }
 
 func (s *session) message(ctx context.Context, m wire.Message) error {
@@ -132,7 +150,7 @@ func (s *session) message(ctx context.Context, m wire.Message) error {
 // one evidence in flight.
 func (s *session) allow() {
 	if later := time.Now().Add(s.server.timing.Answer); s.challenge != nil && !s.allowed && later.After(s.due) {
-		s.due, s.allowed = later, true
+		s.due, s.allowed, s.looking = later, true, time.Time{}
 	}
 }
 
@@ -247,7 +265,7 @@ func (s *session) tick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.challenge, s.due, s.allowed = &n, time.Now().Add(s.server.timing.Answer), false
+	s.challenge, s.due, s.allowed, s.looking = &n, time.Now().Add(s.server.timing.Answer), false, time.Time{}
 	s.payloads.challenged()
 	return s.conn.Send(wire.Challenge{Nonce: n.value[:], Within: uint64(s.server.timing.Answer.Milliseconds())})
 }

@@ -47,6 +47,7 @@ type verifier struct {
 	server *session.Server
 	addr   string
 	pin    [32]byte
+	db     string // file of the store
 
 	ca         *pki.Authority
 	revocation *ecdsa.PrivateKey
@@ -82,7 +83,7 @@ func newLoggingVerifier(t testing.TB, timing session.Timing, log slog.Handler) *
 	}
 	s.Route(store.Routing{Notices: wire.EventKinds})
 	feed := revocation.NewFeed(s, revocation.Keys{Notice: private}, slog.New(log))
-	v := &verifier{t: t, store: s, ca: ca, revocation: private, server: session.New(s, policies, timing, feed, slog.New(log)), pin: ca.Pin()}
+	v := &verifier{t: t, store: s, ca: ca, revocation: private, server: session.New(s, policies, timing, feed, slog.New(log)), pin: ca.Pin(), db: filepath.Join(dir, "verifier.db")}
 	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
 		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit, MaxStrangers: session.MaxStrangers})
 	if err != nil {

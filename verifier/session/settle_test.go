@@ -419,11 +419,12 @@ func TestI08_Turn(t *testing.T) {
 	}
 }
 
-// I13: what is due is done before anything more is read, so that an agent that
-// keeps talking puts off nothing. The session has no connection to read from.
+// I13: what is due is done before anything more is read, and what had come when an
+// answer was overdue is looked through for so long, so that an agent that keeps talking
+// puts off nothing. The session has no connection to read from.
 func TestI13_TalkingPutsNothingOff(t *testing.T) {
 	f := newFixture(t, "/bin/a")
-	f.session.trust, f.challenge, f.due = wire.Trusted, &nonce{}, time.Now().Add(-time.Millisecond)
+	f.session.trust, f.challenge, f.due, f.looking = wire.Trusted, &nonce{}, time.Now().Add(-time.Second), time.Now().Add(-time.Millisecond)
 	if err := f.step(t.Context()); !errors.Is(err, errSilent) {
 		t.Errorf("an answer is overdue: %v", err)
 	}
