@@ -4,10 +4,6 @@
 #include "textflag.h"
 #include "sha_amd64.h"
 
-// AHEAD is how far behind a message another is fetched, which in a list will be
-// asked for soon: about 64 entries.
-#define AHEAD 9728
-
 // FETCHINDEX fetches the index entry of a hash, in words as WORDS leaves them, and
 // leaves its address in R13: index, and 4 bytes times numbers times the first 64 bits,
 // a fraction. It uses AX and DX.

@@ -222,12 +222,9 @@
 #define FETCHAHEAD \
 	MOVQ (DI), AX \
 	ADDQ $8, DI \
-	PREFETCHT0 LANESAHEAD(AX) \
-	PREFETCHT0 LANESAHEAD+64(AX) \
-	PREFETCHT0 LANESAHEAD+128(AX)
-
-// LANESAHEAD is AHEAD: about as far as a call of 128 messages goes.
-#define LANESAHEAD 19456
+	PREFETCHT0 AHEAD(AX) \
+	PREFETCHT0 AHEAD+64(AX) \
+	PREFETCHT0 AHEAD+128(AX)
 
 // BESIDE is eight rounds in the lanes, R is ROUND or ROUNDSCHEDULE, from round i of sixteen
 // on, and the chain's extend with the sum at SI, in turn.

@@ -209,3 +209,6 @@
 	VPUNPCKLQDQ s1, s0, lo      \
 	VPUNPCKHQDQ s1, s0, hi
 
+// AHEAD is how far behind a message another is fetched, which in a list will be asked for
+// in the next call: about 128 entries.
+#define AHEAD 19456
