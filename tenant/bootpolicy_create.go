@@ -89,7 +89,7 @@ func (p *program) createBootPolicy(from bootPolicySources, out string) error {
 	if err != nil {
 		return err
 	}
-	text, err := bootpolicy.CreateWith(lists, logs...)
+	text, err := bootpolicy.Create(lists, logs...)
 	if err != nil {
 		return daemon.WithHint(err, "logs are counted in the order of --log")
 	}

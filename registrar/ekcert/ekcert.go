@@ -112,19 +112,16 @@ func find(certificates [][]byte, ek crypto.PublicKey) (Certificate, error) {
 
 // Certificate is an EK certificate that was parsed. Nobody is known to have
 // signed it.
-type Certificate struct {
-	parsed  *x509ext.EKCertificate
-	padding int
-}
+type Certificate struct{ parsed *x509ext.EKCertificate }
 
 // Parse reads an EK certificate in DER. An NV index is often larger than its
-// certificate: bytes after it that are all 0x00 or all 0xFF are its padding, and
-// Padding tells how many there were. The error wraps ErrMalformed.
+// certificate: bytes after it that are all 0x00 or all 0xFF are its padding. The error
+// wraps ErrMalformed.
 func Parse(nv []byte) (Certificate, error) {
 	if len(nv) > wire.MaxCertificate {
 		return Certificate{}, fmt.Errorf("%w: %d bytes, limit is %d", ErrMalformed, len(nv), wire.MaxCertificate)
 	}
-	der, padding, err := cut(nv)
+	der, err := cut(nv)
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -141,11 +138,8 @@ func Parse(nv []byte) (Certificate, error) {
 	if len(c.UnhandledCriticalExtensions) > 0 {
 		return Certificate{}, fmt.Errorf("%w: critical extensions %v are not known", ErrMalformed, c.UnhandledCriticalExtensions)
 	}
-	return Certificate{c, padding}, nil
+	return Certificate{c}, nil
 }
-
-// Padding returns how many bytes of padding followed the certificate in NV.
-func (c Certificate) Padding() int { return c.padding }
 
 // Vendor returns the TPM manufacturer that the certificate names.
 func (c Certificate) Vendor() string { return c.parsed.TpmManufacturer }
@@ -162,13 +156,13 @@ const maxVendor = 32 // bytes
 
 func printableVendor(s string) bool { return s != "" && wire.Printable(s, maxVendor) }
 
-// cut splits what an NV index holds into a certificate and its padding. All it
+// cut takes the certificate from what an NV index holds, without its padding. All it
 // needs for that is the header of the outermost SEQUENCE (X.690, section 8.1):
 //
 //	0x30 | length: u8 < 0x80, or 0x81 u8, or 0x82 u16
-func cut(nv []byte) (der []byte, padding int, err error) {
+func cut(nv []byte) ([]byte, error) {
 	if len(nv) < 4 || nv[0] != 0x30 {
-		return nil, 0, fmt.Errorf("%w: no DER", ErrMalformed)
+		return nil, fmt.Errorf("%w: no DER", ErrMalformed)
 	}
 	n := 2 + int(nv[1])
 	switch nv[1] {
@@ -178,14 +172,14 @@ func cut(nv []byte) (der []byte, padding int, err error) {
 		n = 4 + int(nv[2])<<8 + int(nv[3])
 	}
 	if n > len(nv) {
-		return nil, 0, fmt.Errorf("%w: it ends after %d of %d bytes", ErrMalformed, len(nv), n)
+		return nil, fmt.Errorf("%w: it ends after %d of %d bytes", ErrMalformed, len(nv), n)
 	}
 	der, rest := nv[:n], nv[n:]
 	if len(rest) > 0 {
 		filler := rest[0]
 		if filler != 0x00 && filler != 0xff || slices.ContainsFunc(rest, func(b byte) bool { return b != filler }) {
-			return nil, 0, fmt.Errorf("%w: %d bytes after it are no padding", ErrMalformed, len(rest))
+			return nil, fmt.Errorf("%w: %d bytes after it are no padding", ErrMalformed, len(rest))
 		}
 	}
-	return der, len(rest), nil
+	return der, nil
 }

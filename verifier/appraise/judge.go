@@ -61,20 +61,6 @@ func (j *judge) trust() {
 	j.vouch = j.learned.rings.Vouching(j.policy.Keys())
 }
 
-// Preview returns what a policy would say of a whole list that no quote is at hand
-// for: it decides nothing. That the list is of a boot is not looked at. The error is
-// that of ima.Replay.
-func Preview(list []byte, p *policy.Policy) (wire.Result, error) {
-	var j judge
-	j.under(p)
-	r, err := ima.Replay(ima.NewState(pcr.SHA256), list, &j)
-	if err != nil {
-		return wire.Result{}, err
-	}
-	result, _ := j.conclude(r.To())
-	return result, nil
-}
-
 // Visit judges entries. Whatever they are, only what the PCR covers decides (I16 to
 // I18).
 func (j *judge) Visit(b ima.Batch) {

@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -310,24 +309,5 @@ func TestI16_PaddedBanks(t *testing.T) {
 			_, o = m.appraise(st, 2, p)
 			want(t, o, true)
 		})
-	}
-}
-
-// A list without a quote is judged as with one, but for the boot it is of.
-func TestPreview(t *testing.T) {
-	m := newMachine(t)
-	m.File("/bin/a", good)
-	m.File("/bin/b", bad)
-	_, list := m.Evidence(0)
-	p := allow(t, "", "/bin/a")
-	r, err := appraise.Preview(list, p)
-	if err != nil || r.Entries != 3 || r.Runtime != p.Digest() || len(r.Failures) != 1 || *r.Failures[0].Entry != 2 {
-		t.Errorf("%+v, %v", r, err)
-	}
-	if r, err = appraise.Preview(list[:len(list)-1], p); !errors.Is(err, ima.ErrShort) {
-		t.Errorf("a list that is cut: %+v, %v", r, err)
-	}
-	if r, err = appraise.Preview(nil, p); err != nil || len(r.Failures) != 1 || r.Failures[0].ID != wire.IMANotMeasuring {
-		t.Errorf("an empty list: %+v, %v", r, err)
 	}
 }

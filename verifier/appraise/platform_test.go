@@ -31,7 +31,7 @@ func referenceIn(t testing.TB, name string, b pcr.Bank) *bootpolicy.Policy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := bootpolicy.Create(s)
+	text, err := bootpolicy.Create(nil, s)
 	if err != nil {
 		t.Fatal(err)
 	}

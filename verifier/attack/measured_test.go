@@ -132,7 +132,7 @@ func reference(t testing.TB, logs ...[]byte) []byte {
 		}
 		all = append(all, s)
 	}
-	text, err := bootpolicy.Create(all...)
+	text, err := bootpolicy.Create(nil, all...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func big(b *testing.B) []byte {
 		boot[at] = line("kernel_cmdline", fmt.Sprintf("/vmlinuz-%d root=/dev/sda", i))
 		logs = append(logs, booted(b, boot, nil))
 	}
-	text, err := bootpolicy.CreateWith([]bootpolicy.RevocationList{l}, logs...)
+	text, err := bootpolicy.Create([]bootpolicy.RevocationList{l}, logs...)
 	if err != nil {
 		b.Fatal(err)
 	}

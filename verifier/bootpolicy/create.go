@@ -19,13 +19,9 @@ type Log interface {
 
 // Create returns the text of a reference state under which each of the logs is
 // accepted, the alternatives merged: what must be in dbx and SbatLevel is what all of
-// them have.
-// They must agree on Secure Boot.
-func Create(logs ...Log) ([]byte, error) { return CreateWith(nil, logs...) }
-
-// CreateWith does what Create does, and has dbx need the revocation lists, which the
-// dbx of the logs need not have.
-func CreateWith(lists []RevocationList, logs ...Log) ([]byte, error) {
+// them have. They must agree on Secure Boot. dbx must have the revocation lists, too,
+// which the dbx of the logs need not have.
+func Create(lists []RevocationList, logs ...Log) ([]byte, error) {
 	if len(logs) == 0 {
 		return nil, errors.New("there is no log to make a reference state from")
 	}

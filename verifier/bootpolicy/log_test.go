@@ -148,7 +148,7 @@ func index(t testing.TB, events []event, i int, text string) int {
 // created is the reference state of logs.
 func created(t testing.TB, logs ...bootpolicy.Log) *bootpolicy.Policy {
 	t.Helper()
-	b, err := bootpolicy.Create(logs...)
+	b, err := bootpolicy.Create(nil, logs...)
 	if err != nil {
 		t.Fatal(err)
 	}

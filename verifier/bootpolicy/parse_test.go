@@ -21,7 +21,7 @@ func keylime(t testing.TB) string {
 	t.Helper()
 	b := events(t, verifiertest.BootLog(t, secureBoot))
 	hex := func(i int) string { return fmt.Sprintf("0x%x", b[i].digest) }
-	made, err := bootpolicy.Create(captured(t, secureBoot))
+	made, err := bootpolicy.Create(nil, captured(t, secureBoot))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +151,10 @@ func TestI20_AllOfOneKernel(t *testing.T) {
 }
 
 func TestI20_CreateRefuses(t *testing.T) {
-	if _, err := bootpolicy.Create(); err == nil {
+	if _, err := bootpolicy.Create(nil); err == nil {
 		t.Error("no log")
 	}
-	if _, err := bootpolicy.Create(captured(t, secureBoot), captured(t, "ovmf-6.1-ima-ng")); err == nil || !strings.Contains(err.Error(), "log 2: Secure Boot is off, in the first log it is on") {
+	if _, err := bootpolicy.Create(nil, captured(t, secureBoot), captured(t, "ovmf-6.1-ima-ng")); err == nil || !strings.Contains(err.Error(), "log 2: Secure Boot is off, in the first log it is on") {
 		t.Error(err)
 	}
 }

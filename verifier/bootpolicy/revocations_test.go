@@ -87,7 +87,7 @@ func TestI20_RevocationListsAreInDBX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := bootpolicy.CreateWith([]bootpolicy.RevocationList{l}, captured(t, secureBoot))
+	text, err := bootpolicy.Create([]bootpolicy.RevocationList{l}, captured(t, secureBoot))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestI20_RevocationListsNeedDBX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := bootpolicy.CreateWith([]bootpolicy.RevocationList{l}, captured(t, "direct-6.1-ima-ng"))
+	text, err := bootpolicy.Create([]bootpolicy.RevocationList{l}, captured(t, "direct-6.1-ima-ng"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func FuzzParseRevocationList(f *testing.F) {
 			}
 			return
 		}
-		text, err := bootpolicy.CreateWith([]bootpolicy.RevocationList{l}, boot)
+		text, err := bootpolicy.Create([]bootpolicy.RevocationList{l}, boot)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ const unified = "ovmf-uki-systemd-6.12"
 // is nil.
 func edited(t testing.TB, name, member string, value any) *bootpolicy.Policy {
 	t.Helper()
-	b, err := bootpolicy.Create(captured(t, name))
+	b, err := bootpolicy.Create(nil, captured(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func referenceTo(t *testing.T, logs ...[]byte) rest.BootPolicy {
 		}
 		all = append(all, s)
 	}
-	text, err := bootpolicy.Create(all...)
+	text, err := bootpolicy.Create(nil, all...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func (f *platformFixture) reference(runtime ...string) rest.BootPolicy {
 	f.must(err)
 	supposed, err := l.With(s).Suppose(pcr.SHA256)
 	f.must(err)
-	text, err := bootpolicy.Create(supposed)
+	text, err := bootpolicy.Create(nil, supposed)
 	f.must(err)
 	var members map[string]any
 	f.must(json.Unmarshal(text, &members))

@@ -15,14 +15,6 @@ type Problem struct {
 	Line  int    // of the policy's text, from 1
 }
 
-// String returns the problem as "place: text".
-func (p Problem) String() string {
-	if p.Place == "" {
-		return p.Text
-	}
-	return p.Place + ": " + p.Text
-}
-
 // value is one value of a policy's text.
 type value = strictjson.Value
 
