@@ -149,7 +149,7 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 		for _, p := range problems {
 			if !utf8.ValidString(said(p)) || strings.Contains(said(p), "\n") {
-				t.Errorf("%q", p)
+				t.Errorf("%q", said(p))
 			}
 		}
 		if p == nil {
