@@ -121,7 +121,7 @@ func takeNotices(cfg Config, member jointoken.Membership) (push.Notices, error) 
 		return nil, nil
 	}
 	return notices.Open(notices.Config{
-		Key: member.RevocationKey, AgentID: member.ID, State: cfg.noticeFile(), Spool: cfg.spool(), Actions: cfg.Actions.Dir, Log: cfg.logger(), Now: time.Now,
+		Key: member.RevocationKey, AgentID: member.ID, State: cfg.noticeFile(), Keys: cfg.noticeKeys(), Spool: cfg.spool(), Actions: cfg.Actions.Dir, Log: cfg.logger(), Now: time.Now,
 	})
 }
 

@@ -115,8 +115,10 @@ func (c Config) logger() *slog.Logger {
 
 func (c Config) membershipFile() string { return filepath.Join(c.StateDir, "membership.json") }
 
-// noticeFile keeps the number of the last notice, and spool the notices that are to be
-// acted on.
+// noticeFile keeps the number of the last notice, noticeKeys how the key of notices came
+// to be what it is, and spool the notices that are to be acted on.
 func (c Config) noticeFile() string { return filepath.Join(c.StateDir, "last-notice") }
+
+func (c Config) noticeKeys() string { return filepath.Join(c.StateDir, "notice-keys") }
 
 func (c Config) spool() string { return filepath.Join(c.StateDir, "notices") }

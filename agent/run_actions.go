@@ -34,7 +34,7 @@ func runActions(ctx context.Context, cfg Config) error {
 			"join again with a new token")
 	}
 	return actions.Run(ctx, actions.Config{
-		Dir: cfg.Actions.Dir, Spool: cfg.spool(), State: cfg.Actions.StateDir, Key: member.RevocationKey, AgentID: member.ID,
+		Dir: cfg.Actions.Dir, Spool: cfg.spool(), State: cfg.Actions.StateDir, Key: member.RevocationKey, Keys: cfg.noticeKeys(), AgentID: member.ID,
 		Timeout: time.Duration(cfg.Actions.Timeout), Log: cfg.logger(),
 	})
 }

@@ -48,6 +48,7 @@ var messages = []wire.Message{
 	wire.PayloadRefusal{Name: "db", Version: 1, Reason: "it has expired"},
 	wire.Notice{Envelope: []byte{1}},
 	wire.Noticed{Last: 7, Missing: 2},
+	wire.Noticed{Last: 7, Key: strings.Repeat("0f", 32), Refused: wire.RefusedClock, Clock: 1},
 }
 
 func frame(t testing.TB, m wire.Message) []byte {

@@ -38,7 +38,7 @@
 //	challenge = { 1: nonce, 2: uint }                                                                 ; 0x05, verifier
 //	alive     = { 1: bstr .size 32 }                                                                  ; 0x06, agent
 //	notice    = { 1: bstr }                                                                           ; 0x18, verifier
-//	noticed   = { 1: uint, 2: uint }                                                                  ; 0x19, agent
+//	noticed   = { 1: uint, 2: uint, ? 3: tstr .size 64, ? 4: "clock" / "key" / "storage", ? 5: uint }  ; 0x19, agent
 //
 //	; registration
 //	register   = { 1: 1, 2: tstr, 3: tstr, 4: tstr, 5: bstr, 6: bstr, 7: [* bstr], 8: bstr, 9: bstr, 10: bstr, 11: bstr } ; 0x21, agent
@@ -80,7 +80,10 @@
 // An agent that has a revocation key pinned says after Welcome which notice it
 // accepted last (Noticed). From then on the verifier sends those that follow, in
 // order, each as soon as it may, and the agent answers each with Noticed. Notice 1 is
-// specified in quicklime/wire/notice.
+// specified in quicklime/wire/notice. If the agent's key (Noticed 3) is an earlier one of
+// the verifier's, the successions to the newest come first. After one that is refused for
+// a reason that may pass, the verifier sends nothing for a while, and then goes on after
+// the last that was accepted.
 //
 // Sessions are numbered. Hello names the last one that the agent was welcomed to,
 // so that two copies of one machine show: the one that comes back goes on from a

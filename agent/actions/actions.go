@@ -19,7 +19,6 @@ package actions
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +30,7 @@ import (
 	"time"
 
 	"quicklime/agent/keep"
+	"quicklime/agent/keychain"
 	"quicklime/agent/notices"
 	"quicklime/wire/daemon"
 	"quicklime/wire/notice"
@@ -41,7 +41,8 @@ type Config struct {
 	Dir     string     // of executables
 	Spool   string     // of the agent, see quicklime/agent/notices
 	State   string     // directory for what was done; nobody else may write it
-	Key     notice.Key // pinned
+	Key     notice.Key // pinned when the machine joined
+	Keys    string     // directory of successions, see quicklime/agent/keychain
 	AgentID string
 	Timeout time.Duration // of one executable
 	Log     *slog.Logger
@@ -61,8 +62,8 @@ type Outcome struct {
 
 // runner is one run.
 type runner struct {
-	cfg  Config
-	last uint64 // number of the last notice that was acted on
+	cfg   Config
+	state keychain.State // after the last notice that was acted on
 }
 
 // Run acts on every notice in the spool, until it is empty or ctx ends. Actions that
@@ -94,29 +95,16 @@ func (r *runner) open() error {
 	if err := check(r.cfg.State); err != nil {
 		return err
 	}
-	kept, err := keep.Read(r.stateFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return r.save()
+	s, err := keychain.Read(r.stateFile(), r.cfg.Key)
+	if errors.Is(err, keychain.ErrOtherKey) {
+		return daemon.WithHint(errors.New("the agent's membership has another revocation key than when actions ran last"),
+			"if this machine has joined another installation, or the verifier's key was lost and made anew, remove %s; else somebody has changed the membership", r.stateFile())
 	}
 	if err != nil {
 		return err
 	}
-	var s state
-	if err := json.Unmarshal([]byte(kept), &s); err != nil {
-		return fmt.Errorf("%s: %w", r.stateFile(), err)
-	}
-	if s.Key != hex.EncodeToString(r.cfg.Key[:]) {
-		return daemon.WithHint(errors.New("the agent's membership has another revocation key than when actions ran last"),
-			"if this machine has joined another installation, remove %s; else somebody has changed the membership", r.stateFile())
-	}
-	r.last = s.Last
-	return nil
-}
-
-// state is what is kept.
-type state struct {
-	Last uint64 `json:"last"`
-	Key  string `json:"key"` // hexadecimal
+	r.state = s
+	return r.state.Write(r.stateFile()) // pinned from now on
 }
 
 func (r *runner) stateFile() string { return filepath.Join(r.cfg.State, "state") }
@@ -138,7 +126,7 @@ func (r *runner) waiting() (names []string, err error) {
 // file acts on the notice in a file, and removes it. What is no notice, or not a new
 // one, is only removed.
 func (r *runner) file(ctx context.Context, name string) error {
-	n, err := r.read(name)
+	n, by, err := r.read(name)
 	if err != nil {
 		r.cfg.Log.Error("a file in the spool is not acted on", "file", name, "error", err)
 		return os.Remove(name)
@@ -153,39 +141,32 @@ func (r *runner) file(ctx context.Context, name string) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // all of them again
 	}
-	r.last = n.Sequence
-	if err := r.save(); err != nil {
+	r.state.Last, r.state.Pin = n.Sequence, by
+	if err := r.state.Write(r.stateFile()); err != nil {
 		return err
 	}
 	return os.Remove(name)
 }
 
-func (r *runner) save() error {
-	b, err := json.Marshal(state{r.last, hex.EncodeToString(r.cfg.Key[:])})
-	if err != nil {
-		return err
-	}
-	return keep.Write(r.stateFile(), string(b))
-}
-
-// read opens a notice of the spool, whose owner may have put anything there.
-func (r *runner) read(name string) (n notice.Notice, err error) {
+// read opens a notice of the spool, whose owner may have put anything there, and returns
+// by which key it is. Those before that one sign nothing more that is acted on.
+func (r *runner) read(name string) (n notice.Notice, by notice.Pin, err error) {
 	value, err := keep.Read(name)
 	if err != nil {
-		return n, err
+		return n, by, err
 	}
 	b, err := notices.Envelope(value)
 	if err != nil {
-		return n, err
+		return n, by, err
 	}
-	o, err := notice.Open(b, r.cfg.Key)
+	o, by, err := keychain.Open(r.cfg.Keys, r.state.Pin, b)
 	if err != nil {
-		return n, err
+		return n, by, err
 	}
-	if n = o.Notice(); n.Sequence <= r.last {
-		return n, fmt.Errorf("%w: it has number %d, and %d was acted on", notice.ErrReplayed, n.Sequence, r.last)
+	if n = o.Notice(); n.Sequence <= r.state.Last {
+		return n, by, fmt.Errorf("%w: it has number %d, and %d was acted on", notice.ErrReplayed, n.Sequence, r.state.Last)
 	}
-	return n, nil
+	return n, by, nil
 }
 
 // all runs every executable in lexical order.

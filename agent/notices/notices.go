@@ -1,20 +1,23 @@
 // Package notices takes the notices that the verifier sends of other machines. It
-// checks each against the key that was pinned when the machine joined, keeps the
-// number of the last one on disk before anybody acts on it (I28), and puts it into the
-// spool, from which "quicklime-agent run-actions" takes it. It runs nothing (I02).
+// checks each against the key that was pinned when the machine joined, or that has come
+// in that one's place since, keeps the number of the last one on disk before anybody acts
+// on it (I28), and puts it into the spool, from which "quicklime-agent run-actions" takes
+// it. It runs nothing (I02).
 //
 // The spool has a value (see package keep) for each notice, named by its number: the
 // notice as it was signed, in base64. Who acts on it checks it again, and need not trust
-// the agent. The spool is written only if there is a directory of actions.
+// the agent. The spool is written only if there is a directory of actions. The successions
+// of keys (package keychain) are kept for the same reader, whether or not there is one.
 //
 // A notice is in the spool before its number is kept, so after a crash between the two
 // it is taken again, under the same name: at least once.
+//
+// A notice that is refused because of the time, or because it cannot be kept, may be
+// accepted later. Until then none after it is, for the verifier sends it again.
 package notices
 
 import (
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,14 +27,17 @@ import (
 	"time"
 
 	"quicklime/agent/keep"
+	"quicklime/agent/keychain"
+	"quicklime/wire"
 	"quicklime/wire/notice"
 )
 
 // Config is whose notices are taken, and where they go.
 type Config struct {
-	Key     notice.Key // pinned
+	Key     notice.Key // pinned when the machine joined
 	AgentID string
 	State   string // path of the value that is the number of the last notice
+	Keys    string // directory of the successions that were taken
 	Spool   string // directory
 	Actions string // directory of actions; without it nothing is spooled
 	Log     *slog.Logger
@@ -40,70 +46,144 @@ type Config struct {
 
 // Taker takes notices. One goroutine at a time may use it.
 type Taker struct {
-	cfg  Config
-	last uint64
+	cfg     Config
+	state   keychain.State
+	waiting uint64             // number of the first notice that is refused until a reason passes; 0: none is
+	said    wire.NoticeRefusal // what the log was told last; "": nothing since a notice was accepted
 }
 
 // maxSpooled bounds the notices that wait for somebody to act on them: as many as the
 // verifier sends a machine that was away.
 const maxSpooled = 1000
 
-// state is the value. Numbers are of one key: another installation's begin anew.
-type state struct {
-	Last uint64 `json:"last"`
-	Key  string `json:"key"` // hexadecimal
-}
-
 // Open reads where the machine is. A state that cannot be read is an error, never the
 // beginning: from there old notices would be taken again.
 func Open(cfg Config) (*Taker, error) {
-	t := &Taker{cfg: cfg}
-	kept, err := keep.Read(cfg.State)
-	if errors.Is(err, fs.ErrNotExist) {
-		return t, nil
+	state, err := keychain.Read(cfg.State, cfg.Key)
+	if errors.Is(err, keychain.ErrOtherKey) {
+		cfg.Log.Warn("the machine has joined another installation: its notices begin anew", "last", state.Last)
+		state, err = keychain.New(cfg.Key), nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	var s state
-	if json.Unmarshal([]byte(kept), &s) != nil {
-		return nil, fmt.Errorf("%s is not the number of the last notice: restore it, or remove it to begin anew", cfg.State)
-	}
-	if s.Key != hex.EncodeToString(cfg.Key[:]) {
-		cfg.Log.Warn("the machine has joined another installation: its notices begin anew", "last", s.Last)
-		return t, nil
-	}
-	t.last = s.Last
-	return t, nil
+	return &Taker{cfg: cfg, state: state}, err
 }
 
-// Last returns the number of the last notice that was taken, 0 if there was none.
-func (t *Taker) Last() uint64 { return t.last }
+// Begin returns what is said at the beginning of a session: which notices are asked for.
+func (t *Taker) Begin() wire.Noticed {
+	t.waiting = 0 // they come from the last one on, whatever was under way
+	return t.answer()
+}
 
-// Take takes a notice, and returns how many were missing before it. With an error it
-// was not taken, and the next one will show that it is missing.
-func (t *Taker) Take(envelope []byte) (missing uint64, err error) {
-	o, err := notice.Open(envelope, t.cfg.Key)
+func (t *Taker) answer() wire.Noticed {
+	return wire.Noticed{Last: t.state.Last, Key: t.state.Pin.Key.ID()}
+}
+
+// Take takes a notice, or a succession, and returns what the verifier is told. What is
+// refused changes nothing.
+func (t *Taker) Take(envelope []byte) wire.Noticed {
+	if from, ok := notice.SuccessionFrom(envelope); ok {
+		return t.succeed(envelope, from)
+	}
+	o, err := notice.Open(envelope, t.state.Pin.Key)
 	if err != nil {
+		return t.refuse(wire.RefusedKey, err)
+	}
+	missing, err := t.accept(o, envelope)
+	switch {
+	case errors.Is(err, errWaiting):
+		a := t.answer()
+		a.Refused = t.said
+		return t.clock(a)
+	case errors.Is(err, notice.ErrReplayed):
+		t.cfg.Log.Error("a notice was not taken", "error", err)
+		return t.answer()
+	case errors.Is(err, notice.ErrUntimely):
+		t.waiting = o.First()
+		return t.refuse(wire.RefusedClock, err)
+	case err != nil:
+		t.waiting = o.First()
+		return t.refuse(wire.RefusedStorage, err)
+	}
+	if t.said != "" {
+		t.cfg.Log.Info("notices are taken again", "sequence", t.state.Last)
+	}
+	t.waiting, t.said = 0, ""
+	t.log(o.Notice(), missing)
+	a := t.answer()
+	a.Missing = missing
+	return a
+}
+
+// errWaiting says that a notice before this one is to come first.
+var errWaiting = errors.New("a notice before this one is still to be accepted")
+
+// accept checks a notice, spools it and keeps its number.
+func (t *Taker) accept(o notice.Opened, envelope []byte) (missing uint64, err error) {
+	if t.waiting > 0 && o.First() > t.waiting {
+		return 0, errWaiting
+	}
+	if missing, err = o.Follow(t.state.Last, t.cfg.Now()); err != nil {
 		return 0, err
 	}
-	if missing, err = o.Follow(t.last, t.cfg.Now()); err != nil {
-		return 0, err
-	}
-	n := o.Notice()
-	if err := t.spool(n.Sequence, envelope); err != nil {
+	if err := t.spool(o.Notice().Sequence, envelope); err != nil {
 		return 0, fmt.Errorf("spool: %w", err)
 	}
-	b, err := json.Marshal(state{n.Sequence, hex.EncodeToString(t.cfg.Key[:])})
-	if err != nil {
+	next := t.state
+	next.Last = o.Notice().Sequence
+	if err := next.Write(t.cfg.State); err != nil {
 		return 0, err
 	}
-	if err := keep.Write(t.cfg.State, string(b)); err != nil {
-		return 0, err
-	}
-	t.last = n.Sequence
-	t.log(n, missing)
+	t.state = next
 	return missing, nil
+}
+
+// refuse says why a notice was not taken: to the log once, until another reason or a
+// notice that is.
+func (t *Taker) refuse(why wire.NoticeRefusal, err error) wire.Noticed {
+	if t.said != why {
+		t.said = why
+		t.cfg.Log.Error("notices are not taken", "error", err, "do", remedy[why])
+	}
+	a := t.answer()
+	a.Refused = why
+	return t.clock(a)
+}
+
+// remedy says what to do about a refusal.
+var remedy = map[wire.NoticeRefusal]string{
+	wire.RefusedClock:   "compare this machine's clock with the verifier's and set it (chronyc tracking, timedatectl); the notices then come again within a minute",
+	wire.RefusedKey:     "if the verifier's revocation key was lost and made anew, join again with a new token; else look who sends them",
+	wire.RefusedStorage: "see that the state directory can be written; the notices then come again within a minute",
+}
+
+// clock adds what the clock says to a refusal that is because of it.
+func (t *Taker) clock(a wire.Noticed) wire.Noticed {
+	if now := t.cfg.Now().Unix(); a.Refused == wire.RefusedClock && now > 0 {
+		a.Clock = uint64(now)
+	}
+	return a
+}
+
+// succeed goes over to the key that a succession names. One from another key than the
+// machine's is no concern of it: it has come from there already, or joined later.
+func (t *Taker) succeed(envelope []byte, from string) wire.Noticed {
+	if from != t.state.Pin.Key.ID() {
+		return t.answer()
+	}
+	next := t.state
+	pin, err := next.Pin.Follow(envelope)
+	if err != nil {
+		return t.refuse(wire.RefusedKey, err)
+	}
+	next.Pin = pin
+	if err = keychain.Add(t.cfg.Keys, pin.Number, envelope); err == nil {
+		err = next.Write(t.cfg.State)
+	}
+	if err != nil {
+		return t.refuse(wire.RefusedStorage, err)
+	}
+	t.cfg.Log.Warn("the verifier has another revocation key from now on", "number", pin.Number, "was", from[:12], "is", pin.Key.ID()[:12])
+	t.state = next
+	return t.answer()
 }
 
 func (t *Taker) log(n notice.Notice, missing uint64) {

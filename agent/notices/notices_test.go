@@ -41,7 +41,7 @@ func newMachine(t *testing.T) *machine {
 	}
 	dir, log := t.TempDir(), new(wiretest.Log)
 	return &machine{t, key, notices.Config{
-		Key: k, AgentID: strings.Repeat("a1", 32), State: filepath.Join(dir, "last-notice"), Spool: filepath.Join(dir, "notices"), Actions: t.TempDir(),
+		Key: k, AgentID: strings.Repeat("a1", 32), State: filepath.Join(dir, "last-notice"), Keys: filepath.Join(dir, "notice-keys"), Spool: filepath.Join(dir, "notices"), Actions: t.TempDir(),
 		Log: slog.New(slog.NewJSONHandler(log, nil)), Now: time.Now,
 	}, log}
 }
@@ -53,6 +53,28 @@ func (m *machine) open() *notices.Taker {
 		m.t.Fatal(err)
 	}
 	return taker
+}
+
+// noticed is what the machine says when it has accepted a notice.
+func (m *machine) noticed(last, missing uint64) wire.Noticed {
+	return wire.Noticed{Last: last, Missing: missing, Key: m.cfg.Key.ID()}
+}
+
+// refused is what it says of one that it has not, and of time only that it says it.
+func (m *machine) refused(last uint64, why wire.NoticeRefusal) wire.Noticed {
+	n := m.noticed(last, 0)
+	n.Refused = why
+	return n
+}
+
+// timeless is an answer without the clock, which must be there if it says why.
+func (m *machine) timeless(n wire.Noticed) wire.Noticed {
+	m.t.Helper()
+	if (n.Clock > 0) != (n.Refused == wire.RefusedClock) {
+		m.t.Errorf("%+v", n)
+	}
+	n.Clock = 0
+	return n
 }
 
 // notice is one about a machine, changed.
@@ -93,15 +115,14 @@ func TestI28_NumberIsKeptOnDisk(t *testing.T) {
 		number, missing uint64
 	}{{7, 0}, {9, 1}} {
 		taker := m.open() // each time anew, as after a restart
-		missing, err := taker.Take(m.notice(step.number, nil))
-		if err != nil || missing != step.missing || taker.Last() != step.number {
-			t.Errorf("%d: %d missing, last %d, %v", step.number, missing, taker.Last(), err)
+		if got := taker.Take(m.notice(step.number, nil)); got != m.noticed(step.number, step.missing) {
+			t.Errorf("%d: %+v", step.number, got)
 		}
 	}
 	taker := m.open()
 	for name, b := range map[string][]byte{"an old one": old, "the same again": m.notice(9, nil)} {
-		if _, err := taker.Take(b); !errors.Is(err, notice.ErrReplayed) || taker.Last() != 9 {
-			t.Errorf("%s: %v", name, err)
+		if got := taker.Take(b); got != m.noticed(9, 0) || m.log.Count("a notice was not taken") == 0 {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 	if m.log.Count("notices of other machines are missing") != 1 {
@@ -116,14 +137,17 @@ func TestI28_NumberIsKeptOnDisk(t *testing.T) {
 func TestI28_WhatIsNotTakenLeavesNothing(t *testing.T) {
 	m, other := newMachine(t), newMachine(t)
 	taker := m.open()
-	for name, b := range map[string][]byte{
-		"another key": other.notice(1, nil),
-		"garbage":     []byte("garbage"),
-		"expired":     m.notice(1, func(n *notice.Notice) { n.Issued, n.Expires = n.Issued.Add(-2*time.Hour), n.Issued.Add(-time.Hour) }),
-		"early":       m.notice(1, func(n *notice.Notice) { n.Issued, n.Expires = n.Issued.Add(time.Hour), n.Issued.Add(2*time.Hour) }),
+	for name, c := range map[string]struct {
+		b   []byte
+		why wire.NoticeRefusal
+	}{
+		"another key": {other.notice(1, nil), wire.RefusedKey},
+		"garbage":     {[]byte("garbage"), wire.RefusedKey},
+		"expired":     {m.notice(1, func(n *notice.Notice) { n.Issued, n.Expires = n.Issued.Add(-2*time.Hour), n.Issued.Add(-time.Hour) }), wire.RefusedClock},
+		"early":       {m.notice(1, func(n *notice.Notice) { n.Issued, n.Expires = n.Issued.Add(time.Hour), n.Issued.Add(2*time.Hour) }), wire.RefusedClock},
 	} {
-		if _, err := taker.Take(b); err == nil || taker.Last() != 0 || m.spooled() != nil {
-			t.Errorf("%s: %v, last %d, %q", name, err, taker.Last(), m.spooled())
+		if got := m.timeless(taker.Take(c.b)); got != m.refused(0, c.why) || m.spooled() != nil {
+			t.Errorf("%s: %+v, %q", name, got, m.spooled())
 		}
 	}
 	if _, err := keep.Read(m.cfg.State); !errors.Is(err, os.ErrNotExist) {
@@ -144,8 +168,8 @@ func TestI28_NoNoticeWithoutItsNumberOnDisk(t *testing.T) {
 		m := newMachine(t)
 		spoil(m)
 		taker := m.open()
-		if _, err := taker.Take(m.notice(1, nil)); err == nil || taker.Last() != 0 {
-			t.Errorf("%s: %v, last %d", name, err, taker.Last())
+		if got := taker.Take(m.notice(1, nil)); got != m.refused(0, wire.RefusedStorage) || taker.Begin() != m.noticed(0, 0) {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }
@@ -169,20 +193,20 @@ func TestDamagedStateIsNotTheBeginning(t *testing.T) {
 // The numbers of another installation are nothing to this one.
 func TestAnotherInstallationBeginsAnew(t *testing.T) {
 	m, next := newMachine(t), newMachine(t)
-	if _, err := m.open().Take(m.notice(100, nil)); err != nil {
-		t.Fatal(err)
+	if got := m.open().Take(m.notice(100, nil)); got != m.noticed(100, 0) {
+		t.Fatalf("%+v", got)
 	}
 	next.cfg.State = m.cfg.State
-	if missing, err := next.open().Take(next.notice(3, nil)); missing != 0 || err != nil {
-		t.Error(missing, err)
+	if got := next.open().Take(next.notice(3, nil)); got != next.noticed(3, 0) {
+		t.Errorf("%+v", got)
 	}
 }
 
 // A notice about the machine itself is taken, and says so.
 func TestNoticeAboutThisMachineIsMarked(t *testing.T) {
 	m := newMachine(t)
-	if _, err := m.open().Take(m.notice(1, func(n *notice.Notice) { n.Subject = m.cfg.AgentID })); err != nil {
-		t.Fatal(err)
+	if got := m.open().Take(m.notice(1, func(n *notice.Notice) { n.Subject = m.cfg.AgentID })); got != m.noticed(1, 0) {
+		t.Fatalf("%+v", got)
 	}
 	if m.log.Count(`"this_machine":true`) != 1 || len(m.spooled()) != 1 {
 		t.Errorf("%q, %s", m.spooled(), m.log)
@@ -194,11 +218,11 @@ func TestMarker(t *testing.T) {
 	m := newMachine(t)
 	taker := m.open()
 	taker.Take(m.notice(1, nil))
-	missing, err := taker.Take(m.notice(9, func(n *notice.Notice) {
+	got := taker.Take(m.notice(9, func(n *notice.Notice) {
 		n.Kind, n.ID, n.Subject, n.Label, n.Was, n.Trust, n.Dropped = notice.Dropped, "", "", "", wire.Removed, wire.Removed, 8
 	}))
-	if missing != 0 || err != nil || m.log.Count(`"dropped":8`) != 1 {
-		t.Errorf("%d, %v, %s", missing, err, m.log)
+	if got != m.noticed(9, 0) || m.log.Count(`"dropped":8`) != 1 {
+		t.Errorf("%+v, %s", got, m.log)
 	}
 }
 
@@ -207,8 +231,8 @@ func TestMarker(t *testing.T) {
 func TestI04_SpoolIsBounded(t *testing.T) {
 	m := newMachine(t)
 	m.cfg.Actions = filepath.Join(m.cfg.Actions, "none")
-	if _, err := m.open().Take(m.notice(1, nil)); err != nil || m.spooled() != nil {
-		t.Errorf("%q, %v", m.spooled(), err)
+	if got := m.open().Take(m.notice(1, nil)); got != m.noticed(1, 0) || m.spooled() != nil {
+		t.Errorf("%q, %+v", m.spooled(), got)
 	}
 	m.cfg.Actions = filepath.Dir(m.cfg.Actions)
 	if err := os.Mkdir(m.cfg.Spool, 0o700); err != nil {
@@ -219,8 +243,8 @@ func TestI04_SpoolIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := m.open().Take(m.notice(2000, nil)); err != nil {
-		t.Fatal(err)
+	if got := m.open().Take(m.notice(2000, nil)); got.Last != 2000 {
+		t.Fatalf("%+v", got)
 	}
 	if s := m.spooled(); len(s) != 1000 || s[0] != notices.Name(1) || s[999] != notices.Name(2000) || m.log.Count("the oldest is dropped") != 1 {
 		t.Errorf("%d from %s to %s, %s", len(s), s[0], s[len(s)-1], m.log)

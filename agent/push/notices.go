@@ -8,10 +8,10 @@ import (
 
 // Notices takes what the verifier says of other machines. *notices.Taker is one.
 type Notices interface {
-	// Last returns the number of the last notice that was taken.
-	Last() uint64
-	// Take takes a notice, and returns how many were missing before it.
-	Take(envelope []byte) (missing uint64, err error)
+	// Begin returns what is said at the beginning of a session.
+	Begin() wire.Noticed
+	// Take takes a notice, or refuses it, and returns what is answered.
+	Take(envelope []byte) wire.Noticed
 }
 
 // askForNotices asks for the notices after the last one. What takes them has nothing
@@ -20,7 +20,7 @@ func (s *session) askForNotices() error {
 	if s.cfg.Notices == nil {
 		return nil
 	}
-	return s.conn.Send(wire.Noticed{Last: s.cfg.Notices.Last()})
+	return s.conn.Send(s.cfg.Notices.Begin())
 }
 
 // notice hands over a notice. Each is written to a disk that may be slow, and a
@@ -37,15 +37,14 @@ func (s *session) notice(ctx context.Context, m wire.Notice) error {
 }
 
 // takeNotices takes notices and says so, until the session has ended: the next one asks
-// for those that wait. One that is not as it should be is nothing to act on, and no
-// reason to stop attesting.
+// for those that wait. One that is not as it should be is no reason to stop attesting.
 func (s *session) takeNotices(ended <-chan struct{}) {
 	for {
 		select {
 		case <-ended:
 			return
 		case envelope := <-s.notices:
-			s.takeNotice(envelope)
+			s.conn.Send(s.cfg.Notices.Take(envelope)) // an error is the connection's, and Receive's
 		}
 		select {
 		case <-ended:
@@ -53,13 +52,4 @@ func (s *session) takeNotices(ended <-chan struct{}) {
 		default: // else of two that are ready it could be the other one, again and again
 		}
 	}
-}
-
-func (s *session) takeNotice(envelope []byte) {
-	missing, err := s.cfg.Notices.Take(envelope)
-	if err != nil {
-		s.cfg.Log.Error("a notice was not taken", "error", err)
-		return
-	}
-	s.conn.Send(wire.Noticed{Last: s.cfg.Notices.Last(), Missing: missing}) // an error is the connection's, and Receive's
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 )
 
@@ -55,8 +56,11 @@ func (k Key) public() *ecdsa.PublicKey {
 	return public
 }
 
-// id is the kid of what the key signs.
-func (k Key) id() []byte {
+// ID names the key: 64 hexadecimal digits.
+func (k Key) ID() string { return hex.EncodeToString(k.kid()) }
+
+// kid is in the header of what the key signs.
+func (k Key) kid() []byte {
 	sum := sha256.Sum256(k[:])
 	return sum[:]
 }

@@ -43,6 +43,27 @@
 // A notice is the same for all agents, and signed anew for each time that it may be
 // valid: what an agent missed reaches it with its old number and a new expiry.
 //
+// # Another key
+//
+// A succession says that another key takes the place of the one that signs it. It
+// travels as a notice does:
+//
+//	18([protected, {}, payload, signature])
+//
+//	protected = << {1: -7, 4: kid, 16: "application/x-quicklime-succession+cbor"} >>
+//	payload   = << {
+//	              1:  uint,           ; number, from 1, greater with each succession
+//	              2:  bstr .size 33,  ; the key from now on, a compressed point
+//	              3:  uint,           ; when, seconds since 1970 UTC
+//	            } >>
+//	signature = ECDSA on P-256 with SHA-256, by the key until now
+//
+// with external_aad = << ["quicklime-succession/1"] >>. It does not expire: a machine
+// that was away takes one after the other when it returns, from the key that it has to
+// the newest. Pin.Follow takes one that its key signed and that has a greater number
+// than the last, and from then on nothing under the key before. The receiver keeps key
+// and number on disk before it goes by them.
+//
 // The package is pure: plain data in, plain data out; time comes in as an argument.
 package notice
 
@@ -59,9 +80,12 @@ import (
 // Dropped is the kind of a marker.
 const Dropped wire.EventKind = "dropped"
 
-const (
-	mediaType = "application/x-quicklime-notice+cbor"
-	context   = "quicklime-notice/1"
+// form is what keeps one kind of statement of the key from being taken for another.
+type form struct{ mediaType, context string }
+
+var (
+	noticeForm     = form{"application/x-quicklime-notice+cbor", "quicklime-notice/1"}
+	successionForm = form{"application/x-quicklime-succession+cbor", "quicklime-succession/1"}
 )
 
 // ErrInvalid says that bytes are no notice, or not by the pinned key.

@@ -18,6 +18,10 @@ type Opened struct{ notice Notice }
 // Notice returns what it says.
 func (o Opened) Notice() Notice { return o.notice }
 
+// First returns the first sequence number that it stands for: its own, if it is no
+// marker.
+func (o Opened) First() uint64 { return o.notice.Sequence - max(o.notice.Dropped, 1) + 1 }
+
 // Open checks a notice against the pinned key. The error is ErrInvalid with the first
 // thing that does not hold.
 func Open(b []byte, k Key) (Opened, error) {
@@ -29,47 +33,60 @@ func Open(b []byte, k Key) (Opened, error) {
 }
 
 func open(b []byte, k Key) (Notice, error) {
-	public := k.public()
-	if public == nil {
-		return Notice{}, errors.New("no key is pinned")
-	}
-	m, err := parse(b, k)
+	payload, err := noticeForm.open(b, k)
 	if err != nil {
 		return Notice{}, err
+	}
+	return decode(payload)
+}
+
+// open returns the payload of what a key signed in this form.
+func (f form) open(b []byte, k Key) ([]byte, error) {
+	public := k.public()
+	if public == nil {
+		return nil, errors.New("no key is pinned")
+	}
+	m, err := f.parse(b, k)
+	if err != nil {
+		return nil, err
 	}
 	verifier, err := cose.NewVerifier(cose.AlgorithmES256, public)
 	if err != nil {
-		return Notice{}, err
+		return nil, err
 	}
-	aad, err := externalAAD()
+	aad, err := f.externalAAD()
 	if err != nil {
-		return Notice{}, err
+		return nil, err
 	}
 	if err := m.Verify(aad, verifier); err != nil {
-		return Notice{}, err
+		return nil, err
 	}
-	return decode(m.Payload)
+	return m.Payload, nil
 }
 
 // parse reads a COSE_Sign1 and insists that it is the one encoding of its payload and
 // signature under the one header that the key implies.
-func parse(b []byte, k Key) (cose.Sign1Message, error) {
-	var m cose.Sign1Message
-	if len(b) > wire.MaxNotice {
-		return m, fmt.Errorf("%d bytes, limit is %d", len(b), wire.MaxNotice)
-	}
-	if err := m.UnmarshalCBOR(b); err != nil {
+func (f form) parse(b []byte, k Key) (cose.Sign1Message, error) {
+	m, err := read(b)
+	if err != nil {
 		return m, err
 	}
-	want := cose.Sign1Message{Headers: cose.Headers{Protected: protectedHeader(k)}, Payload: m.Payload, Signature: m.Signature}
+	want := cose.Sign1Message{Headers: cose.Headers{Protected: f.protectedHeader(k)}, Payload: m.Payload, Signature: m.Signature}
 	encoded, err := want.MarshalCBOR()
 	if err != nil {
 		return m, err
 	}
 	if !bytes.Equal(encoded, b) {
-		return m, errors.New("not the deterministic encoding with exactly alg ES256, the pinned key's kid and typ " + mediaType)
+		return m, errors.New("not the deterministic encoding with exactly alg ES256, the pinned key's kid and typ " + f.mediaType)
 	}
 	return m, nil
+}
+
+func read(b []byte) (m cose.Sign1Message, err error) {
+	if len(b) > wire.MaxNotice {
+		return m, fmt.Errorf("%d bytes, limit is %d", len(b), wire.MaxNotice)
+	}
+	return m, m.UnmarshalCBOR(b)
 }
 
 var (
@@ -96,7 +113,7 @@ func (o Opened) Follow(last uint64, now time.Time) (missing uint64, err error) {
 	case last == 0:
 		return 0, nil // what was before the first is nothing to this machine
 	}
-	before := n.Sequence - max(n.Dropped, 1) // the last one that neither it nor what it stands for is
+	before := o.First() - 1 // the last one that it does not stand for
 	if before <= last {
 		return 0, nil
 	}
