@@ -272,3 +272,21 @@ func TestStatusShowsTwentyFailures(t *testing.T) {
 		t.Errorf("%s", b.String())
 	}
 }
+
+// What an agent has of notices is said with what to do about it.
+func TestNoticeWords(t *testing.T) {
+	for want, n := range map[string]rest.Notices{
+		"none yet":                            {},
+		"the last is number 7; 2 are missing": {Last: 7, Missing: 2, Key: rest.NoticeKeyCurrent},
+		"the last is number 7; it has not taken the verifier's new revocation key yet":                                                                    {Last: 7, Key: rest.NoticeKeyEarlier},
+		"none yet; it pins a revocation key that is not the verifier's: join again with a new token":                                                      {Key: rest.NoticeKeyUnknown},
+		"none yet; it refuses them, for its clock is 2h0m5s behind the verifier's: set the one that is wrong, and they are sent again within a minute":    {Refused: wire.RefusedClock, ClockOff: -7205},
+		"none yet; it refuses them, for its clock is 24h0m0s ahead of the verifier's: set the one that is wrong, and they are sent again within a minute": {Refused: wire.RefusedClock, ClockOff: 86400},
+		"the last is number 1; it refuses them: they are not by the key that it pins":                                                                     {Last: 1, Refused: wire.RefusedKey},
+		"the last is number 1; it cannot keep them, and its log says why; they are sent again every minute":                                               {Last: 1, Refused: wire.RefusedStorage},
+	} {
+		if got := noticeWords(n); got != want {
+			t.Errorf("%+v: %q", n, got)
+		}
+	}
+}

@@ -193,5 +193,28 @@ func noticeWords(n rest.Notices) string {
 	if n.Missing > 0 {
 		words += fmt.Sprintf("; %d are missing", n.Missing)
 	}
+	switch {
+	case n.Key == rest.NoticeKeyUnknown:
+		words += "; it pins a revocation key that is not the verifier's: join again with a new token"
+	case n.Key == rest.NoticeKeyEarlier:
+		words += "; it has not taken the verifier's new revocation key yet"
+	}
+	switch n.Refused {
+	case wire.RefusedClock:
+		words += fmt.Sprintf("; it refuses them, for its clock is %s the verifier's: set the one that is wrong, and they are sent again within a minute", clockWords(n.ClockOff))
+	case wire.RefusedKey:
+		words += "; it refuses them: they are not by the key that it pins"
+	case wire.RefusedStorage:
+		words += "; it cannot keep them, and its log says why; they are sent again every minute"
+	}
 	return words
+}
+
+// clockWords says how far a clock is from another.
+func clockWords(ahead float64) string {
+	d := time.Duration(ahead * float64(time.Second)).Round(time.Second)
+	if d < 0 {
+		return fmt.Sprintf("%v behind", -d)
+	}
+	return fmt.Sprintf("%v ahead of", d)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"time"
 
 	"quicklime/wire/daemon"
 )
@@ -19,5 +20,10 @@ what it found. It never polls.`,
 			cfg.Log = log
 			return Run(ctx, cfg)
 		},
+		Commands: []daemon.Command[Config]{{
+			Name:  "rotate-revocation-key",
+			About: "Make a new revocation key, which the one until now endorses.",
+			Run:   func(_ context.Context, cfg Config, stdout io.Writer) error { return rotate(cfg, time.Now(), stdout) },
+		}},
 	}.Main(args, stdout, stderr)
 }

@@ -32,7 +32,7 @@ func newKey(t *testing.T) (*ecdsa.PrivateKey, notice.Key) {
 	return private, k
 }
 
-func TestStateRoundTrip(t *testing.T) {
+func TestI28_StateRoundTrip(t *testing.T) {
 	_, joined := newKey(t)
 	_, now := newKey(t)
 	path := filepath.Join(t.TempDir(), "last-notice")

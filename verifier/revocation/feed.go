@@ -94,6 +94,23 @@ func (f *Feed) look(ctx context.Context) error {
 	return nil
 }
 
+// Successions returns what leads an agent from the key with that id to the verifier's,
+// the oldest first, and how the two stand. id is empty if the agent does not say.
+func (f *Feed) Successions(id string) (envelopes [][]byte, stands rest.NoticeKey) {
+	key, err := notice.KeyOf(&f.keys.Notice.PublicKey)
+	if err == nil && key.ID() == id {
+		return nil, rest.NoticeKeyCurrent
+	}
+	envelopes, known := f.keys.before.after(id)
+	switch {
+	case id == "":
+		return envelopes, ""
+	case known:
+		return envelopes, rest.NoticeKeyEarlier
+	}
+	return nil, rest.NoticeKeyUnknown
+}
+
 // Last returns the number of the newest notice, and a channel that closes when there
 // is a newer one.
 func (f *Feed) Last() (uint64, <-chan struct{}) {

@@ -7,8 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 
+	"quicklime/wire/daemon"
+	"quicklime/wire/notice"
 	"quicklime/wire/pki"
 	"quicklime/wire/rest"
 )
@@ -29,17 +32,18 @@ const rsaBits = 2048
 type Keys struct {
 	Notice  *ecdsa.PrivateKey // P-256
 	Keylime *rsa.PrivateKey   // nil: none
+
+	before chain // how Notice came to be what it is
 }
 
 // OpenKeys reads the keys, and makes what is missing of them.
 func OpenKeys(ca *pki.Authority, keylime bool) (k Keys, err error) {
-	signer, err := ca.Signer(noticeKey, func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })
+	signer, blocks, err := ca.SignerWith(noticeKey, func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })
 	if err != nil {
 		return k, err
 	}
-	var ok bool
-	if k.Notice, ok = signer.(*ecdsa.PrivateKey); !ok || k.Notice.Curve != elliptic.P256() {
-		return k, fmt.Errorf("%s.key is not an ECDSA key on P-256", noticeKey)
+	if k.Notice, k.before, err = readKey(signer, blocks); err != nil {
+		return k, err
 	}
 	if !keylime {
 		return k, nil
@@ -47,10 +51,29 @@ func OpenKeys(ca *pki.Authority, keylime bool) (k Keys, err error) {
 	if signer, err = ca.Signer(keylimeKey, func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, rsaBits) }); err != nil {
 		return k, err
 	}
+	var ok bool
 	if k.Keylime, ok = signer.(*rsa.PrivateKey); !ok {
 		return k, fmt.Errorf("%s.key is not an RSA key", keylimeKey)
 	}
 	return k, nil
+}
+
+// readKey checks what the file of the revocation key holds.
+func readKey(signer crypto.Signer, blocks []*pem.Block) (*ecdsa.PrivateKey, chain, error) {
+	key, ok := signer.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, nil, fmt.Errorf("%s.key is not an ECDSA key on P-256", noticeKey)
+	}
+	to, err := notice.KeyOf(&key.PublicKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := readChain(blocks, to)
+	if err != nil {
+		return nil, nil, daemon.WithHint(fmt.Errorf("%s.key: %w", noticeKey, err),
+			"restore the file; or take all successions out of it, and let every machine join again that does not have this key")
+	}
+	return key, c, nil
 }
 
 // Public returns the public keys.

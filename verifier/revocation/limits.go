@@ -43,6 +43,11 @@ const (
 	// who comes later, so this only bounds how long one can be held back.
 	lifetime = time.Hour
 
+	// maxSuccessions bounds the keys that the revocation key had before: a machine that
+	// pins an older one has to join again. They are sent to each agent that has not
+	// taken them, some 250 bytes each.
+	maxSuccessions = 64
+
 	// pollEvery is how soon a worker sees what another process recorded.
 	pollEvery = time.Second
 

@@ -25,6 +25,11 @@ const (
 	// it is their word: none of them fills a log.
 	missesShown = 60
 
+	// refusedPause is how long nothing is sent after an agent refused a notice for a
+	// reason that may pass, such as its clock: soon after somebody set that right, and
+	// no load, however many it lets be sent again.
+	refusedPause = time.Minute
+
 	// maxParkedTime ends the wait of a parked agent: it comes again, and one
 	// that was refused for want of room may come in its place.
 	maxParkedTime = 10 * time.Minute

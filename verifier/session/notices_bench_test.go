@@ -195,8 +195,9 @@ func (v *verifier) acting(key notice.Key) <-chan time.Time {
 			if !ok {
 				continue
 			}
-			if _, err := taker.Take(bytes.Clone(n.Envelope)); err != nil {
-				t.Error(err)
+			answer := taker.Take(bytes.Clone(n.Envelope))
+			if answer.Refused != "" {
+				t.Errorf("%+v", answer)
 			}
 			err = actions.Run(t.Context(), actions.Config{Dir: filepath.Dir(script), Spool: filepath.Join(dir, "notices"), State: filepath.Join(dir, "state"),
 				Key: key, AgentID: a.AgentID, Timeout: time.Minute, Log: log})
@@ -204,7 +205,7 @@ func (v *verifier) acting(key notice.Key) <-chan time.Time {
 				t.Error(err)
 			}
 			acted <- time.Now()
-			a.send(wire.Noticed{Last: taker.Last()})
+			a.send(answer)
 		}
 	}()
 	return acted

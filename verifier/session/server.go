@@ -37,6 +37,8 @@ type Server struct {
 	misses   *slog.Logger // of notices, as the agents say
 	pace     pace
 
+	refusedPause time.Duration // before notices that an agent refused are sent again
+
 	references references
 
 	room  *room               // for lists under judgement
@@ -51,7 +53,7 @@ type Server struct {
 func New(s *store.Store, policies *policycache.Cache, t Timing, feed *revocation.Feed, log *slog.Logger) *Server {
 	return &Server{
 		store: s, policies: policies, timing: t, feed: feed, log: log, waits: throttle.New(log, waitsShown), misses: throttle.New(log, missesShown), room: newRoom(), again: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
-		live: map[string]live{}, wake: make(chan struct{}, 1),
+		live: map[string]live{}, wake: make(chan struct{}, 1), refusedPause: refusedPause,
 	}
 }
 
@@ -83,7 +85,7 @@ func (s *Server) Handle(ctx context.Context, c *channel.Conn) {
 	log := s.log.With("agent", e.Agent[:12], "peer", c.Peer().Addr.String())
 	agent := &session{
 		server: s, conn: c, enrolment: e, exporter: c.Exporter(), log: log,
-		payloads: payloads{changed: make(chan struct{}, 1)}, notified: new(notified), pushing: new(sync.WaitGroup),
+		payloads: payloads{changed: make(chan struct{}, 1)}, notified: newNotified(), pushing: new(sync.WaitGroup),
 	}
 	s.enter(agent)
 	defer s.leave(e, c)

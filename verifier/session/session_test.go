@@ -60,6 +60,15 @@ func newVerifier(t testing.TB, timing session.Timing) *verifier {
 
 func newLoggingVerifier(t testing.TB, timing session.Timing, log slog.Handler) *verifier {
 	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newKeyedVerifier(t, timing, log, revocation.Keys{Notice: private})
+}
+
+func newKeyedVerifier(t testing.TB, timing session.Timing, log slog.Handler, keys revocation.Keys) *verifier {
+	t.Helper()
 	dir := t.TempDir()
 	s, err := store.Open(filepath.Join(dir, "verifier.db"))
 	if err != nil {
@@ -77,13 +86,9 @@ func newLoggingVerifier(t testing.TB, timing session.Timing, log slog.Handler) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.Route(store.Routing{Notices: wire.EventKinds})
-	feed := revocation.NewFeed(s, revocation.Keys{Notice: private}, slog.New(log))
-	v := &verifier{t: t, store: s, ca: ca, revocation: private, server: session.New(s, policies, timing, feed, slog.New(log)), pin: ca.Pin(), db: filepath.Join(dir, "verifier.db")}
+	feed := revocation.NewFeed(s, keys, slog.New(log))
+	v := &verifier{t: t, store: s, ca: ca, revocation: keys.Notice, server: session.New(s, policies, timing, feed, slog.New(log)), pin: ca.Pin(), db: filepath.Join(dir, "verifier.db")}
 	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
 		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit, MaxStrangers: session.MaxStrangers})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -78,15 +79,23 @@ type Server[C any] struct {
 	About     string // what it does, for --help
 	Config    C      // the defaults
 	Run       func(context.Context, C, *slog.Logger) error
+	Commands  []Command[C]
 }
 
-const usage = `Usage: %s [--config DIR]
+// Command is something that a server's program does instead of running, once.
+type Command[C any] struct {
+	Name  string
+	About string // one line, for --help
+	Run   func(ctx context.Context, cfg C, stdout io.Writer) error
+}
+
+const usage = `Usage: %s [--config DIR]%s
 
 %s It runs until it is told to stop (SIGINT, SIGTERM).
 
-  --config DIR   read %s.toml and %[3]s.toml.d from DIR (default %s)
+  --config DIR   read %s.toml and %[4]s.toml.d from DIR (default %s)
   --version      say which version this is
-
+%s
 Exit codes: 0 done, 1 failed, 2 usage.
 `
 
@@ -98,13 +107,10 @@ func (s Server[C]) Main(args []string, stdout, stderr io.Writer) int {
 	dirs := conf.DefaultDirs
 	flags.StringVar(&dirs.System, "config", dirs.System, "")
 	version := flags.Bool("version", false, "")
-	err := flags.Parse(args)
-	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("it takes no argument %q", flags.Arg(0))
-	}
+	command, err := s.parse(flags, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(stdout, usage, name, s.About, s.Component, conf.DefaultDirs.System)
+		s.help(stdout, name)
 		return ExitDone
 	case err != nil:
 		Complain(stderr, name, WithHint(err, "see \"%s --help\"", name))
@@ -115,11 +121,49 @@ func (s Server[C]) Main(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := s.run(ctx, dirs, stderr); err != nil {
+	if command != nil {
+		err = s.once(ctx, *command, dirs, stdout)
+	} else {
+		err = s.run(ctx, dirs, stderr)
+	}
+	if err != nil {
 		Complain(stderr, name, err)
 		return ExitFailed
 	}
 	return ExitDone
+}
+
+// parse reads flags, and the command's name before, between or behind them.
+func (s Server[C]) parse(flags *flag.FlagSet, args []string) (command *Command[C], err error) {
+	for {
+		if err := flags.Parse(args); err != nil || flags.NArg() == 0 {
+			return command, err
+		}
+		i := slices.IndexFunc(s.Commands, func(c Command[C]) bool { return c.Name == flags.Arg(0) })
+		if i < 0 || command != nil {
+			return nil, fmt.Errorf("it takes no argument %q", flags.Arg(0))
+		}
+		command, args = &s.Commands[i], flags.Args()[1:]
+	}
+}
+
+func (s Server[C]) help(stdout io.Writer, name string) {
+	var argument, list string
+	if len(s.Commands) > 0 {
+		argument, list = " [COMMAND]", "\nWith a command it does that alone, once:\n\n"
+	}
+	for _, c := range s.Commands {
+		list += "  " + c.Name + "\n      " + c.About + "\n"
+	}
+	fmt.Fprintf(stdout, usage, name, argument, s.About, s.Component, conf.DefaultDirs.System, list)
+}
+
+// once does what a command does.
+func (s Server[C]) once(ctx context.Context, c Command[C], dirs conf.Dirs, stdout io.Writer) error {
+	if err := conf.Load(s.Component, dirs, os.Environ(), &s.Config); err != nil {
+		return err
+	}
+	return c.Run(ctx, s.Config, stdout)
 }
 
 func (s Server[C]) run(ctx context.Context, dirs conf.Dirs, stderr io.Writer) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -45,6 +46,13 @@ func TestServerMain(t *testing.T) {
 		{"unknown option", []string{"--config", bad}, nil, ExitFailed, "", "tester.toml:1", false},
 		{"unknown flag", []string{"--x"}, nil, ExitUsage, "", "hint: see \"quicklime-tester --help\"", false},
 		{"argument", []string{"start"}, nil, ExitUsage, "", `no argument "start"`, false},
+		{"a command", []string{"--config", good, "greet"}, nil, ExitDone, "hello here\n", "", false},
+		{"flags behind a command", []string{"greet", "--config", good}, nil, ExitDone, "hello here\n", "", false},
+		{"a command with an argument", []string{"greet", "--config", good, "greet"}, nil, ExitUsage, "", `no argument "greet"`, false},
+		{"a command that fails", []string{"fail", "--config", good}, nil, ExitFailed, "", "quicklime-tester: no luck\n", false},
+		{"a command with a bad configuration", []string{"greet", "--config", bad}, nil, ExitFailed, "", "tester.toml:1", false},
+		{"help names commands", []string{"--help"}, nil, ExitDone, "Usage: quicklime-tester [--config DIR] [COMMAND]", "", false},
+		{"help says what commands do", []string{"--help"}, nil, ExitDone, "  greet\n      Say hello.\n", "", false},
 		{"help", []string{"--help"}, nil, ExitDone, "tester.toml.d from DIR (default /etc/quicklime)", "", false},
 		{"version", []string{"--version"}, nil, ExitDone, "quicklime-tester version devel\n", "", false},
 	} {
@@ -54,6 +62,12 @@ func TestServerMain(t *testing.T) {
 			s := Server[config]{Component: "tester", About: "Tests.", Run: func(_ context.Context, cfg config, _ *slog.Logger) error {
 				ran = cfg.Listen == "here"
 				return c.run
+			}, Commands: []Command[config]{
+				{"greet", "Say hello.", func(_ context.Context, cfg config, stdout io.Writer) error {
+					fmt.Fprintln(stdout, "hello", cfg.Listen)
+					return nil
+				}},
+				{"fail", "Fail.", func(context.Context, config, io.Writer) error { return errors.New("no luck") }},
 			}}
 			if code := s.Main(c.args, &stdout, &stderr); code != c.code || ran != c.ran {
 				t.Errorf("exit code %d, ran %v", code, ran)

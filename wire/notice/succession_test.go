@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/veraison/go-cose"
 
 	"quicklime/wire/notice"
+	"quicklime/wire/strictcbor"
 )
 
 func succession(t testing.TB, number uint64, from *ecdsa.PrivateKey, to notice.Key) []byte {
@@ -117,4 +119,35 @@ func FuzzSuccession(f *testing.F) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// I28: what the key signed in the same form for another purpose is no succession.
+func TestI28_OtherStatementsAreNoSuccessions(t *testing.T) {
+	private, k := newKey(t)
+	_, to := newKey(t)
+	var m cose.Sign1Message
+	if err := m.UnmarshalCBOR(succession(t, 1, private, to)); err != nil {
+		t.Fatal(err)
+	}
+	for context, good := range map[string]bool{"quicklime-succession/1": true, "quicklime-notice/1": false} {
+		aad, err := strictcbor.Marshal([]string{context})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := cose.NewSigner(cose.AlgorithmES256, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Signature = nil
+		if err := m.Sign(rand.Reader, aad, signer); err != nil {
+			t.Fatal(err)
+		}
+		b, err := m.MarshalCBOR()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := notice.OpenSuccession(b, k); (err == nil) != good {
+			t.Errorf("%s: %v", context, err)
+		}
+	}
 }

@@ -84,7 +84,22 @@ type Agent struct {
 type Notices struct {
 	Last    uint64 `json:"last"`    // number of the last that it accepted
 	Missing uint64 `json:"missing"` // in this session: those that it says are missing
+
+	Key      NoticeKey          `json:"key,omitempty"`         // how its key stands to the verifier's; "": it does not say
+	Refused  wire.NoticeRefusal `json:"refused,omitempty"`     // why it does not accept the next one; "": it does
+	ClockOff float64            `json:"clock_off_s,omitempty"` // with wire.RefusedClock: how far its clock is ahead of the verifier's, seconds
 }
+
+// NoticeKey says how the key under which an agent accepts notices stands to the
+// verifier's revocation key.
+type NoticeKey string
+
+// The states of a key.
+const (
+	NoticeKeyCurrent NoticeKey = "current" // it is that key
+	NoticeKeyEarlier NoticeKey = "earlier" // that key took its place; the agent is on its way
+	NoticeKeyUnknown NoticeKey = "unknown" // nothing leads from it to that key: the machine has to join again
+)
 
 // Cleared says what operators have cleared since the agent was enrolled.
 type Cleared struct {

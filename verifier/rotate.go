@@ -1,0 +1,33 @@
+package verifier
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quicklime/verifier/revocation"
+	"quicklime/wire/pki"
+)
+
+// rotate makes another revocation key, and says what is to do then.
+func rotate(cfg Config, now time.Time, stdout io.Writer) error {
+	if _, err := os.Stat(cfg.PKIDir); err != nil { // a slip of the pen is not to make another CA
+		return fmt.Errorf("pki_dir: %w", err)
+	}
+	ca, err := pki.Open(cfg.PKIDir)
+	if err != nil {
+		return err
+	}
+	r, err := revocation.Rotate(ca, now)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "The revocation key is another one: number %d.\n  was  %s\n  is   %s\n", r.Number, r.Was.ID(), r.Is.ID())
+	fmt.Fprintf(stdout, "next: give %s to those who check webhooks by it\n      restart the verifier, which signs with it from then on; its agents follow\n", filepath.Join(cfg.PKIDir, "revocation.pub"))
+	if r.Dropped > 0 {
+		fmt.Fprintf(stdout, "Machines that have taken none of the last changes of the key, more than are kept, have to join again.\n")
+	}
+	return nil
+}
