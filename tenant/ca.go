@@ -43,7 +43,7 @@ are trusted. It is not the one that registrar and verifier made for themselves.
 
 Everything is in one directory, to which only its owner has access. Lengths of
 time are written like 90d or 12h.`,
-	}, p.caInit(place), p.caCreate(place), p.caPackage(place), p.caList(place), p.caRevoke(place), p.caCRL(place))
+	}, p.caInit(place), p.caCreate(place), p.caPackage(place), p.caRenew(place), p.caList(place), p.caRevoke(place), p.caCRL(place))
 	c.PersistentFlags().StringVar(&place.flag, "dir", "", "the authority is in `DIR`, not in ca_dir of tenant.toml, /var/lib/quicklime/ca if that says nothing")
 	return c
 }

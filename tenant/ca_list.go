@@ -45,7 +45,7 @@ func (p *program) listCertificates(d *state.Directory, all bool) error {
 		if of == e.Names.Agent {
 			of = short(of)
 		}
-		t.add(append(plain(short(e.Serial), of, string(e.Key)), p.certificateState(e), cell{text: forNames(e.Names)})...)
+		t.add(append(plain(short(e.Serial), of, string(e.Key)), p.certificateState(e), cell{text: forWhat(e)})...)
 	}
 	return p.showTable(l, t, fmt.Sprintf("there is no certificate; %q and %q make one", name+" ca create", name+" ca package"))
 }
@@ -58,7 +58,20 @@ func (p *program) certificateState(e ca.Entry) cell {
 	case e.Expired(p.now()):
 		return cell{"expired " + p.ago(e.NotAfter), yellow}
 	}
-	return cell{text: "until " + e.NotAfter.Format("2006-01-02 15:04 MST")}
+	until := "until " + e.NotAfter.Format("2006-01-02 15:04 MST")
+	if e.Package != nil && e.Package.SentAt.IsZero() {
+		return cell{until + ", not known to be sent", yellow}
+	}
+	return cell{text: until}
+}
+
+// forWhat is the names that a certificate is for, and the payload.
+func forWhat(e ca.Entry) string {
+	s := forNames(e.Names)
+	if e.Package != nil {
+		s += " payload " + e.Package.Payload
+	}
+	return s
 }
 
 func forNames(n ca.Names) string {

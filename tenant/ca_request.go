@@ -60,23 +60,30 @@ func (r *caRequest) check(c *cobra.Command, agent string) (ca.Names, ca.KeyKind,
 
 // issue makes a key and a certificate.
 func (r *caRequest) issue(p *program, d *state.Directory, subject string, names ca.Names, kind ca.KeyKind) (issued, error) {
-	now, long := p.now(), r.life.Duration
-	if left := d.Authority.Certificate().NotAfter.Sub(now); !r.life.given && left < long && left > 0 {
-		long = left
-		p.say("the certificate ends with the authority, on %s", d.Authority.Certificate().NotAfter.Format(time.RFC3339))
-	}
 	key, err := kind.Generate()
 	if err != nil {
 		return issued{}, err
 	}
-	c, err := d.Authority.Issue(ca.Request{Name: subject, Names: names, Public: key.Public(), Life: long}, now)
-	if errors.Is(err, ca.ErrOutlives) {
-		return issued{}, daemon.WithHint(err, "ask for a shorter --life, or make a new authority in another --dir")
-	}
+	c, err := p.certify(d, ca.Request{Name: subject, Names: names, Public: key.Public(), Life: r.life.Duration}, r.life.given)
 	if err != nil {
 		return issued{}, err
 	}
 	register := d.Register
-	entry, err := register.Add(c, names, now)
+	entry, err := register.Add(c, names, p.now())
 	return issued{entry, c, key, register}, err
+}
+
+// certify makes a certificate. Unless its life is to be exactly that, it ends with the
+// authority if the authority ends first.
+func (p *program) certify(d *state.Directory, r ca.Request, exactly bool) (*x509.Certificate, error) {
+	now, end := p.now(), d.Authority.Certificate().NotAfter
+	if left := end.Sub(now); !exactly && 0 < left && left < r.Life {
+		r.Life = left
+		p.say("the certificate ends with the authority, on %s", end.Format(time.RFC3339))
+	}
+	c, err := d.Authority.Issue(r, now)
+	if errors.Is(err, ca.ErrOutlives) {
+		return nil, daemon.WithHint(err, "ask for a shorter --life, or make a new authority in another --dir")
+	}
+	return c, err
 }

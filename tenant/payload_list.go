@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -81,6 +82,9 @@ func (p *program) showPayload(v payloadView) error {
 			fmt.Fprintf(w, "  hint      %q says whether the machine is connected and trusted\n", name+" agent status "+short(v.Agent))
 		}
 		fmt.Fprintf(w, "  payload   %s, version %d, %s of %s\n", v.Name, v.Version, printable(v.Kind), byteSize(v.Size))
+		if c := v.Certificate; c != nil {
+			fmt.Fprintf(w, "  certificate %s, until %s\n", short(c.Serial), c.NotAfter.Format(time.RFC3339))
+		}
 		fmt.Fprintf(w, "  agent     %s\n", short(v.Agent))
 		fmt.Fprintf(w, "  added     %s\n", p.moment(v.AddedAt))
 		fmt.Fprintf(w, "  expires   %s\n", v.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z07:00"))

@@ -29,13 +29,9 @@ type sealedPayload struct {
 	sent     sentFile
 }
 
-// seal seals contents for one machine. m says for whom, and what else the operator
-// wants of it.
-func (c Config) seal(i identity.Identity, what contents, m payload.Manifest) (s sealedPayload, err error) {
-	signer, err := c.signingKey()
-	if err != nil {
-		return s, err
-	}
+// seal seals contents for one machine.
+func (c Config) seal(to recipient, what contents) (s sealedPayload, err error) {
+	m := to.manifest
 	u, err := payload.NewShare(rand.Reader)
 	if err != nil {
 		return s, err
@@ -44,7 +40,7 @@ func (c Config) seal(i identity.Identity, what contents, m payload.Manifest) (s 
 	if err != nil {
 		return s, err
 	}
-	share, err := payload.SealShare(rand.Reader, i.EK(), i.AK(), u)
+	share, err := payload.SealShare(rand.Reader, to.identity.EK(), to.identity.AK(), u)
 	if err != nil {
 		return s, err
 	}
@@ -62,10 +58,10 @@ func (c Config) seal(i identity.Identity, what contents, m payload.Manifest) (s 
 	}
 	s.manifest = m
 	s.upload = rest.PayloadUpload{Object: share.Object, Secret: share.Secret, Share: v[:]}
-	if s.upload.Manifest, err = m.Sign(rand.Reader, signer); err != nil {
+	if s.upload.Manifest, err = m.Sign(rand.Reader, to.signer); err != nil {
 		return s, err
 	}
-	signed, err := payload.Verify(s.upload.Manifest, &signer.PublicKey, m.Agent)
+	signed, err := payload.Verify(s.upload.Manifest, &to.signer.PublicKey, m.Agent)
 	if err != nil {
 		return s, err
 	}

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"time"
@@ -29,8 +30,9 @@ type shipment struct {
 
 func (p *program) payloadSend() *cobra.Command {
 	o := shipment{expires: life{Duration: payloadLasts}}
+	var cert certificateFlags
 	c := &cobra.Command{
-		Use:   "send AGENT FILE|DIR",
+		Use:   "send AGENT FILE|DIR | send AGENT --cert CA",
 		Short: "Send a file or a directory that only this machine can open, while it is trusted",
 		Long: `Send a file or a directory to a machine. It is encrypted here, under a key of which one
 half is sealed to the machine's TPM and the other is left with the verifier, which gives
@@ -42,11 +44,15 @@ the same name again takes its place.
 The EK that it is sealed to needs a certificate that chains to one in ek_trust_anchors,
 or --accept-ek with the agent's whole id.
 
+--cert sends what "ca package" makes, from a new key on: a certificate of the operator's
+authority, which "ca renew" renews while the machine stays trusted. The payload is called
+certificate, and nobody gets it once the certificate has ended.
+
 Exit codes: 0 done, 1 failed, 2 usage; 3 with --wait, the machine did not say in time
 that it stored it.
 
 ` + helpAgent,
-		Args: exactly(2, "AGENT and FILE|DIR"),
+		Args: cert.args,
 	}
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "call the payload `NAME`, not as the file is called")
@@ -55,12 +61,15 @@ that it stored it.
 	f.BoolVar(&o.wait, "wait", false, "wait until the machine has it, and check its receipt")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long --wait waits")
 	f.Var(&o.expires, "expires", "nobody gets it after that time, such as 90d or 12h, the machine itself after a reboot included")
+	cert.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch {
 		case o.name != "" && !wire.ValidName(o.name):
 			return usage(c, "--name %q: 1 to 64 of a–z, A–Z, 0–9, '.', '_' and '-', the first a letter or digit", o.name)
 		case o.timeout <= 0:
 			return usage(c, "--timeout %v is no length of time to wait", o.timeout)
+		case cert.ca != "":
+			return p.sendCertificate(c, args[0], &cert, o)
 		}
 		return p.sendPayload(c.Context(), args[0], args[1], o)
 	}
@@ -92,8 +101,18 @@ func (p *program) sendPayload(ctx context.Context, agent, path string, o shipmen
 		return err
 	}
 	v, err := p.deliver(ctx, s, id, sealed)
-	if err == nil && o.wait {
-		v, err = p.awaitPayload(ctx, s, id, v.Payload, o.timeout)
+	if err != nil {
+		return err
+	}
+	return p.showDelivered(ctx, s, v, o)
+}
+
+// showDelivered shows a payload that was sent, with --wait once the machine says what
+// became of it.
+func (p *program) showDelivered(ctx context.Context, s servers, v payloadView, o shipment) (err error) {
+	if certificate := v.Certificate; o.wait {
+		v, err = p.awaitPayload(ctx, s, v.Agent, v.Payload, o.timeout)
+		v.Certificate = certificate
 	}
 	if err != nil {
 		return err
@@ -116,34 +135,52 @@ func (p *program) deliver(ctx context.Context, s servers, id string, sealed seal
 	return s.config.viewPayload(id, one, p.now())
 }
 
+// A recipient is a machine for which a version of a payload can be sealed.
+type recipient struct {
+	signer   *ecdsa.PrivateKey // the operator's payload key
+	identity identity.Identity
+	manifest payload.Manifest // as far as it is known before the contents are
+}
+
 // sealFor checks who the machine is, and seals for it.
 func (p *program) sealFor(ctx context.Context, s servers, id string, what contents, o shipment) (sealed sealedPayload, err error) {
+	to, err := p.recipient(ctx, s, id, what.name, o.acceptEK)
+	if err != nil {
+		return sealed, err
+	}
+	to.manifest.Expires = to.manifest.Issued.Add(o.expires.Duration).Truncate(time.Second)
+	return s.config.seal(to, what)
+}
+
+// recipient checks who the machine is, and chooses the version that a payload has next.
+func (p *program) recipient(ctx context.Context, s servers, id, name, acceptEK string) (to recipient, err error) {
+	if to.signer, err = s.config.signingKey(); err != nil {
+		return to, err
+	}
 	machine, err := s.registrar.Machine(ctx, id)
 	if err != nil {
-		return sealed, err
+		return to, err
 	}
-	i, err := identity.Check(id, machine.EKPublic, machine.AKPublic, machine.Transport)
-	if err != nil {
-		return sealed, daemon.WithHint(fmt.Errorf("what the registrar says of %s does not hold: %w", short(id), err), "send it nothing; let the machine register again, and look at the registrar if that does not help")
+	if to.identity, err = identity.Check(id, machine.EKPublic, machine.AKPublic, machine.Transport); err != nil {
+		return to, daemon.WithHint(fmt.Errorf("what the registrar says of %s does not hold: %w", short(id), err), "send it nothing; let the machine register again, and look at the registrar if that does not help")
 	}
 	now := p.now().UTC().Truncate(time.Second)
-	if err := s.config.checkEK(machine, i, o.acceptEK, now); err != nil {
-		return sealed, err
+	if err := s.config.checkEK(machine, to.identity, acceptEK, now); err != nil {
+		return to, err
 	}
-	before, err := s.lastVersion(ctx, id, what.name)
+	before, err := s.lastVersion(ctx, id, name)
 	if err != nil {
-		return sealed, err
+		return to, err
 	}
-	kept, err := s.config.remembered(id, what.name)
+	kept, err := s.config.remembered(id, name)
 	if err != nil {
-		return sealed, err
+		return to, err
 	}
 	if kept != nil {
 		before = max(before, kept.Version)
 	}
-	return s.config.seal(i, what, payload.Manifest{
-		Agent: id, Name: what.name, Version: nextVersion(now, before), Issued: now, Expires: now.Add(o.expires.Duration).Truncate(time.Second),
-	})
+	to.manifest = payload.Manifest{Agent: id, Name: name, Version: nextVersion(now, before), Issued: now}
+	return to, nil
 }
 
 // lastVersion is the greatest version of a payload that the verifier knows, or one that
@@ -183,7 +220,10 @@ func (p *program) uploadOnce(ctx context.Context, s servers, id string, sealed s
 	if err != nil {
 		return one, err
 	}
-	show := p.progress("uploading "+sealed.manifest.Name, one.Sealed)
+	var show *bar
+	if one.Sealed > pieceSize { // else there is nothing between its beginning and its end
+		show = p.progress("uploading "+sealed.manifest.Name, one.Sealed)
+	}
 	defer show.end()
 	for show.at(one.Received); !one.Complete; show.at(one.Received) {
 		if one.Received > uint64(len(sealed.content)) || one.Version != sealed.manifest.Version {

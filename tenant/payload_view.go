@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"quicklime/tenant/ca"
 	"quicklime/wire/payload"
 	"quicklime/wire/rest"
 )
@@ -20,6 +21,8 @@ type payloadView struct {
 	Reason  string   `json:"reason,omitempty"` // why it failed, was refused or withdrawn
 	Files   uint64   `json:"files,omitempty"`  // in its directory
 	Run     *runView `json:"run,omitempty"`    // what became of the program in it
+
+	Certificate *ca.Entry `json:"certificate,omitempty"` // that was issued for it just now
 }
 
 // runView is what became of a program that was run.

@@ -60,6 +60,7 @@ var commandLines = map[string]string{
 	"ca create":            "web-1 -o %dir",
 	"ca package":           "%id -o %out.zip",
 	"ca list":              "",
+	"ca renew":             "--all",
 	"ca revoke":            "db --yes",
 	"ca crl":               "",
 	"search":               "--path /bin/a",

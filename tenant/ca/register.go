@@ -41,6 +41,7 @@ type Entry struct {
 	NotAfter  time.Time `json:"not_after"`
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
 	Reason    Reason    `json:"reason,omitempty"`
+	Package   *Package  `json:"package,omitempty"` // of one that was made for a payload
 }
 
 // Revoked reports whether the certificate was revoked.
@@ -154,6 +155,11 @@ func ParseRegister(text []byte) (Register, error) {
 		}
 		if _, ok := reasons[e.Reason]; ok != e.Revoked() {
 			return Register{}, fmt.Errorf("certificate %s: revoked for the reason %q", e.Serial, e.Reason)
+		}
+		if p := e.Package; p != nil {
+			if err := p.check(e.Names.Agent); err != nil {
+				return Register{}, fmt.Errorf("certificate %s: %w", e.Serial, err)
+			}
 		}
 		seen[e.Serial] = true
 	}

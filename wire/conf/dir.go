@@ -27,18 +27,32 @@ func EnsureDir(dir string) error {
 // so it excludes other goroutines as it does other processes, and ends with its
 // owner.
 func Lock(dir string) (unlock func() error, err error) {
-	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	unlock, _, err = lock(filepath.Join(dir, ".lock"), syscall.LOCK_EX)
+	return unlock, err
+}
+
+// TryLock is Lock of a file of its own. It does not wait, and returns false if somebody
+// else has it.
+func TryLock(file string) (unlock func() error, ok bool, err error) {
+	return lock(file, syscall.LOCK_EX|syscall.LOCK_NB)
+}
+
+func lock(file string, how int) (unlock func() error, ok bool, err error) {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		err = syscall.Flock(int(f.Fd()), how)
 		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
 	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, false, f.Close()
+	case err != nil:
+		return nil, false, errors.Join(fmt.Errorf("lock %s: %w", file, err), f.Close())
 	}
-	return f.Close, nil
+	return f.Close, true, nil
 }

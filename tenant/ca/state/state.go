@@ -4,6 +4,7 @@
 //	register.json          a ca.Register
 //	cacrl.der, cacrl.pem   the last revocation list
 //	.lock                  flock(2) of who reads or writes
+//	.renew                 flock(2) of who renews certificates, also while it sends them
 //
 // The key has mode 0600, and one with a laxer mode is refused, as is a directory in
 // which others may write (I05). Every file is replaced as a whole. The register is
@@ -31,6 +32,7 @@ const (
 	registerFile = "register.json"
 	derFile      = "cacrl.der"
 	pemFile      = "cacrl.pem"
+	renewFile    = ".renew"
 )
 
 // A Directory is open, and nobody else has it open until it is closed.
@@ -169,4 +171,10 @@ func (d *Directory) read(name string, max int64) ([]byte, error) {
 		err = fmt.Errorf("%s is larger than %d bytes", f.Name(), max)
 	}
 	return b, err
+}
+
+// TryRenew is for who renews certificates, one program at a time; others may open the
+// directory meanwhile. It returns false if another does it now.
+func TryRenew(dir string) (done func() error, ok bool, err error) {
+	return conf.TryLock(filepath.Join(dir, renewFile))
 }

@@ -1,0 +1,134 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"quicklime/tenant/ca"
+	"quicklime/wire"
+	"quicklime/wire/payload"
+	"quicklime/wire/rest"
+)
+
+// A renewal is one certificate that may have to be renewed.
+type renewal struct {
+	line   ca.Line // with what the verifier has
+	found  bool    // the verifier has one that was not known to have been sent
+	view   int     // place in the list of renewals
+	parcel *parcel // what is to take its place; nil: nothing is
+}
+
+// consider finds out whether a certificate is to be renewed, and makes ready what
+// takes time.
+func (r *renewer) consider(ctx context.Context, l ca.Line) (n *renewal) {
+	n = &renewal{line: l}
+	if !r.isDue(l) && len(l.Unsent) == 0 {
+		r.undue(l)
+		return n
+	}
+	agent, last, err := r.ask(ctx, l)
+	if last != nil && isSent(*last) {
+		n.line, n.found = l.Found(last.Version, last.AddedAt)
+	}
+	if !r.isDue(n.line) {
+		r.undue(n.line)
+		return n
+	}
+	r.begin(n, agent)
+	if err != nil {
+		r.fail(n, err)
+		return n
+	}
+	if result, reason := standing(n.line, agent, last); result != "" {
+		r.end(n, result, reason)
+		return n
+	}
+	if n.parcel, err = r.pack(ctx, *n.line.Sent); err != nil {
+		n.parcel = nil
+		r.fail(n, err)
+	}
+	return n
+}
+
+func (r *renewer) isDue(l ca.Line) bool { return l.Sent != nil && r.options.due(*l.Sent, r.now()) }
+
+// undue counts a certificate that is not due.
+func (r *renewer) undue(l ca.Line) {
+	if l.Sent != nil && !l.Sent.Revoked() {
+		r.list.NotDue++
+	}
+}
+
+// isSent reports whether the verifier has, or had, all of a package.
+func isSent(p rest.Payload) bool {
+	return p.Kind == string(payload.Certificates) && (p.Complete || p.WithdrawnAt != nil)
+}
+
+// ask asks the verifier for an agent and its payload. What it does not know is nil.
+func (r *renewer) ask(ctx context.Context, l ca.Line) (*rest.Agent, *rest.Payload, error) {
+	if r.down {
+		return nil, nil, r.failure
+	}
+	agent, err := ifKnown(r.servers.verifier.Agent(ctx, l.Agent))
+	if agent == nil {
+		return nil, nil, err
+	}
+	last, err := ifKnown(r.servers.verifier.Payload(ctx, l.Agent, l.Payload))
+	return agent, last, err
+}
+
+// ifKnown is what a server answered, nil if it does not know of it.
+func ifKnown[T any](v T, err error) (*T, error) {
+	switch {
+	case err == nil:
+		return &v, nil
+	case isCode(err, rest.CodeNotFound):
+		return nil, nil
+	}
+	return nil, err
+}
+
+// standing says why the certificate of a line is not renewed; "": it is.
+func standing(l ca.Line, agent *rest.Agent, last *rest.Payload) (result, reason string) {
+	switch {
+	case agent == nil:
+		return renewRefused, "the machine is not enrolled"
+	case last == nil:
+		return renewGone, "the machine was enrolled anew since it was sent: send it one again"
+	case last.WithdrawnAt != nil:
+		return renewEnded, "the payload was withdrawn"
+	case last.Version > l.Sent.Package.Version && !slices.ContainsFunc(l.Unsent, func(e ca.Entry) bool { return e.Package.Version == last.Version }):
+		return renewEnded, fmt.Sprintf("version %d of the payload, which is not of this authority, took its place", last.Version)
+	case agent.Trust != wire.Trusted:
+		return renewRefused, stateWords(*agent)
+	}
+	return "", ""
+}
+
+// pack makes the package that takes the place of one that was sent.
+func (r *renewer) pack(ctx context.Context, before ca.Entry) (*parcel, error) {
+	plan, accepted := *before.Package, ""
+	plan.SentAt = time.Time{}
+	if plan.AcceptEK {
+		accepted = before.Names.Agent
+	}
+	to, err := r.recipient(ctx, r.servers, before.Names.Agent, plan.Payload, accepted)
+	if err != nil {
+		return nil, err
+	}
+	return newParcel(to, before.Names, before.Key, life{Duration: time.Duration(plan.Life) * time.Second}, plan)
+}
+
+// overtaken says what happened to a line since it was looked at.
+func (n *renewal) overtaken(lines []ca.Line) string {
+	i := slices.IndexFunc(lines, func(l ca.Line) bool { return l.Agent == n.line.Agent && l.Payload == n.line.Payload })
+	switch {
+	case i < 0 || lines[i].Newest != n.line.Newest:
+		return "another certificate was issued meanwhile"
+	case lines[i].Sent == nil || lines[i].Sent.Revoked():
+		return "it was revoked meanwhile"
+	}
+	return ""
+}

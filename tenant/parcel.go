@@ -1,0 +1,115 @@
+package tenant
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"fmt"
+	"io"
+	"time"
+
+	"quicklime/tenant/ca"
+	"quicklime/tenant/ca/state"
+	"quicklime/wire/daemon"
+	"quicklime/wire/payload"
+)
+
+// A parcel is a certificate package on its way into a payload. Its private key is in
+// this program's memory alone until it is sealed for the agent, so that a package that
+// is not sent is gone.
+type parcel struct {
+	to       recipient
+	names    ca.Names
+	life     life
+	key      crypto.Signer
+	plan     ca.Package
+	included []ca.File
+
+	// Since it was issued, or was not because of err:
+	entry   ca.Entry
+	archive []byte
+	err     error
+}
+
+// newParcel makes the key of a package and reads what goes with it: nothing that takes
+// time is left for when the authority is open.
+func newParcel(to recipient, names ca.Names, kind ca.KeyKind, long life, plan ca.Package) (c *parcel, err error) {
+	plan.Version, plan.Life = to.manifest.Version, int64(long.Duration/time.Second)
+	c = &parcel{to: to, names: names, life: long, plan: plan}
+	if c.included, err = readIncluded(plan.Include); err != nil {
+		return nil, err
+	}
+	c.key, err = kind.Generate()
+	return c, err
+}
+
+// issueParcels certifies the keys of packages, and has the register know them before
+// any is sent. A package has its own error if there is something wrong with it alone.
+func (p *program) issueParcels(d *state.Directory, parcels ...*parcel) error {
+	if len(parcels) == 0 {
+		return nil
+	}
+	list, err := writeList(d, d.Register, p)
+	if err != nil {
+		return err
+	}
+	r := d.Register
+	for _, c := range parcels {
+		c.err = c.issue(p, d, &r, list)
+	}
+	return d.Save(r)
+}
+
+func (c *parcel) issue(p *program, d *state.Directory, r *ca.Register, list []byte) error {
+	cert, err := p.certify(d, ca.Request{Name: c.names.Agent, Names: c.names, Public: c.key.Public(), Life: c.life.Duration}, c.life.given)
+	if err != nil {
+		return err
+	}
+	files, err := d.Authority.Bundle(cert, c.key, list)
+	if err != nil {
+		return err
+	}
+	if files, err = join(files, c.included); err != nil {
+		return err
+	}
+	if c.archive, err = tarred(files, p.now()); err != nil {
+		return err
+	}
+	c.entry, err = r.AddPackage(cert, c.names, c.plan, p.now())
+	return err
+}
+
+// tarred is a package as the payload that it becomes.
+func tarred(files []ca.File, now time.Time) ([]byte, error) {
+	var b bytes.Buffer
+	if err := ca.WriteTar(&b, files, now); err != nil {
+		return nil, err
+	}
+	if b.Len() > payload.MaxSize {
+		return nil, daemon.WithHint(fmt.Errorf("the package has %s, and a payload at most %s", byteSize(uint64(b.Len())), byteSize(payload.MaxSize)), "include less")
+	}
+	return b.Bytes(), nil
+}
+
+// sendParcel sends a package that was issued. Nobody gets it once its certificate has
+// ended.
+func (p *program) sendParcel(ctx context.Context, s servers, c *parcel) (v payloadView, err error) {
+	what := contents{kind: payload.Certificates, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.archive)), nil }}
+	c.to.manifest.Expires = c.entry.NotAfter
+	sealed, err := s.config.seal(c.to, what)
+	if err != nil {
+		return v, err
+	}
+	return p.deliver(ctx, s, c.entry.Names.Agent, sealed)
+}
+
+// markSent has the register know which certificates were sent, and returns them as they
+// are there.
+func (p *program) markSent(d *state.Directory, serials ...string) ([]ca.Entry, error) {
+	r := d.Register
+	marked := r.MarkSent(p.now(), serials...)
+	if len(marked) == 0 {
+		return nil, nil
+	}
+	return marked, d.Save(r)
+}
