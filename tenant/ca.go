@@ -39,7 +39,8 @@ func (p *program) ca() *cobra.Command {
 are trusted. It is not the one that registrar and verifier made for themselves.
 
   quicklime-tenant ca init
-  quicklime-tenant ca package web-1 --dns web-1.example -o web-1.zip
+  quicklime-tenant payload send web-1 --cert default --dns web-1.example --life 24h
+  quicklime-tenant ca renew
 
 Everything is in one directory, to which only its owner has access. Lengths of
 time are written like 90d or 12h.`,

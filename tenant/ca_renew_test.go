@@ -150,7 +150,7 @@ func TestI07_RenewOnlyWhileTrusted(t *testing.T) {
 }
 
 // What somebody took out of renewal, is not renewed.
-func TestRenewLeavesAlone(t *testing.T) {
+func TestI22_RenewLeavesAlone(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(t *testing.T, f *fake, id string)
 		code   int
@@ -161,7 +161,8 @@ func TestRenewLeavesAlone(t *testing.T) {
 		"a payload replaced": {func(t *testing.T, f *fake, id string) {
 			f.run(t, "payload", "send", id, f.write(t, "p", "x"), "--name", "certificate", "--accept-ek", id)
 		}, 0, renewEnded},
-		"a machine enrolled anew": {func(_ *testing.T, f *fake, id string) { delete(f.payloads, id+"/certificate") }, 3, renewGone},
+		"a machine not enrolled any more": {func(_ *testing.T, f *fake, id string) { delete(f.agents, id); delete(f.payloads, id+"/certificate") }, 3, renewRefused},
+		"a machine enrolled anew":         {func(_ *testing.T, f *fake, id string) { delete(f.payloads, id+"/certificate") }, 3, renewGone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, id := certifier(t)
@@ -174,6 +175,10 @@ func TestRenewLeavesAlone(t *testing.T) {
 			}
 			if f.payloads[id+"/certificate"] != before || len(f.certs(t)) != count {
 				t.Error("something was issued or sent")
+			}
+			// Once the certificate has run out, nobody hears of it any more.
+			if o, l := f.renew(t, now.Add(25*time.Hour)); o.code != 0 || len(l.Renewals) > 0 {
+				t.Errorf("later: %+v", o)
 			}
 		})
 	}
@@ -259,6 +264,44 @@ func TestRenewSaysWhatFailed(t *testing.T) {
 	}
 }
 
+// What the register says when the authority is open counts, not what it said before.
+func TestI22_RenewIsOvertaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		between func(f *fake, id string)
+		want    string
+	}{
+		"nothing":             {func(*fake, string) {}, ""},
+		"another certificate": {func(f *fake, id string) { f.sendCert(t, id) }, "another certificate was issued"},
+		"a revocation":        {func(f *fake, id string) { f.run(t, "ca", "revoke", id, "--yes") }, "it was revoked"},
+	} {
+		f, id := certifier(t)
+		f.sendCert(t, id)
+		var out strings.Builder
+		p := &program{stdout: &out, stderr: &out, now: func() time.Time { return now }, configDir: f.dir}
+		s, err := p.connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &renewer{program: p, servers: s, place: &caPlace{p: p}, options: renewOptions{all: true}}
+		d, err := r.place.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := d.Register.Lines()
+		d.Close()
+		n := r.consider(t.Context(), lines[0])
+		c.between(f, id)
+		count := len(f.certs(t))
+		issued := r.issue([]*renewal{n})
+		if c.want == "" && len(issued) == 1 && len(f.certs(t)) == count+1 {
+			continue
+		}
+		if v := r.list.Renewals[0]; len(issued) != 0 || len(f.certs(t)) != count || v.Result != renewEnded || !strings.Contains(v.Reason, c.want) || c.want == "" {
+			t.Errorf("%s: %+v, %d issued", name, v, len(issued))
+		}
+	}
+}
+
 // Towards its end an authority renews for what is left.
 func TestRenewEndsWithTheAuthority(t *testing.T) {
 	f, id := certifier(t)
@@ -297,11 +340,29 @@ func TestRenewTwiceAtOnce(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
-	if o := f.runWith(t, ctx, strings.NewReader(""), "ca", "renew", "--all"); o.code != 1 || !strings.Contains(o.stderr, "waiting for another") || !strings.Contains(o.stderr, "interrupted") || len(f.certs(t)) != 2 {
-		t.Errorf("%+v", o)
+	heard := &listener{until: "waiting for another", then: cancel}
+	p := &program{stdout: heard, stderr: heard, now: func() time.Time { return due }, pause: time.Millisecond}
+	if code := p.run(ctx, []string{"--config", f.dir, "ca", "renew", "--all"}); code != 1 || !strings.Contains(heard.String(), "interrupted") || len(f.certs(t)) != 2 {
+		t.Errorf("%d, %s", code, heard)
 	}
 	if err := finish(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A listener does something once it was told something.
+type listener struct {
+	strings.Builder
+	until string
+	then  func()
+}
+
+func (l *listener) Write(b []byte) (int, error) {
+	if n, err := l.Builder.Write(b); err != nil {
+		return n, err
+	}
+	if strings.Contains(l.String(), l.until) {
+		l.then()
+	}
+	return len(b), nil
 }

@@ -36,12 +36,19 @@ func (r *renewer) consider(ctx context.Context, l ca.Line) (n *renewal) {
 		r.undue(n.line)
 		return n
 	}
+	var result, reason string
+	if err == nil {
+		result, reason = standing(n.line, agent, last, r.now())
+	}
+	if result == renewEnded && n.line.Sent.Expired(r.now()) {
+		return n // and there is nothing left to say
+	}
 	r.begin(n, agent)
-	if err != nil {
+	switch {
+	case err != nil:
 		r.fail(n, err)
 		return n
-	}
-	if result, reason := standing(n.line, agent, last); result != "" {
+	case result != "":
 		r.end(n, result, reason)
 		return n
 	}
@@ -91,8 +98,10 @@ func ifKnown[T any](v T, err error) (*T, error) {
 }
 
 // standing says why the certificate of a line is not renewed; "": it is.
-func standing(l ca.Line, agent *rest.Agent, last *rest.Payload) (result, reason string) {
+func standing(l ca.Line, agent *rest.Agent, last *rest.Payload, now time.Time) (result, reason string) {
 	switch {
+	case last == nil && l.Sent.Expired(now):
+		return renewEnded, "the machine is not enrolled any more, or anew, and the certificate has run out"
 	case agent == nil:
 		return renewRefused, "the machine is not enrolled"
 	case last == nil:

@@ -150,7 +150,7 @@ func TestParcelHasKeylimesPackage(t *testing.T) {
 
 // Nothing is issued if it cannot be sent, and what is issued and not sent is not said
 // to be sent.
-func TestSendCertificateFails(t *testing.T) {
+func TestI22_SendCertificateFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(t *testing.T, f *fake, id string)
 		flags  []string

@@ -22,7 +22,7 @@ const (
 	skew = 5 * time.Minute
 
 	// keepExpired is how long the register remembers a certificate that has ended:
-	// with one a day for each of a thousand machines it has some 15 MB.
+	// with one a day for each of a thousand machines it has some 20 MB.
 	keepExpired = 30 * 24 * time.Hour
 
 	// MaxRegister bounds a register: some hundred thousand certificates.

@@ -45,7 +45,7 @@ func serials(l Line) (s []string) {
 	return s
 }
 
-func TestLines(t *testing.T) {
+func TestI22_Lines(t *testing.T) {
 	a, r := newAuthority(t, P256), NewRegister(day)
 	x, y := strings.Repeat("1", 64), strings.Repeat("2", 64)
 	issue(t, a, &r, "web", Names{}, day, now)
@@ -112,7 +112,7 @@ func TestInLastThird(t *testing.T) {
 	}
 }
 
-func TestPackagesAsText(t *testing.T) {
+func TestI04_PackagesAsText(t *testing.T) {
 	a, r := newAuthority(t, P256), NewRegister(day)
 	id := strings.Repeat("1", 64)
 	e := packaged(t, a, &r, id, "certificate", 20260304050607, now)
