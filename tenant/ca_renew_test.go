@@ -162,7 +162,11 @@ func TestI22_RenewLeavesAlone(t *testing.T) {
 			f.run(t, "payload", "send", id, f.write(t, "p", "x"), "--name", "certificate", "--accept-ek", id)
 		}, 0, renewEnded},
 		"a machine not enrolled any more": {func(_ *testing.T, f *fake, id string) { delete(f.agents, id); delete(f.payloads, id+"/certificate") }, 3, renewRefused},
-		"a machine enrolled anew":         {func(_ *testing.T, f *fake, id string) { delete(f.payloads, id+"/certificate") }, 3, renewGone},
+		"a payload forgotten":             {func(_ *testing.T, f *fake, id string) { delete(f.payloads, id+"/certificate") }, 0, renewEnded},
+		"a machine enrolled anew": {func(_ *testing.T, f *fake, id string) {
+			delete(f.payloads, id+"/certificate")
+			f.set(rest.Agent{ID: id, Trust: wire.Trusted, EnrolledAt: now.Add(time.Minute)})
+		}, 3, renewGone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, id := certifier(t)

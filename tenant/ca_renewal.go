@@ -104,6 +104,8 @@ func standing(l ca.Line, agent *rest.Agent, last *rest.Payload, now time.Time) (
 		return renewEnded, "the machine is not enrolled any more, or anew, and the certificate has run out"
 	case agent == nil:
 		return renewRefused, "the machine is not enrolled"
+	case last == nil && !agent.EnrolledAt.After(l.Sent.Package.SentAt):
+		return renewEnded, "the payload was withdrawn" // so long ago that the verifier has forgotten it
 	case last == nil:
 		return renewGone, "the machine was enrolled anew since it was sent: send it one again"
 	case last.WithdrawnAt != nil:
