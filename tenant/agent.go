@@ -17,10 +17,10 @@ func (p *program) agent() *cobra.Command {
 // onAgent makes c a command about the one agent that its argument names. What it
 // needs may depend on c's flags.
 func (p *program) onAgent(c *cobra.Command, needs *reach, run func(ctx context.Context, s servers, id string) error) *cobra.Command {
-	if c.Long != "" {
-		c.Long += "\n\n"
+	if c.Long == "" {
+		c.Long = c.Short + "."
 	}
-	c.Long += helpAgent
+	c.Long += "\n\n" + helpAgent
 	c.Args = exactly(1, "one AGENT")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, err := p.connect()

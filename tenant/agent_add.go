@@ -41,7 +41,7 @@ in the state waited for in time.`,
 	f.StringVar(&a.bootPolicy, "boot-policy", "", "judge its boot under the boot policy `NAME`")
 	f.StringVar(&a.tpmPolicy, "tpm-policy", "", helpTPMPolicy)
 	f.StringVar(&a.label, "label", "", "call it `LABEL`, not what the registrar calls it")
-	f.StringVar(&a.lowestBank, "lowest-bank", pcr.SHA256.String(), "the weakest PCR `BANK` whose quotes count")
+	f.StringVar(&a.lowestBank, "lowest-bank", pcr.SHA256.String(), "the weakest PCR `BANK` whose quotes count: sha1, sha256, sha384 or sha512")
 	f.StringVar(&a.acceptEK, "accept-ek", "", "accept this EK, named by its `HASH`, without a trusted certificate")
 	f.StringVar(&a.payload, "payload", "", "send it the file or directory `PATH` as well, as \"payload send\" does")
 	a.wait.flags(c)

@@ -57,7 +57,7 @@ would fail.`,
 		},
 	}
 	t.flags(c)
-	c.Flags().StringVar(&bank, "bank", "", "read the log in this `BANK` (default: sha256 if the log has it, else its strongest)")
+	c.Flags().StringVar(&bank, "bank", "", "read the log in this `BANK`: sha1, sha256, sha384 or sha512 (default: sha256 if the log has it, else its strongest)")
 	c.Flags().StringVar(&systemd, "systemd-log", "", "`FILE` is "+systemdLogHint+", of the same boot")
 	return c
 }

@@ -13,6 +13,7 @@ import (
 type policyKind struct {
 	noun string // of the commands
 	word string
+	many string // of word
 	of   dsse.Type
 	max  int64 // bytes of a text
 
@@ -24,14 +25,14 @@ type policyKind struct {
 }
 
 var (
-	runtimeKind = policyKind{"policy", "policy", dsse.RuntimePolicy, policy.MaxPolicy, " that\nKeylime's tools verify too if the key is ECDSA", func(file string, text []byte) (warnings, unknown []string, err error) {
+	runtimeKind = policyKind{"policy", "policy", "policies", dsse.RuntimePolicy, policy.MaxPolicy, ", which\nKeylime's tools verify, too, if the key is ECDSA", func(file string, text []byte) (warnings, unknown []string, err error) {
 		c, err := compile(file, text)
 		if err != nil {
 			return nil, nil, err
 		}
 		return c.Warnings(), c.Unknown(), nil
 	}}
-	bootKind = policyKind{"boot-policy", "boot policy", dsse.BootPolicy, bootpolicy.MaxReference, "", func(file string, text []byte) (warnings, unknown []string, err error) {
+	bootKind = policyKind{"boot-policy", "boot policy", "boot policies", dsse.BootPolicy, bootpolicy.MaxReference, "", func(file string, text []byte) (warnings, unknown []string, err error) {
 		c, err := compileBoot(file, text)
 		if err != nil {
 			return nil, nil, err

@@ -13,7 +13,7 @@ import (
 func (s storedPolicies[T]) list() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List what the verifier has",
+		Short: "List the verifier's " + s.many,
 		Args:  exactly(0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			all, err := s.policies()

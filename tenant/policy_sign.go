@@ -45,8 +45,10 @@ func (p *program) policySign(k policyKind) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sign FILE",
 		Short: "Sign a " + k.word + "; FILE - is standard input",
-		Long: "Sign a " + k.word + ` and print or write the outcome, a DSSE envelope` + k.alsoVerify + `. The key
-is a file in PEM that nobody else may read, ECDSA (P-256, P-384, P-521), RSA or Ed25519:
+		Long: "Sign a " + k.word + ` and print or write the outcome, a DSSE envelope` + k.alsoVerify + `.
+
+The key is a file in PEM that nobody else may read, ECDSA (P-256, P-384, P-521), RSA or
+Ed25519:
 
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out release.key
   openssl pkey -in release.key -pubout -out release.pub

@@ -19,8 +19,8 @@ last boots included: which of them ever ran this file?
 
 The path is the whole one, as the kernel wrote it, with _ in place of a space. Without a
 slash at its beginning it is the name of an entry that is no file: boot_aggregate, or a
-keyring. The digest is "sha256:…" or the digits alone. What a violation says of a file is not looked
-at: nothing proves it.`,
+keyring. The digest is "sha256:…" or the digits alone. What a violation says of a file is
+not looked at: nothing proves it.`,
 		Args: exactly(0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if (path == "") == (digest == "") {

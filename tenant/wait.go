@@ -22,7 +22,7 @@ type waiting struct {
 // flags adds --wait and --timeout to c.
 func (w *waiting) flags(c *cobra.Command) {
 	c.Flags().StringVar(&w.state, "wait", "", "wait until the agent is in `STATE`: pending, trusted, untrusted, stale or 'not evaluated'")
-	c.Flags().DurationVar(&w.timeout, "timeout", 30*time.Second, "how long --wait waits")
+	c.Flags().DurationVar(&w.timeout, "timeout", 30*time.Second, "how long --wait waits: `TIME` such as 90s or 5m")
 }
 
 // check refuses a state that no agent is ever in.

@@ -18,7 +18,7 @@ import (
 type State string
 
 const (
-	OK      State = "ok"
+	OK      State = "ok"      // nothing to do
 	Note    State = "note"    // attests, and somebody may want it otherwise
 	Lacking State = "lacking" // something is not attested, or nothing is
 )

@@ -54,7 +54,7 @@ type TaggedValue struct{ Value []byte }
 type Role string
 
 const (
-	NoRole            Role = ""
+	NoRole            Role = ""               // it says nothing that is known
 	Command           Role = "grub_cmd"       // a command of the menu
 	KernelCommandLine Role = "kernel_cmdline" // path of the kernel and its command line
 	ModuleCommandLine Role = "module_cmdline" // the same of a multiboot module

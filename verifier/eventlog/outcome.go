@@ -29,7 +29,7 @@ const (
 type Cause string
 
 const (
-	CauseUnknown Cause = ""
+	CauseUnknown Cause = "" // or there is no mismatch
 	// CauseLocality: from another startup locality than the log has the events
 	// lead to the quoted value.
 	CauseLocality Cause = "startup locality"
