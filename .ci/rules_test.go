@@ -39,7 +39,7 @@ func under(p, root string) bool { return p == root || strings.HasPrefix(p, root+
 // pure packages get time and randomness as arguments and touch nothing outside.
 // A package below ima is pure too.
 var pure = []string{
-	"wire", "wire/pcr", "wire/strictcbor", "wire/strictjson", "wire/envelope", "wire/tpm", "wire/jointoken", "wire/payload", "wire/notice",
+	"wire", "wire/pcr", "wire/strictcbor", "wire/strictjson", "wire/envelope", "wire/tpm", "wire/jointoken", "wire/payload", "wire/payload/archive", "wire/notice",
 	"ima",
 	"registrar/credential", "registrar/ekcert",
 	"verifier/quote", "verifier/imalist", "verifier/eventlog", "verifier/systemdlog", "verifier/bootpolicy", "verifier/pcrpolicy",

@@ -23,19 +23,6 @@ const (
 	// seconds, and evidence that is not accepted gets none.
 	askAgain = 15 * time.Second
 
-	// maxEntries bounds the files and directories of an archive.
-	maxEntries = 4096
-
-	// maxUnpacked bounds what an archive's files have together: text and code are
-	// packed to a quarter.
-	maxUnpacked = 256 << 20 // bytes
-
-	// maxDepth bounds how deep directories of an archive are.
-	maxDepth = 16
-
-	// maxPath bounds a path in an archive, and with it what is kept of it in memory.
-	maxPath = 1 << 10 // bytes
-
 	// maxResult bounds a file with what became of a program: its output in base64.
 	maxResult = 64 << 10 // bytes
 

@@ -11,6 +11,7 @@ import (
 
 	"quicklime/wire"
 	"quicklime/wire/payload"
+	"quicklime/wire/payload/archive"
 )
 
 // release opens a payload with the verifier's share.
@@ -86,11 +87,11 @@ func (a *arrival) unseal(stage, contents string, keys payload.Keys) (files uint6
 	if m := a.signed.Manifest(); m.Kind == payload.File {
 		return 1, a.decrypt(filepath.Join(contents, m.File), keys)
 	}
-	archive := filepath.Join(stage, "archive")
-	if err := a.decrypt(archive, keys); err != nil {
+	packed := filepath.Join(stage, "archive")
+	if err := a.decrypt(packed, keys); err != nil {
 		return 0, err
 	}
-	return unpack(archive, contents, maxUnpacked)
+	return unpack(packed, contents, archive.MaxUnpacked)
 }
 
 // decrypt writes the plaintext to a new file.

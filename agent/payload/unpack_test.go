@@ -190,8 +190,8 @@ func TestI02_UnpackRefusesTricks(t *testing.T) {
 		"a file twice":                  {file("x", "1"), file("x", "2")},
 		"a file below a file":           {file("x", "1"), file("x/y", "2")},
 		"a directory in a file's place": {file("x", "1"), directory("x/y")},
-		"too deep":                      {file(strings.Repeat("d/", maxDepth)+"x", "x")},
-		"a long path":                   {file(strings.Repeat("d/", 8)+strings.Repeat("a", maxPath), "x")},
+		"too deep":                      {file(strings.Repeat("d/", 16)+"x", "x")},
+		"a long path":                   {file(strings.Repeat("d/", 8)+strings.Repeat("a", 1<<10), "x")},
 		"a long name":                   {file(strings.Repeat("a", 300), "x")},
 	} {
 		if _, _, err := unpacked(t, tarOf(t, entries...)); !errors.Is(err, errArchive) {
@@ -215,7 +215,7 @@ func TestI02_UnpackRefusesTricks(t *testing.T) {
 func TestI04_UnpackRefusesBombs(t *testing.T) {
 	var many []entry
 	names := map[string]fs.FileMode{}
-	for n := range maxEntries + 1 {
+	for n := range 4096 + 1 {
 		many = append(many, directory(fmt.Sprint("d", n)))
 		names[fmt.Sprint("f", n)] = 0o644
 	}
@@ -235,7 +235,7 @@ func TestI04_UnpackRefusesBombs(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, files, err := unpacked(t, tarOf(t, many[:maxEntries]...)); err != nil || files != 0 {
+	if _, files, err := unpacked(t, tarOf(t, many[:4096]...)); err != nil || files != 0 {
 		t.Errorf("as many as may be: %v", err)
 	}
 }
