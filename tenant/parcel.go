@@ -12,6 +12,7 @@ import (
 	"quicklime/tenant/ca/state"
 	"quicklime/wire/daemon"
 	"quicklime/wire/payload"
+	"quicklime/wire/payload/archive"
 )
 
 // A parcel is a certificate package on its way into a payload. Its private key is in
@@ -87,6 +88,9 @@ func tarred(files []ca.File, now time.Time) ([]byte, error) {
 	}
 	if b.Len() > payload.MaxSize {
 		return nil, daemon.WithHint(fmt.Errorf("the package has %s, and a payload at most %s", byteSize(uint64(b.Len())), byteSize(payload.MaxSize)), "include less")
+	}
+	if err := archive.Check(bytes.NewReader(b.Bytes()), int64(b.Len()), archive.MaxUnpacked); err != nil {
+		return nil, fmt.Errorf("the machine would not unpack the package: %w", err)
 	}
 	return b.Bytes(), nil
 }

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"quicklime/wire"
 	"quicklime/wire/daemon"
 	"quicklime/wire/payload"
+	"quicklime/wire/payload/archive"
 )
 
 // contents is what is to be sent: a file as it is, or a directory as a tar archive.
@@ -36,14 +38,15 @@ func contentsOf(path string, asFile bool) (contents, error) {
 	c := contents{kind: payload.File, file: base, name: base, open: func() (io.ReadCloser, error) { return os.Open(path) }}
 	switch {
 	case st.IsDir():
-		c.kind, c.file = payload.Archive, ""
-		c.open = func() (io.ReadCloser, error) { return packed(path), nil }
+		return c.directory(path)
 	case !st.Mode().IsRegular():
 		return c, fmt.Errorf("%s is neither a file nor a directory", path)
 	case st.Size() > payload.MaxSize:
-		return c, daemon.WithHint(fmt.Errorf("%s has %s (%d bytes), and a payload at most %s", path, byteSize(uint64(st.Size())), st.Size(), byteSize(payload.MaxSize)), "payloads are for secrets and configuration: send what is large another way, and its key or digest as a payload")
+		return c, daemon.WithHint(fmt.Errorf("%s has %s (%d bytes), and a payload at most %s", path, byteSize(uint64(st.Size())), st.Size(), byteSize(payload.MaxSize)), hintNoRoom)
 	case !asFile:
-		c.unpacked(base)
+		if c.unpacked(base); c.kind == payload.Archive {
+			return c, refuseArchive(path, st.Size())
+		}
 	}
 	if c.kind == payload.File && !wire.ValidName(c.file) {
 		return c, daemon.WithHint(fmt.Errorf("the machine cannot call the file %q", c.file), "rename it: letters, digits, '.', '_' and '-', the first a letter or digit, at most 64")
@@ -61,14 +64,55 @@ func (c *contents) unpacked(base string) {
 	}
 }
 
-// packed is a directory as a tar archive, of files and directories alone. An error
-// comes out of Read.
-func packed(dir string) io.ReadCloser {
-	r, w := io.Pipe()
-	go func() { w.CloseWithError(pack(w, dir)) }() // ends when r is closed
-	return r
+// refuseArchive refuses what the machine would.
+func refuseArchive(path string, size int64) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := archive.Check(f, size, archive.MaxUnpacked); err != nil {
+		return daemon.WithHint(fmt.Errorf("%s: the machine would not unpack it: %w", path, err), "an archive has files and directories below one directory; --as-file sends it as it is")
+	}
+	return nil
 }
 
+// directory makes a directory a tar archive, here and now: what is sent is what was
+// looked at.
+func (c contents) directory(path string) (contents, error) {
+	var b room
+	err := pack(&b, path)
+	if errors.Is(err, errNoRoom) {
+		return c, daemon.WithHint(fmt.Errorf("%s: %w", path, err), hintNoRoom)
+	}
+	if err != nil {
+		return c, err
+	}
+	text := b.Bytes()
+	if err := archive.Check(bytes.NewReader(text), int64(len(text)), archive.MaxUnpacked); err != nil {
+		return c, daemon.WithHint(fmt.Errorf("%s: the machine would not unpack it: %w", path, err), "leave it out of the directory")
+	}
+	c.kind, c.file = payload.Archive, ""
+	c.open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+	return c, nil
+}
+
+// A room is what a payload has room for.
+type room struct{ bytes.Buffer }
+
+var errNoRoom = fmt.Errorf("a payload has at most %s", byteSize(payload.MaxSize))
+
+func (r *room) Write(b []byte) (int, error) {
+	if r.Len()+len(b) > payload.MaxSize {
+		return 0, errNoRoom
+	}
+	return r.Buffer.Write(b)
+}
+
+// hintNoRoom says what to do with what is too large.
+const hintNoRoom = "payloads are for secrets and configuration: send what is large another way, and its key or digest as a payload"
+
+// pack writes a directory as a tar archive, of files and directories alone.
 func pack(w io.Writer, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -82,7 +126,10 @@ func pack(w io.Writer, dir string) error {
 		}
 		return packOne(t, root, path, d)
 	})
-	return errors.Join(err, t.Close())
+	if err != nil {
+		return err
+	}
+	return t.Close()
 }
 
 // packOne writes one entry, with no more of its owner and times than a machine needs.

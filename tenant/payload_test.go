@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quicklime/wire"
+	"quicklime/wire/daemon"
 	"quicklime/wire/jointoken"
 	"quicklime/wire/payload"
 	"quicklime/wire/rest"
@@ -278,12 +279,7 @@ func TestPayloadContents(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "d", "link")); err != nil {
 		t.Fatal(err)
 	}
-	r, err = c.open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if _, err := io.ReadAll(r); err == nil || !strings.Contains(err.Error(), "link is neither") {
+	if _, err := contentsOf(filepath.Join(dir, "d"), false); err == nil || !strings.Contains(err.Error(), "link is neither") {
 		t.Errorf("a link: %v", err)
 	}
 	large := filepath.Join(dir, "large")
@@ -298,6 +294,46 @@ func TestPayloadContents(t *testing.T) {
 	}
 	if _, err := contentsOf("/dev/null", false); err == nil {
 		t.Error("a device")
+	}
+}
+
+// What the machine would refuse is not sent.
+func TestI02_PayloadArchivesRefused(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"no.zip": "PK\x03\x04", "no.tar": strings.Repeat("x", 1024), "no.tgz": "\x1f\x8b", "empty.tar.gz": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := contentsOf(filepath.Join(dir, name), false)
+		if name == "empty.tar.gz" {
+			if err != nil { // it unpacks to nothing
+				t.Error(err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), name+": the machine would not unpack it: ") || !strings.Contains(daemon.Hint(err), "--as-file") {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+		if _, err := contentsOf(filepath.Join(dir, name), true); err != nil {
+			t.Errorf("%s as it is: %v", name, err)
+		}
+	}
+	deep := filepath.Join(dir, "d", strings.Repeat("d/", 20))
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(deep, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := contentsOf(filepath.Join(dir, "d"), false); err == nil || !strings.Contains(err.Error(), "is deeper than") {
+		t.Errorf("a deep directory: %v", err)
+	}
+	full := filepath.Join(dir, "full")
+	if err := errors.Join(os.Mkdir(full, 0o700), os.WriteFile(filepath.Join(full, "x"), nil, 0o600), os.Truncate(filepath.Join(full, "x"), payload.MaxSize)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := contentsOf(full, false); err == nil || !strings.Contains(err.Error(), "at most 64 MiB") || !strings.Contains(daemon.Hint(err), "another way") {
+		t.Errorf("a large directory: %v", err)
 	}
 }
 
