@@ -1,9 +1,6 @@
 package tenant
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"testing"
 	"time"
 
@@ -11,24 +8,14 @@ import (
 
 	"quicklime/wire/rest"
 	"quicklime/wire/tpm"
+	"quicklime/wire/tpm/softtpm"
 )
 
 // area returns a TPMT_PUBLIC of the template with a fresh key in it.
 func area(t *testing.T, template tpm2.TPMTPublic) []byte {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	point, err := key.PublicKey.Bytes() // 4 ‖ X ‖ Y
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{
-		X: tpm2.TPM2BECCParameter{Buffer: point[1:33]},
-		Y: tpm2.TPM2BECCParameter{Buffer: point[33:]},
-	})
-	return tpm2.Marshal(template)
+	b, _ := softtpm.Area(t, template)
+	return b
 }
 
 // machine returns a registered machine whose identity checks.

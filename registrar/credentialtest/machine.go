@@ -7,7 +7,6 @@ package credentialtest
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
@@ -21,6 +20,7 @@ import (
 	"quicklime/registrar/credential"
 	"quicklime/wire"
 	"quicklime/wire/tpm"
+	"quicklime/wire/tpm/softtpm"
 )
 
 // Machine is a TPM on a connection.
@@ -48,20 +48,10 @@ func (m *Machine) Clear(t testing.TB) {
 }
 
 // ECC makes a P-256 key of the template.
-func ECC(t testing.TB, area tpm2.TPMTPublic) (tpm.Public, *ecdsa.PrivateKey) {
+func ECC(t testing.TB, template tpm2.TPMTPublic) (tpm.Public, *ecdsa.PrivateKey) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	point, err := key.PublicKey.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	area.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{
-		X: tpm2.TPM2BECCParameter{Buffer: point[1:33]}, Y: tpm2.TPM2BECCParameter{Buffer: point[33:]},
-	})
-	return Public(t, area), key
+	area, key := softtpm.Area(t, template)
+	return parse(t, area), key
 }
 
 // RSA makes an EK of template L-1.
@@ -79,7 +69,12 @@ func RSA(t testing.TB) tpm.Public {
 // Public parses a public area.
 func Public(t testing.TB, area tpm2.TPMTPublic) tpm.Public {
 	t.Helper()
-	p, err := tpm.ParsePublic(tpm2.Marshal(area))
+	return parse(t, tpm2.Marshal(area))
+}
+
+func parse(t testing.TB, area []byte) tpm.Public {
+	t.Helper()
+	p, err := tpm.ParsePublic(area)
 	if err != nil {
 		t.Fatal(err)
 	}

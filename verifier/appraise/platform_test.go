@@ -23,19 +23,7 @@ const sha384Boot = "ovmf-6.1-sha384bank"
 // referenceIn is the reference state of a captured boot in one bank.
 func referenceIn(t testing.TB, name string, b pcr.Bank) *bootpolicy.Policy {
 	t.Helper()
-	l, err := eventlog.Parse(verifiertest.BootLog(t, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Suppose(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := bootpolicy.Create(nil, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := bootpolicy.Parse(text)
+	p, err := bootpolicy.Parse(verifiertest.Reference(t, b, verifiertest.BootLog(t, name)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
@@ -93,12 +92,12 @@ var measured = []attack{
 		k.switchOff()
 		k.boot(evilBoot(k.t))
 		k.machine.dial().attest()
-		both := reference(k.t, goodBoot(k.t), evilBoot(k.t))
+		both := verifiertest.Reference(k.t, pcr.SHA256, goodBoot(k.t), evilBoot(k.t))
 		put := func(ctx context.Context, text []byte) error {
 			_, err := k.site.verifier.BootPolicies().Update(ctx, bootPolicyName, text)
 			return err
 		}
-		good := reference(k.t, goodBoot(k.t))
+		good := verifiertest.Reference(k.t, pcr.SHA256, goodBoot(k.t))
 		k.against(func(v *operator) error {
 			if err := put(v.ctx, both); err != nil {
 				return err
@@ -117,32 +116,10 @@ var measured = []attack{
 	}},
 }
 
-// reference is the reference state of logs.
-func reference(t testing.TB, logs ...[]byte) []byte {
-	t.Helper()
-	var all []bootpolicy.Log
-	for _, b := range logs {
-		l, err := eventlog.Parse(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := l.Suppose(pcr.SHA256)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, s)
-	}
-	text, err := bootpolicy.Create(nil, all...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
 // allowBoot has the machine enrolled under a boot policy that allows a boot.
 func (m *machine) allowBoot(log []byte) {
 	m.t.Helper()
-	if _, err := m.site.verifier.BootPolicies().Add(m.t.Context(), bootPolicyName, reference(m.t, log)); err != nil {
+	if _, err := m.site.verifier.BootPolicies().Add(m.t.Context(), bootPolicyName, verifiertest.Reference(m.t, pcr.SHA256, log)); err != nil {
 		m.t.Fatal(err)
 	}
 	m.bootPolicy = bootPolicyName

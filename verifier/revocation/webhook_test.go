@@ -31,6 +31,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quicklime/verifier/store"
+	"quicklime/verifier/store/storetest"
 	"quicklime/wire"
 	"quicklime/wire/pki"
 	"quicklime/wire/rest"
@@ -103,25 +104,11 @@ func newOutbox(t *testing.T, hooks ...Webhook) outbox {
 
 func openStore(t *testing.T, path string, hooks ...Webhook) *store.Store {
 	t.Helper()
-	s, err := store.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := store.Routing{Webhooks: map[string][]wire.EventKind{}}
 	for _, h := range hooks {
 		r.Webhooks[h.Name] = wire.EventKinds
 	}
-	s.Route(r)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, s.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return storetest.Open(t, path, r)
 }
 
 // happen records an event as another process does, on its way to each of hooks.

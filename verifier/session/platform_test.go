@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"quicklime/ima"
-	"quicklime/verifier/bootpolicy"
-	"quicklime/verifier/eventlog"
 	"quicklime/verifier/severity"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
@@ -125,22 +123,7 @@ func (f *platformFixture) add(logs ...[]byte) {
 
 func referenceTo(t *testing.T, logs ...[]byte) rest.BootPolicy {
 	t.Helper()
-	var all []bootpolicy.Log
-	for _, b := range logs {
-		l, err := eventlog.Parse(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := l.Suppose(pcr.SHA256)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, s)
-	}
-	text, err := bootpolicy.Create(nil, all...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := verifiertest.Reference(t, pcr.SHA256, logs...)
 	return rest.BootPolicy{Policy: rest.Policy{Name: "front", Digest: hex.EncodeToString(pcr.SHA256.Sum(text)), Text: string(text)}}
 }
 

@@ -22,6 +22,7 @@ import (
 	"quicklime/verifier/revocation"
 	"quicklime/verifier/session"
 	"quicklime/verifier/store"
+	"quicklime/verifier/store/storetest"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/channel"
@@ -70,10 +71,7 @@ func newLoggingVerifier(t testing.TB, timing session.Timing, log slog.Handler) *
 func newKeyedVerifier(t testing.TB, timing session.Timing, log slog.Handler, keys revocation.Keys) *verifier {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := store.Open(filepath.Join(dir, "verifier.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Open(t, filepath.Join(dir, "verifier.db"), store.Routing{Notices: wire.EventKinds})
 	policies, err := policycache.Open(filepath.Join(dir, "policies"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +84,6 @@ func newKeyedVerifier(t testing.TB, timing session.Timing, log slog.Handler, key
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Route(store.Routing{Notices: wire.EventKinds})
 	feed := revocation.NewFeed(s, keys, slog.New(log))
 	v := &verifier{t: t, store: s, ca: ca, revocation: keys.Notice, server: session.New(s, policies, timing, feed, slog.New(log)), pin: ca.Pin(), db: filepath.Join(dir, "verifier.db")}
 	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
@@ -96,17 +93,13 @@ func newKeyedVerifier(t testing.TB, timing session.Timing, log slog.Handler, key
 	}
 	v.addr = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	storeCtx, stopStore := context.WithCancel(context.Background())
-	served, judged, stored, fed := make(chan error, 1), make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	served, judged, fed := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { fed <- feed.Run(ctx) }()
-	go func() { stored <- s.Run(storeCtx) }()
 	go func() { judged <- v.server.RunJudge(ctx) }()
 	go func() { served <- l.Serve(ctx, v.server.Handle) }()
 	t.Cleanup(func() {
 		cancel()
-		err := errors.Join(<-served, <-judged, <-fed)
-		stopStore()
-		if err := errors.Join(err, <-stored, s.Close()); err != nil {
+		if err := errors.Join(<-served, <-judged, <-fed); err != nil {
 			t.Error(err)
 		}
 	})

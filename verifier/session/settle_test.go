@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +13,11 @@ import (
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/policycache"
 	"quicklime/verifier/store"
+	"quicklime/verifier/store/storetest"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
-	"quicklime/wire/tpm"
-	"quicklime/wire/tpm/softtpm"
 )
 
 // fixture is a session without a connection, whose agent has measured /bin/a.
@@ -31,19 +29,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, allowed string) *fixture {
 	t.Helper()
-	db, err := store.Open(filepath.Join(t.TempDir(), "verifier.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- db.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, db.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.New(t)
 	policies, err := policycache.Open(t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -57,18 +43,7 @@ func newFixture(t *testing.T, allowed string) *fixture {
 	if err := db.RuntimePolicies.Add(t.Context(), allow(allowed)); err != nil {
 		t.Fatal(err)
 	}
-	transport := softtpm.NewTransport(t)
-	e := rest.Enrolment{ID: verifiertest.AgentID, EKPublic: []byte("ek"), AKPublic: f.machine.AK.Public.Bytes(), Transport: transport.Public.Bytes(), LowestBank: pcr.SHA256, Policy: "web"}
-	if err := db.Enrol(t.Context(), e); err != nil {
-		t.Fatal(err)
-	}
-	spki, err := tpm.SPKIHash(transport.Public.Key())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.enrolment, err = db.BySPKI(t.Context(), spki); err != nil {
-		t.Fatal(err)
-	}
+	f.enrolment = storetest.Enrol(t, db, f.machine, "web")
 	return f
 }
 

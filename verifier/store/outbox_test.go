@@ -1,8 +1,6 @@
 package store_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quicklime/verifier/store"
+	"quicklime/verifier/store/storetest"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
@@ -266,7 +265,7 @@ func TestI28_NoticesAreNumberedWithoutGaps(t *testing.T) {
 // lostOnce makes a store with one event on its way to "siem".
 func lostOnce(t *testing.T, path string) *store.Store {
 	t.Helper()
-	s := openRouted(t, path)
+	s := storetest.Open(t, path, everywhere)
 	m := verifiertest.New(t)
 	m.File("/bin/a", good)
 	p := addPolicy(t, s, "web", "/bin/a")
@@ -276,30 +275,11 @@ func lostOnce(t *testing.T, path string) *store.Store {
 	return s
 }
 
-func openRouted(t *testing.T, path string) *store.Store {
-	t.Helper()
-	s, err := store.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Route(everywhere)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, s.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 // Two verifiers on one database claim a delivery once, and who dies with one leaves
 // it to the other.
 func TestI22_DeliveryIsClaimedByOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "verifier.db")
-	stores := []*store.Store{lostOnce(t, path), openRouted(t, path)}
+	stores := []*store.Store{lostOnce(t, path), storetest.Open(t, path, everywhere)}
 	var mu sync.Mutex
 	var claimed int
 	var all sync.WaitGroup

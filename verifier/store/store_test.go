@@ -19,6 +19,7 @@ import (
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/policy"
 	"quicklime/verifier/store"
+	"quicklime/verifier/store/storetest"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
@@ -29,47 +30,16 @@ import (
 
 var good, bad = pcr.SHA256.Sum([]byte("good")), pcr.SHA256.Sum([]byte("bad"))
 
-// open opens a store on disk that runs until the test ends.
+var (
+	newStore = storetest.New
+	enrol    = storetest.Enrol
+	bySPKI   = storetest.BySPKI
+)
+
+// open opens the store at path, which runs until the test ends.
 func open(t testing.TB, path string) *store.Store {
 	t.Helper()
-	s, err := store.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, s.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-func newStore(t testing.TB) *store.Store { return open(t, filepath.Join(t.TempDir(), "verifier.db")) }
-
-// enrol enrols a machine and returns the record.
-func enrol(t testing.TB, s *store.Store, m *verifiertest.Machine, policy string) store.Enrolment {
-	t.Helper()
-	transport := softtpm.NewTransport(t)
-	e := rest.Enrolment{ID: m.AgentID, Label: "box", EKPublic: []byte("ek"), AKPublic: m.AK.Public.Bytes(),
-		Transport: transport.Public.Bytes(), LowestBank: pcr.SHA256, Policy: policy}
-	if err := s.Enrol(t.Context(), e); err != nil {
-		t.Fatal(err)
-	}
-	return bySPKI(t, s, transport)
-}
-
-func bySPKI(t testing.TB, s *store.Store, transport *softtpm.AK) store.Enrolment {
-	t.Helper()
-	spki := spkiOf(t, transport)
-	e, err := s.BySPKI(t.Context(), spki)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return storetest.Open(t, path, store.Routing{})
 }
 
 // policyOf makes a policy that allows paths with the good digest.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"quicklime/verifier/bootpolicy"
+	"quicklime/verifier/eventlog"
 	"quicklime/verifier/quote"
 	"quicklime/wire"
 	"quicklime/wire/envelope"
@@ -41,6 +43,29 @@ func BootLog(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// Reference is the text of a reference state under which the boots of the logs are
+// accepted, by their digests in bank b.
+func Reference(t testing.TB, b pcr.Bank, logs ...[]byte) []byte {
+	t.Helper()
+	var all []bootpolicy.Log
+	for _, log := range logs {
+		l, err := eventlog.Parse(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := l.Suppose(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	text, err := bootpolicy.Create(nil, all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // SystemdLog returns systemd's own log of a capture, nil if it has none.

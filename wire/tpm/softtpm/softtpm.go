@@ -34,25 +34,33 @@ func New(t testing.TB) *AK { return newKey(t, tpm.AKTemplate()) }
 // NewTransport makes a key of the transport key's template.
 func NewTransport(t testing.TB) *AK { return newKey(t, tpm.TransportTemplate()) }
 
-func newKey(t testing.TB, area tpm2.TPMTPublic) *AK {
+func newKey(t testing.TB, template tpm2.TPMTPublic) *AK {
+	t.Helper()
+	area, key := Area(t, template)
+	public, err := tpm.ParsePublic(area)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &AK{Public: public, Private: key, Clock: 1000, Counters: wire.BootCounters{Reset: 1}, Firmware: 1}
+}
+
+// Area returns a TPMT_PUBLIC of the template, which is of a key on P-256, with a fresh
+// key in it.
+func Area(t testing.TB, template tpm2.TPMTPublic) ([]byte, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	point, err := key.PublicKey.Bytes()
+	point, err := key.PublicKey.Bytes() // 4 ‖ X ‖ Y
 	if err != nil {
 		t.Fatal(err)
 	}
-	area.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{
+	template.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{
 		X: tpm2.TPM2BECCParameter{Buffer: point[1:33]},
 		Y: tpm2.TPM2BECCParameter{Buffer: point[33:]},
 	})
-	public, err := tpm.ParsePublic(tpm2.Marshal(area))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &AK{Public: public, Private: key, Clock: 1000, Counters: wire.BootCounters{Reset: 1}, Firmware: 1}
+	return tpm2.Marshal(template), key
 }
 
 // Quote returns the TPMS_ATTEST of a quote over the values.
