@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -45,9 +46,10 @@ func (f *fake) payloadHandlers() map[rest.Route]rest.Handler {
 			slices.SortFunc(l.Payloads, func(a, b rest.Payload) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
 			return rest.WriteJSON(w, 200, l)
 		},
-		rest.AddPayload: f.addPayload,
-		rest.GetPayload: f.getPayload,
-		rest.PutPayload: f.putPayload,
+		rest.ListAllPayloads: f.listAllPayloads,
+		rest.AddPayload:      f.addPayload,
+		rest.GetPayload:      f.getPayload,
+		rest.PutPayload:      f.putPayload,
 		rest.DeletePayload: func(w http.ResponseWriter, r *http.Request) error {
 			if f.payloads[r.PathValue("id")+"/"+r.PathValue("name")] == nil {
 				return notFound("payload", r.PathValue("name"))
@@ -58,6 +60,26 @@ func (f *fake) payloadHandlers() map[rest.Route]rest.Handler {
 			return nil
 		},
 	}
+}
+
+// listAllPayloads tells of one agent at a time.
+func (f *fake) listAllPayloads(w http.ResponseWriter, r *http.Request) error {
+	keys := slices.Sorted(maps.Keys(f.payloads))
+	l := rest.AllPayloads{Agents: []rest.AgentPayloads{}}
+	for _, key := range keys {
+		agent := key[:64]
+		switch {
+		case agent <= r.URL.Query().Get("after"):
+			continue
+		case len(l.Agents) == 0:
+			l.Agents = append(l.Agents, rest.AgentPayloads{Agent: agent, Label: f.agents[agent].Label})
+		case l.Agents[0].Agent != agent:
+			l.Next = l.Agents[0].Agent
+			return rest.WriteJSON(w, 200, l)
+		}
+		l.Agents[0].Payloads = append(l.Agents[0].Payloads, f.payloads[key].Payload)
+	}
+	return rest.WriteJSON(w, 200, l)
 }
 
 func (f *fake) addPayload(w http.ResponseWriter, r *http.Request) error {

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"quicklime/wire/rest"
 )
 
 // payloadViews is the JSON of "payload list".
@@ -16,10 +20,29 @@ type payloadViews struct {
 }
 
 func (p *program) payloadList() *cobra.Command {
-	return p.onAgent(&cobra.Command{
-		Use:   "list AGENT",
-		Short: "List a machine's payloads and what became of them",
-	}, &reach{verifier: true}, p.listPayloads)
+	return &cobra.Command{
+		Use:   "list [AGENT]",
+		Short: "List the payloads of a machine, or of all, and what became of them",
+		Long:  helpAgent,
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage(c, "%s takes one AGENT, or none for all", c.CommandPath())
+			}
+			s, err := p.connect()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return p.listAllPayloads(c.Context(), s)
+			}
+			id, err := s.resolve(c.Context(), args[0], reach{verifier: true})
+			if err != nil {
+				return err
+			}
+			return p.listPayloads(c.Context(), s, id)
+		},
+	}
 }
 
 func (p *program) listPayloads(ctx context.Context, s servers, id string) error {
@@ -27,20 +50,59 @@ func (p *program) listPayloads(ctx context.Context, s servers, id string) error 
 	if err != nil {
 		return err
 	}
-	views := payloadViews{Payloads: []payloadView{}, Unreadable: l.Unreadable}
-	t := &table{heading: []string{"NAME", "VERSION", "KIND", "SIZE", "STATE"}}
-	for _, one := range l.Payloads {
-		v, err := s.config.viewPayload(id, one, p.now())
+	var views payloadViews
+	if err := views.add(s.config, rest.AgentPayloads{Agent: id, PayloadList: l}, p.now()); err != nil {
+		return err
+	}
+	return p.showPayloads(views, nil, nil)
+}
+
+// listAllPayloads lists the payloads of all machines, by their labels.
+func (p *program) listAllPayloads(ctx context.Context, s servers) error {
+	all, err := s.verifier.AllPayloads(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(all, func(a, b rest.AgentPayloads) int { return strings.Compare(a.Label, b.Label) })
+	var views payloadViews
+	for _, a := range all {
+		if err := views.add(s.config, a, p.now()); err != nil {
+			return err
+		}
+	}
+	return p.showPayloads(views, []string{"AGENT", "LABEL"}, func(v payloadView) []cell { return plain(short(v.Agent), v.Label) })
+}
+
+// add adds the payloads of an agent.
+func (l *payloadViews) add(c Config, a rest.AgentPayloads, now time.Time) error {
+	l.Unreadable += a.Unreadable
+	for _, one := range a.Payloads {
+		v, err := c.viewPayload(a.Agent, one, now)
 		if err != nil {
 			return err
 		}
-		views.Payloads = append(views.Payloads, v)
-		t.add(append(plain(v.Name, fmt.Sprint(v.Version), v.Kind, byteSize(v.Size)), cell{v.words(), v.stateColour()})...)
+		v.Label = a.Label
+		l.Payloads = append(l.Payloads, v)
+	}
+	return nil
+}
+
+// showPayloads shows payloads with more columns before theirs, which of says.
+func (p *program) showPayloads(l payloadViews, more []string, of func(payloadView) []cell) error {
+	t := &table{heading: append(more, "NAME", "VERSION", "KIND", "SIZE", "STATE")}
+	for _, v := range l.Payloads {
+		var row []cell
+		if of != nil {
+			row = of(v)
+		}
+		row = append(row, plain(v.Name, fmt.Sprint(v.Version), v.Kind, byteSize(v.Size))...)
+		t.add(append(row, cell{v.words(), v.stateColour()})...)
 	}
 	if l.Unreadable > 0 {
 		p.warn("%s could not be read", counted(uint64(l.Unreadable), "payload", "payloads"))
 	}
-	return p.showTable(views, t, "no payloads")
+	l.Payloads = orEmpty(l.Payloads)
+	return p.showTable(l, t, "no payloads")
 }
 
 func (p *program) payloadStatus() *cobra.Command {

@@ -385,6 +385,43 @@ func TestPayloadListStatusDelete(t *testing.T) {
 	}
 }
 
+func TestPayloadListOfAll(t *testing.T) {
+	f, id := sender(t)
+	if o := f.run(t, "payload", "list"); o.code != 0 || o.stdout != "" || !strings.Contains(o.stderr, "no payloads") {
+		t.Errorf("%+v", o)
+	}
+	other := f.register(machine(t, "a\u009bb"))
+	f.set(rest.Agent{ID: other.ID, Label: "a\u009bb", Trust: wire.Trusted})
+	for _, to := range []string{id, other.ID} {
+		for _, name := range []string{"db", "web"} {
+			if o := f.run(t, "payload", "send", to, f.write(t, name, "x"), "--accept-ek", to); o.code != 0 {
+				t.Fatalf("%+v", o)
+			}
+		}
+	}
+	f.receive(t, id, "web", stored)
+	o := f.run(t, "payload", "list")
+	lines := strings.Split(o.stdout, "\n")
+	if o.code != 0 || len(lines) != 6 || strings.Contains(o.stdout, "\u009b") || !strings.HasPrefix(lines[0], "AGENT ") {
+		t.Fatalf("%+v", o)
+	}
+	for i, want := range [][]string{{other.ID[:12], "db", "waiting"}, {other.ID[:12], "web", "waiting"}, {id[:12], "web-1", "db", "waiting"}, {id[:12], "web-1", "web", "stored, 1 file"}} {
+		for _, w := range want {
+			if !strings.Contains(lines[i+1], w) {
+				t.Errorf("line %d is %q, without %q", i+1, lines[i+1], w)
+			}
+		}
+	}
+	o = f.run(t, "payload", "list", "--json")
+	var l payloadViews
+	if err := json.Unmarshal([]byte(o.stdout), &l); err != nil || len(l.Payloads) != 4 || l.Payloads[3].Agent != id || l.Payloads[3].Label != "web-1" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if o := f.run(t, "payload", "list", id, other.ID); o.code != 2 {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestI05_I27_PayloadKeyInTokens(t *testing.T) {
 	f := start(t)
 	f.register(machine(t, "web-1"))

@@ -14,6 +14,7 @@ import (
 // machine's receipt says if it holds.
 type payloadView struct {
 	Agent string `json:"agent"`
+	Label string `json:"label,omitempty"` // of a list of all machines
 	rest.Payload
 	State   string   `json:"state"`            // one of the words of payloadStates
 	Checked bool     `json:"receipt_checked"`  // the state is the machine's own word

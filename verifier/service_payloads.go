@@ -19,6 +19,11 @@ func (v service) ListPayloads(ctx context.Context, agent string) (rest.PayloadLi
 	return v.store.ListPayloads(ctx, agent)
 }
 
+// ListAllPayloads implements api.Verifier.
+func (v service) ListAllPayloads(ctx context.Context, after string) (rest.AllPayloads, error) {
+	return v.store.ListAllPayloads(ctx, after)
+}
+
 // GetPayload implements api.Verifier.
 func (v service) GetPayload(ctx context.Context, agent, name string) (rest.Payload, error) {
 	p, err := v.store.Payload(ctx, agent, name)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strconv"
 
@@ -11,6 +12,28 @@ import (
 // Payloads returns an agent's payloads and what became of them.
 func (v *Verifier) Payloads(ctx context.Context, agent string) (rest.PayloadList, error) {
 	return call[rest.PayloadList](ctx, v.peer, request{route: rest.ListPayloads, value: agent})
+}
+
+// AllPayloads returns the payloads of all agents that have any, by the agents' ids.
+func (v *Verifier) AllPayloads(ctx context.Context) (all []rest.AgentPayloads, err error) {
+	for after := ""; ; {
+		query := url.Values{}
+		if after != "" {
+			query.Set("after", after)
+		}
+		l, err := call[rest.AllPayloads](ctx, v.peer, request{route: rest.ListAllPayloads, query: query})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l.Agents...)
+		switch {
+		case l.Next == "":
+			return all, nil
+		case l.Next <= after:
+			return nil, fmt.Errorf("the verifier's list of payloads goes on with agent %q after %q", l.Next, after)
+		}
+		after = l.Next
+	}
 }
 
 // Payload returns the newest version of an agent's payload.

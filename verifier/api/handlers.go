@@ -24,11 +24,12 @@ func Handlers(v Verifier, s Signatures) map[rest.Route]rest.Handler {
 		rest.DeleteAgent: a.delete,
 		rest.GetBootLog:  a.bootLog,
 
-		rest.ListPayloads:  l.list,
-		rest.AddPayload:    l.add,
-		rest.GetPayload:    l.get,
-		rest.PutPayload:    l.put,
-		rest.DeletePayload: l.delete,
+		rest.ListPayloads:    l.list,
+		rest.ListAllPayloads: l.listAll,
+		rest.AddPayload:      l.add,
+		rest.GetPayload:      l.get,
+		rest.PutPayload:      l.put,
+		rest.DeletePayload:   l.delete,
 
 		rest.SearchMeasurements: measurements{v}.search,
 

@@ -16,6 +16,10 @@ type Payloads interface {
 	// ListPayloads returns an agent's payloads. CodeNotFound: not enrolled.
 	ListPayloads(ctx context.Context, agent string) (rest.PayloadList, error)
 
+	// ListAllPayloads returns the payloads of some agents whose ids are greater than
+	// after, the least of them first.
+	ListAllPayloads(ctx context.Context, after string) (rest.AllPayloads, error)
+
 	// GetPayload returns the newest version of a payload. CodeNotFound.
 	GetPayload(ctx context.Context, agent, name string) (rest.Payload, error)
 
@@ -46,6 +50,15 @@ func (p payloads) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	l, err := p.v.ListPayloads(r.Context(), id)
+	return answer(w, http.StatusOK, l, err)
+}
+
+func (p payloads) listAll(w http.ResponseWriter, r *http.Request) error {
+	after := r.URL.Query().Get("after")
+	if after != "" && !wire.ValidID(after) {
+		return rest.Errorf(rest.CodeBadRequest, "after=%q is no agent's id", after)
+	}
+	l, err := p.v.ListAllPayloads(r.Context(), after)
 	return answer(w, http.StatusOK, l, err)
 }
 

@@ -23,6 +23,11 @@ func (m *memory) ListPayloads(_ context.Context, agent string) (rest.PayloadList
 	return rest.PayloadList{Payloads: []rest.Payload{m.payload}}, m.broken
 }
 
+// ListAllPayloads implements Payloads.
+func (m *memory) ListAllPayloads(_ context.Context, after string) (rest.AllPayloads, error) {
+	return rest.AllPayloads{Agents: []rest.AgentPayloads{}, Next: after}, m.broken
+}
+
 // GetPayload implements Payloads.
 func (m *memory) GetPayload(_ context.Context, agent, name string) (rest.Payload, error) {
 	if m.broken == nil && name != m.payload.Name {
@@ -96,6 +101,9 @@ func TestPayloads(t *testing.T) {
 	if l := decode[rest.PayloadList](t, call(t, h, "GET", path, nil), 200); len(l.Payloads) != 1 {
 		t.Errorf("%+v", l)
 	}
+	if l := decode[rest.AllPayloads](t, call(t, h, "GET", "/v1/payloads?after="+payloadAgent, nil), 200); l.Next != payloadAgent {
+		t.Errorf("%+v", l)
+	}
 	if p := decode[rest.Payload](t, call(t, h, "GET", path+"/db?after=41", nil), 200); p.Revision != 42 {
 		t.Errorf("%+v", p)
 	}
@@ -136,6 +144,11 @@ func TestI03_I04_PayloadsRefused(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest("PUT", path+"/db"+query, strings.NewReader("x")))
 		if e := errorOf(t, w); e.Code != rest.CodeBadRequest {
 			t.Errorf("%q: %+v", query, e)
+		}
+	}
+	for _, after := range []string{"x", payloadAgent[1:], payloadAgent + "0", "A1" + payloadAgent[2:]} {
+		if e := errorOf(t, call(t, h, "GET", "/v1/payloads?after="+after, nil)); e.Code != rest.CodeBadRequest {
+			t.Errorf("after %q: %+v", after, e)
 		}
 	}
 	for _, name := range []string{"%2e%2e", "-x", "a%2fb", "a%00"} {

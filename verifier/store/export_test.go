@@ -1,6 +1,11 @@
 package store
 
-import "testing"
+import (
+	"context"
+	"testing"
+
+	"quicklime/wire/rest"
+)
 
 const (
 	MaxWithdrawn    = maxWithdrawn
@@ -13,4 +18,9 @@ func (s *Store) CollectGarbage(t *testing.T) {
 	if _, err := s.sweep(t.Context(), garbageAge); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ListAllPayloadsUntil is ListAllPayloads with smaller answers.
+func (s *Store) ListAllPayloadsUntil(ctx context.Context, after string, enough int) (rest.AllPayloads, error) {
+	return s.listAllPayloads(ctx, after, enough)
 }

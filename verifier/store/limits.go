@@ -67,6 +67,10 @@ const (
 	maxAgentPayloads = 4 * wire.MaxSealedPayload // bytes
 	maxAllPayloads   = 16 << 30                  // bytes
 
+	// listedPayloads is how many payloads of all agents are listed before one agent is
+	// the last of an answer: with receipts some 10 MB, and mostly less than 1 MB.
+	listedPayloads = 500
+
 	// maxWithdrawn and maxWithdrawnAge bound the records of an agent's withdrawn payloads:
 	// what an operator looks back at, and longer than a machine that holds one is away and
 	// has not rebooted.

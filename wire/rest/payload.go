@@ -50,3 +50,16 @@ type PayloadList struct {
 	Unreadable int       `json:"unreadable,omitempty"` // rows that could not be read (I10)
 	Floor      uint64    `json:"floor,omitempty"`      // the greatest version whose record was forgotten; every new one is greater
 }
+
+// AgentPayloads is the payloads of one agent of many.
+type AgentPayloads struct {
+	Agent string `json:"agent"`
+	Label string `json:"label"`
+	PayloadList
+}
+
+// AllPayloads answers ListAllPayloads.
+type AllPayloads struct {
+	Agents []AgentPayloads `json:"agents"`         // those that have, or had, payloads, by id
+	Next   string          `json:"next,omitempty"` // there are more agents: their ids are greater than this
+}

@@ -53,11 +53,12 @@ var (
 	UpdatePolicy    = Route{"PUT", "/v1/policies/{name}", RoleOperator, "replace a runtime policy; every agent under it is judged again"}
 	DeletePolicy    = Route{"DELETE", "/v1/policies/{name}", RoleOperator, "delete a runtime policy that no agent uses"}
 
-	ListPayloads  = Route{"GET", "/v1/agents/{id}/payloads", RoleOperator, "an agent's payloads and what became of them"}
-	AddPayload    = Route{"POST", "/v1/agents/{id}/payloads", RoleOperator, "begin the upload of a version of a payload; the same again resumes it"}
-	GetPayload    = Route{"GET", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the newest version of a payload; ?after=REV waits until its revision is greater"}
-	PutPayload    = Route{"PUT", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the ciphertext of ?version= from ?offset= on, as it is"}
-	DeletePayload = Route{"DELETE", "/v1/agents/{id}/payloads/{name}", RoleOperator, "withdraw a payload: the agent wipes it"}
+	ListPayloads    = Route{"GET", "/v1/agents/{id}/payloads", RoleOperator, "an agent's payloads and what became of them"}
+	ListAllPayloads = Route{"GET", "/v1/payloads", RoleOperator, "payloads of all agents; ?after=AGENT goes on where an answer ended"}
+	AddPayload      = Route{"POST", "/v1/agents/{id}/payloads", RoleOperator, "begin the upload of a version of a payload; the same again resumes it"}
+	GetPayload      = Route{"GET", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the newest version of a payload; ?after=REV waits until its revision is greater"}
+	PutPayload      = Route{"PUT", "/v1/agents/{id}/payloads/{name}", RoleOperator, "the ciphertext of ?version= from ?offset= on, as it is"}
+	DeletePayload   = Route{"DELETE", "/v1/agents/{id}/payloads/{name}", RoleOperator, "withdraw a payload: the agent wipes it"}
 
 	GetBootLog          = Route{"GET", "/v1/agents/{id}/boot-log", RoleOperator, "the logs of the boot that an agent runs, as it sent them"}
 	ListBootPolicies    = Route{"GET", "/v1/boot-policies", RoleOperator, "every boot policy"}
@@ -89,7 +90,7 @@ var (
 var VerifierRoutes = []Route{
 	ListAgents, EnrolAgent, GetAgent, UpdateAgent, RebindAgent, ClearAgent, DeleteAgent,
 	ListPolicies, AddPolicy, GetPolicy, GetSignedPolicy, UpdatePolicy, DeletePolicy,
-	ListPayloads, AddPayload, GetPayload, PutPayload, DeletePayload,
+	ListPayloads, ListAllPayloads, AddPayload, GetPayload, PutPayload, DeletePayload,
 	GetBootLog, ListBootPolicies, AddBootPolicy, GetBootPolicy, GetSignedBootPolicy, UpdateBootPolicy, DeleteBootPolicy,
 	SearchMeasurements,
 	ListEvents, GetRevocationKeys, ListDeadLetters, RetryDeadLetters, DropDeadLetters,
