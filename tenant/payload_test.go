@@ -147,7 +147,7 @@ func TestPayloadSendGoesOnWhereItWas(t *testing.T) {
 	f.breaks = 2
 	large := f.write(t, "large", strings.Repeat("0123456789abcdef", 1<<20))
 	o := f.run(t, "payload", "send", id, large, "--accept-ek", id)
-	if o.code != 0 || strings.Count(o.stderr, "the connection is lost") != 2 {
+	if o.code != 0 || strings.Count(o.stderr, "the connection is lost") < 2 { // once more, if it asks while nobody listens
 		t.Fatalf("%+v", o)
 	}
 	if p := f.payloads[id+"/large"]; uint64(len(p.content)) != payload.SealedSize(16<<20) || !p.Complete {

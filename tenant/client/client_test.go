@@ -52,7 +52,7 @@ func TestEveryRoute(t *testing.T) {
 			return
 		}
 		if r.Method == "GET" && (strings.Count(r.URL.Path, "/") == 2 || strings.HasSuffix(r.URL.Path, "/payloads")) {
-			fmt.Fprint(w, `{"payloads":[{"name":"x"}],"agents":[{"id":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}],
+			fmt.Fprint(w, `{"payloads":[{"name":"x"}],"agents":[{"id":"x","agent":"x"}],"tokens":[{"id":"x"}],"policies":[{"name":"x"}],"measurements":[{"agent":"x"}],
 				"events":[{"id":"x"}],"notice":"eA==","dead_letters":[{"webhook":"x"}]}`)
 			return
 		}
@@ -90,6 +90,7 @@ func TestEveryRoute(t *testing.T) {
 		{func() (any, error) { return v.RuntimePolicies().Update(ctx, "p", []byte(`{}`)) }, `PUT /v1/policies/p {"name":"p","text":"{}"}`},
 		{func() (any, error) { return nil, v.RuntimePolicies().Delete(ctx, "p") }, "DELETE /v1/policies/p"},
 		{func() (any, error) { return v.Payloads(ctx, "a") }, "GET /v1/agents/a/payloads"},
+		{func() (any, error) { return v.AllPayloads(ctx) }, "GET /v1/payloads"},
 		{func() (any, error) { return v.Payload(ctx, "a/b", "n/m") }, "GET /v1/agents/a%2Fb/payloads/n%2Fm"},
 		{func() (any, error) { return v.PollPayload(ctx, "a", "n", 7) }, "GET /v1/agents/a/payloads/n?after=7"},
 		{func() (any, error) { return v.AddPayload(ctx, "a", rest.PayloadUpload{Share: []byte{1}}) }, `POST /v1/agents/a/payloads {"manifest":null,"object":null,"secret":null,"share":"AQ=="}`},
@@ -127,6 +128,25 @@ func TestEveryRoute(t *testing.T) {
 		}
 		if text, _ := json.Marshal(answer); answer != nil && !strings.Contains(string(text), `"x"`) {
 			t.Errorf("%s: answer %s", c.want, text)
+		}
+	}
+}
+
+// A list that comes in parts is one, and one that does not go on is none.
+func TestI04_AllPayloadsGoOn(t *testing.T) {
+	next := map[string]string{"": "a", "a": "b", "b": ""}
+	_, v := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		after := r.URL.Query().Get("after")
+		fmt.Fprintf(w, `{"agents":[{"agent":"behind %s"}],"next":%q}`, after, next[after])
+	})
+	all, err := v.AllPayloads(t.Context())
+	if err != nil || len(all) != 3 || all[0].Agent != "behind " || all[2].Agent != "behind b" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for _, end := range []string{"b", "a", "0"} {
+		next["b"] = end
+		if _, err := v.AllPayloads(t.Context()); err == nil || !strings.Contains(err.Error(), `after "b"`) {
+			t.Errorf("on with %q: %v", end, err)
 		}
 	}
 }

@@ -51,7 +51,8 @@ func (s *Store) listAllPayloads(ctx context.Context, after string, enough int) (
 	all := rest.AllPayloads{Agents: []rest.AgentPayloads{}}
 	// The join is in this order, so that nothing is read that is not listed.
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT agent, label, `+payloadColumns+`
-		FROM enrolment CROSS JOIN payload ON enrolment.id = enrolment WHERE agent > ? ORDER BY agent, name, version`, after)
+		FROM enrolment CROSS JOIN payload ON enrolment.id = payload.enrolment JOIN state ON enrolment.id = state.enrolment
+		WHERE agent > ? ORDER BY agent, name, version`, after)
 	if err != nil {
 		return all, err
 	}
