@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -37,7 +38,7 @@ func (r *renewer) run(ctx context.Context, agents []string) error {
 	if agents != nil {
 		lines = slices.DeleteFunc(lines, func(l ca.Line) bool { return !slices.Contains(agents, l.Agent) })
 	}
-	show := r.progress("renewing", uint64(len(lines)))
+	show := r.progress("renewing", uint64(len(lines)), func(n uint64) string { return fmt.Sprint(n) })
 	defer show.end()
 	done := 0
 	for batch := range slices.Chunk(lines, renewBatch) {

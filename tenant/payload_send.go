@@ -111,6 +111,9 @@ func (p *program) sendPayload(ctx context.Context, agent, path string, o shipmen
 // became of it.
 func (p *program) showDelivered(ctx context.Context, s servers, v payloadView, o shipment) (err error) {
 	if certificate := v.Certificate; o.wait {
+		if !p.json {
+			p.say("%s: %s sent to the verifier", v.Name, byteSize(v.Received))
+		}
 		v, err = p.awaitPayload(ctx, s, v.Agent, v.Payload, o.timeout)
 		v.Certificate = certificate
 	}
@@ -222,7 +225,7 @@ func (p *program) uploadOnce(ctx context.Context, s servers, id string, sealed s
 	}
 	var show *bar
 	if one.Sealed > pieceSize { // else there is nothing between its beginning and its end
-		show = p.progress("uploading "+sealed.manifest.Name, one.Sealed)
+		show = p.progress("uploading "+sealed.manifest.Name, one.Sealed, byteSize)
 	}
 	defer show.end()
 	for show.at(one.Received); !one.Complete; show.at(one.Received) {

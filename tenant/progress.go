@@ -10,21 +10,25 @@ type bar struct {
 	p     *program
 	what  string
 	whole uint64
-	shown int // hundredths; -1: nothing yet
+	unit  func(uint64) string // how a number of it is written
+	shown int                 // hundredths; -1: nothing yet
 }
 
-// progress begins to show how far something of so many bytes is.
-func (p *program) progress(what string, whole uint64) *bar {
+// progress begins to show how far something of so many bytes, or other units, is.
+func (p *program) progress(what string, whole uint64, unit func(uint64) string) *bar {
 	if p.json || !isTerminal(p.stderr) {
 		return nil
 	}
-	return &bar{p: p, what: what, whole: max(whole, 1), shown: -1}
+	return &bar{p: p, what: what, whole: max(whole, 1), unit: unit, shown: -1}
 }
 
 // barWidth is the length of a bar: with its text it fits 80 columns.
-const barWidth = 30 // columns
+const barWidth = 20 // columns
 
-// at shows how many bytes are done.
+// eraseRest erases what a longer line left (ECMA-48, section 8.3.41).
+const eraseRest = "\x1b[K"
+
+// at shows how much is done.
 func (b *bar) at(done uint64) {
 	if b == nil {
 		return
@@ -35,7 +39,8 @@ func (b *bar) at(done uint64) {
 	}
 	b.shown = part
 	full := part * barWidth / 100
-	fmt.Fprintf(b.p.stderr, "\r%s [%s%s] %3d %%", printable(b.what), strings.Repeat("#", full), strings.Repeat(".", barWidth-full), part)
+	fmt.Fprintf(b.p.stderr, "\r%s [%s%s] %3d %%, %s of %s"+eraseRest, printable(b.what), strings.Repeat("#", full), strings.Repeat(".", barWidth-full),
+		part, b.unit(done), b.unit(b.whole))
 }
 
 // end leaves what was shown where it is.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -53,6 +54,27 @@ func TestColoursAreForTerminals(t *testing.T) {
 		if got := p.coloured(c.w.(interface{ Write([]byte) (int, error) })); got != c.want {
 			t.Errorf("%T with %q: %v", c.w, c.environ, got)
 		}
+	}
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	keyboard, screen := terminal(t)
+	b := (&program{stderr: screen}).progress("uploading a\x1bb", 20<<20, byteSize)
+	for _, done := range []uint64{0, 1, 5 << 20, 20 << 20} {
+		b.at(done)
+	}
+	b.end()
+	want := "\r" + `uploading a\x1bb [....................]   0 %, 0 bytes of 20 MiB` + "\x1b[K\r" + `uploading a\x1bb [#####...............]  25 %, 5120 KiB of 20 MiB` + "\x1b[K\r" +
+		`uploading a\x1bb [####################] 100 %, 20 MiB of 20 MiB` + "\x1b[K\r\n"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(keyboard, got); err != nil || string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	if b := (&program{stderr: screen, json: true}).progress("x", 1, byteSize); b != nil {
+		t.Error("a bar beside JSON")
+	}
+	if b := (&program{stderr: new(bytes.Buffer)}).progress("x", 1, byteSize); b != nil {
+		t.Error("a bar in a file")
 	}
 }
 
