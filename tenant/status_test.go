@@ -21,7 +21,7 @@ func bad() rest.Agent {
 	return rest.Agent{
 		ID: strings.Repeat("a", 64), Label: "web\x1b[0m", Trust: wire.Untrusted, Reason: "/tmp/evil is not in the runtime policy",
 		FreshUntil: &until, Connected: true, EnrolledAt: now.Add(-50 * time.Hour),
-		Policies: rest.Policies{Runtime: "web", Boot: wire.NotEvaluated},
+		Policies: rest.Policies{Runtime: "web", RuntimeSignedBy: []rest.Signer{{KeyID: "k", Subject: "CN=release\x1b"}}, Boot: wire.NotEvaluated},
 		Epoch:    &rest.Epoch{ID: "0123", ResetCount: 5, RestartCount: 1, Entries: 1407, IMABank: pcr.SHA256, StartedAt: now.Add(-time.Hour)},
 		Last: &rest.Attestation{
 			At: now.Add(-3 * time.Second), NonceIssued: now.Add(-4 * time.Second), Trigger: wire.TriggerGrowth,
@@ -48,7 +48,7 @@ Enrolment
   id              aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
   enrolled        2026-03-02T03:06:07Z (2 days ago)
   connected       yes
-  runtime policy  web
+  runtime policy  web, signed by CN=release\x1b
   boot policy     not evaluated: nothing is judged by one
   TPM policy      not evaluated: nothing is judged by one
   cleared         2 failures at 2026-03-04T04:06:07Z (1 h ago)

@@ -41,8 +41,8 @@ func (p *program) enrolmentFields(a rest.Agent) *fields {
 	if a.Severity != "" {
 		f.add("severity", "%s", p.severityWords(a))
 	}
-	f.add("runtime policy", "%s", policyWords(a.Policies.Runtime))
-	f.add("boot policy", "%s", policyWords(a.Policies.Boot))
+	f.add("runtime policy", "%s", policyWords(a.Policies.Runtime, a.Policies.RuntimeSignedBy...))
+	f.add("boot policy", "%s", policyWords(a.Policies.Boot, a.Policies.BootSignedBy...))
 	f.add("TPM policy", "%s", policyWords(tpmPolicyName(a.Policies)))
 	if c := a.Cleared; c != nil {
 		f.add("cleared", "%s at %s", counted(c.Count, "failure", "failures"), p.moment(c.At))
@@ -66,10 +66,13 @@ func tpmPolicyName(p rest.Policies) string {
 	return "sha256:" + short(p.TPM)
 }
 
-// policyWords spells out what the absence of a policy means (I21).
-func policyWords(policy string) string {
+// policyWords spells out what the absence of a policy means (I21), and who signed it.
+func policyWords(policy string, by ...rest.Signer) string {
 	if policy == wire.NotEvaluated || policy == "" {
 		return wire.NotEvaluated + ": nothing is judged by one"
+	}
+	if len(by) > 0 {
+		return policy + ", signed by " + signers(by)
 	}
 	return policy
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,12 +14,12 @@ import (
 	"quicklime/wire/rest"
 )
 
-const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesce(policy.name, ''), ` + inForce + `, judged,
+const selectAgent = `SELECT agent, label, rev, enrolled_at, lowest_bank, coalesce(policy.name, ''), coalesce(policy.signers, ''), ` + inForce + `, judged,
 	epoch, reset_count, restart_count, entries, bank, epoch_at,
 	trusted_until, trusted_for, attested_at, nonce_at, trigger, first_entry, new_entries, replay_nanos, clock, firmware,
 	cleared_count, cleared_at, rejected_at, rejected_id, rejected_message, rejected_count,
 	` + decisive + `, ` + tolerated + `, ` + waiting + `, severity, severity_at,
-	coalesce(boot_policy.name, ''), ` + platform + `
+	coalesce(boot_policy.name, ''), coalesce(boot_policy.signers, ''), ` + platform + `
 	FROM enrolment JOIN state ON state.enrolment = enrolment.id LEFT JOIN policy ON policy.name = state.policy
 	LEFT JOIN boot_policy ON boot_policy.name = state.boot_policy`
 
@@ -70,6 +72,7 @@ type agentRow struct {
 	decisive, waiting                          int // failures and conditions that make untrusted
 	severity, severityAt                       sql.NullInt64
 	bootPolicy                                 string
+	signers, bootSigners                       []byte // JSON; empty: there is no policy
 	platform                                   Platform
 }
 
@@ -81,16 +84,18 @@ func (s *Store) scanAgent(row interface{ Scan(...any) error }, now time.Time) (r
 func (s *Store) scanRow(row interface{ Scan(...any) error }, now time.Time) (r agentRow, err error) {
 	var enrolled int64
 	var cleared int
-	err = row.Scan(append([]any{&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.inForce, &r.judged,
+	err = row.Scan(append([]any{&r.ID, &r.Label, &r.Revision, &enrolled, &r.LowestBank, &r.policy, &r.signers, &r.inForce, &r.judged,
 		&r.epoch, &r.reset, &r.restart, &r.entries, &r.bank, &r.epochAt,
 		&r.until, &r.span, &r.attested, &r.nonce, &r.trigger, &r.first, &r.added, &r.replay, &r.clock, &r.firmware,
 		&cleared, &r.clearedAt, &r.rejectedAt, &r.rejectedID, &r.rejectedMsg, &r.rejectedCount,
-		&r.decisive, &r.ToleratedCount, &r.waiting, &r.severity, &r.severityAt, &r.bootPolicy}, r.platform.columns()...)...)
+		&r.decisive, &r.ToleratedCount, &r.waiting, &r.severity, &r.severityAt, &r.bootPolicy, &r.bootSigners}, r.platform.columns()...)...)
 	if err != nil {
 		return r, err
 	}
 	r.EnrolledAt = fromMillis(enrolled)
-	r.policies()
+	if err := r.policies(); err != nil {
+		return r, err
+	}
 	r.attestation()
 	if r.rejectedAt.Valid {
 		r.Rejected = &rest.Rejection{At: fromMillis(r.rejectedAt.Int64), ID: wire.FailureID(r.rejectedID.String), Message: r.rejectedMsg.String, Count: r.rejectedCount}
@@ -110,8 +115,8 @@ func (s *Store) scanRow(row interface{ Scan(...any) error }, now time.Time) (r a
 	return r, nil
 }
 
-// policies fills in which policy judges what.
-func (r *agentRow) policies() {
+// policies fills in which policy judges what, and who signed it.
+func (r *agentRow) policies() error {
 	r.Policies = rest.Policies{Runtime: r.policy, Boot: wire.NotEvaluated, TPM: r.platform.PCRsInForce}
 	if r.inForce == wire.NotEvaluated {
 		r.Policies.Runtime = wire.NotEvaluated
@@ -120,6 +125,17 @@ func (r *agentRow) policies() {
 		r.Policies.Boot, r.Policies.BootDigest = r.bootPolicy, r.platform.BootInForce
 	}
 	r.TPMPolicy = string(r.platform.PCRPolicy)
+	return errors.Join(readSigners(r.signers, &r.Policies.RuntimeSignedBy), readSigners(r.bootSigners, &r.Policies.BootSignedBy))
+}
+
+func readSigners(text []byte, all *[]rest.Signer) error {
+	if len(text) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(text, all); err != nil {
+		return fmt.Errorf("signers of a policy: %w", err)
+	}
+	return nil
 }
 
 // attestation fills in what the last accepted evidence said.

@@ -699,6 +699,35 @@ func keepsEnvelope[T any](t *testing.T, s store.Policies[T], of func(rest.Policy
 	}
 }
 
+// The status of a machine names who signed the policies that it is judged by.
+func TestStatusNamesSigners(t *testing.T) {
+	s, m := newStore(t), verifiertest.New(t)
+	runtime, boot := []rest.Signer{{KeyID: "k", Subject: "CN=é"}}, []rest.Signer{{KeyID: "l"}}
+	p := rest.RuntimePolicy{Policy: rest.Policy{Name: "web", Text: "{}", Digest: "d", Envelope: "x", SignedBy: runtime}}
+	err := errors.Join(
+		s.RuntimePolicies.Add(t.Context(), p),
+		s.BootPolicies.Add(t.Context(), rest.BootPolicy{Policy: rest.Policy{Name: "front", Text: "{}", Digest: "e", Envelope: "x", SignedBy: boot}}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enrol(t, s, m, "web")
+	front := "front"
+	if err := s.Update(t.Context(), m.AgentID, rest.AgentUpdate{BootPolicy: &front}); err != nil {
+		t.Fatal(err)
+	}
+	if got := trust(t, s).Policies; !slices.Equal(got.RuntimeSignedBy, runtime) || !slices.Equal(got.BootSignedBy, boot) {
+		t.Errorf("%+v", got)
+	}
+	p.Envelope, p.SignedBy = "", nil
+	if err := s.RuntimePolicies.Update(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if got := trust(t, s).Policies; got.RuntimeSignedBy != nil || !slices.Equal(got.BootSignedBy, boot) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestPolicyKeepsItsBytes(t *testing.T) {
 	s := newStore(t)
 	text := "{ \"meta\": {\"version\": 1},\n\"x\": \"<\\u00e9\" }\n"

@@ -114,6 +114,9 @@ type Policies struct {
 	TPM     string `json:"tpm"` // has no name: SHA-256 of its text
 
 	BootDigest string `json:"boot_digest,omitempty"` // SHA-256 of the boot policy's text
+
+	RuntimeSignedBy []Signer `json:"runtime_signed_by,omitempty"` // as in RuntimePolicy
+	BootSignedBy    []Signer `json:"boot_signed_by,omitempty"`    // as in BootPolicy
 }
 
 // Epoch is one boot of a machine, as its TPM signed it.
