@@ -1,36 +1,20 @@
 package session_test
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"log/slog"
-	"math/big"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"quicklime/ima"
-	"quicklime/verifier/policycache"
-	"quicklime/verifier/revocation"
 	"quicklime/verifier/session"
-	"quicklime/verifier/store"
-	"quicklime/verifier/store/storetest"
 	"quicklime/verifier/verifiertest"
 	"quicklime/wire"
 	"quicklime/wire/channel"
 	"quicklime/wire/pcr"
-	"quicklime/wire/pki"
 	"quicklime/wire/rest"
 	"quicklime/wire/tpm"
-	"quicklime/wire/tpm/softtpm"
 )
 
 // calm never challenges within a test; eager does at once and waits long for the
@@ -40,176 +24,6 @@ var (
 	eager  = session.Timing{Challenge: 50 * time.Millisecond, Answer: time.Minute, Margin: time.Minute}
 	strict = session.Timing{Challenge: 50 * time.Millisecond, Answer: time.Second, Margin: time.Minute}
 )
-
-// verifier is a session server on loopback with its store on disk.
-type verifier struct {
-	t      testing.TB
-	store  *store.Store
-	server *session.Server
-	addr   string
-	pin    [32]byte
-	db     string // file of the store
-
-	ca         *pki.Authority
-	revocation *ecdsa.PrivateKey
-}
-
-func newVerifier(t testing.TB, timing session.Timing) *verifier {
-	t.Helper()
-	return newLoggingVerifier(t, timing, slog.DiscardHandler)
-}
-
-func newLoggingVerifier(t testing.TB, timing session.Timing, log slog.Handler) *verifier {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newKeyedVerifier(t, timing, log, revocation.Keys{Notice: private})
-}
-
-func newKeyedVerifier(t testing.TB, timing session.Timing, log slog.Handler, keys revocation.Keys) *verifier {
-	t.Helper()
-	dir := t.TempDir()
-	s := storetest.Open(t, filepath.Join(dir, "verifier.db"), store.Routing{Notices: wire.EventKinds})
-	policies, err := policycache.Open(filepath.Join(dir, "policies"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := pki.Open(filepath.Join(dir, "pki"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Server("verifier", []string{"localhost"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	feed := revocation.NewFeed(s, keys, slog.New(log))
-	v := &verifier{t: t, store: s, ca: ca, revocation: keys.Notice, server: session.New(s, policies, timing, feed, slog.New(log)), pin: ca.Pin(), db: filepath.Join(dir, "verifier.db")}
-	l, err := channel.Listen(channel.ListenConfig{Addr: "127.0.0.1:0", ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest,
-		Certificate: func() (*tls.Certificate, error) { return cert.TLSCertificate() }, Admit: v.server.Admit, MaxStrangers: session.MaxStrangers})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.addr = l.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	served, judged, fed := make(chan error, 1), make(chan error, 1), make(chan error, 1)
-	go func() { fed <- feed.Run(ctx) }()
-	go func() { judged <- v.server.RunJudge(ctx) }()
-	go func() { served <- l.Serve(ctx, v.server.Handle) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-served, <-judged, <-fed); err != nil {
-			t.Error(err)
-		}
-	})
-	return v
-}
-
-// agent is a machine and its transport key.
-type agent struct {
-	*verifiertest.Machine
-	v         *verifier
-	transport *softtpm.AK
-	conn      *channel.Conn
-	welcome   wire.Welcome
-	after     uint64 // the session that Hello says this one goes on from
-}
-
-func (v *verifier) agent() *agent {
-	return &agent{Machine: verifiertest.New(v.t), v: v, transport: softtpm.NewTransport(v.t)}
-}
-
-func (a *agent) enrol(lowest pcr.Bank, policy string) {
-	a.v.t.Helper()
-	e := rest.Enrolment{ID: verifiertest.AgentID, EKPublic: []byte("ek"), AKPublic: a.AK.Public.Bytes(), Transport: a.transport.Public.Bytes(), LowestBank: lowest, Policy: policy}
-	if err := a.v.store.Enrol(a.v.t.Context(), e); err != nil {
-		a.v.t.Fatal(err)
-	}
-}
-
-// dial connects and says Hello.
-func (a *agent) dial(boot wire.BootCounters, banks ...pcr.Bank) {
-	t := a.v.t
-	t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.transport.Private.PublicKey, a.transport.Private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.conn, err = channel.Dial(t.Context(), channel.DialConfig{Addr: a.v.addr, ALPN: wire.ALPNAttest, Exporter: wire.ExporterAttest, ServerName: "localhost", CAPin: a.v.pin,
-		Certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: a.transport.Private}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.conn.Close(channel.CodeDone, "") })
-	a.Exporter = a.conn.Exporter()
-	a.send(wire.Hello{Version: wire.ProtocolVersion, Software: "test", Boot: boot, Banks: banks, Aggregate: pcr.SHA256, After: a.after})
-}
-
-func (a *agent) send(m wire.Message, raw ...[]byte) {
-	a.v.t.Helper()
-	if err := a.conn.Send(m, raw...); err != nil {
-		a.v.t.Fatal(err)
-	}
-}
-
-// receive returns the next message, which must be an M.
-func receive[M wire.Message](a *agent) M {
-	a.v.t.Helper()
-	m, err := a.conn.Receive(10 * time.Second)
-	if err != nil {
-		a.v.t.Fatal(err)
-	}
-	got, ok := m.(M)
-	if !ok {
-		a.v.t.Fatalf("received %T %+v", m, m)
-	}
-	return got
-}
-
-// begin connects and takes Welcome.
-func (a *agent) begin() {
-	a.v.t.Helper()
-	a.dial(a.AK.Counters, pcr.SHA1, pcr.SHA256)
-	a.welcome = receive[wire.Welcome](a)
-	a.Nonce, a.after = a.welcome.Nonce, a.welcome.Session
-}
-
-// attest sends the list from an entry on, and returns the verdict, whose nonce is
-// the next evidence's.
-func (a *agent) attest(first int) wire.Verdict {
-	a.v.t.Helper()
-	ev, list := a.Evidence(first)
-	a.send(ev, list)
-	v := receive[wire.Verdict](a)
-	a.Nonce = v.Nonce
-	return v
-}
-
-// closed returns the code with which the verifier closes the connection.
-func (a *agent) closed() channel.Code {
-	a.v.t.Helper()
-	for {
-		_, err := a.conn.Receive(10 * time.Second)
-		var closed *channel.CloseError
-		if errors.As(err, &closed) {
-			return closed.Code
-		}
-		if err != nil {
-			a.v.t.Fatal(err)
-		}
-	}
-}
-
-func (v *verifier) status() rest.Agent {
-	v.t.Helper()
-	a, err := v.store.Agent(v.t.Context(), verifiertest.AgentID)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return a
-}
 
 func TestSession(t *testing.T) {
 	v := newVerifier(t, calm)
@@ -563,25 +377,5 @@ func TestPolicyChangeJudgesAgain(t *testing.T) {
 		}
 		v.server.PolicyChanged()
 		v.until(c.want)
-	}
-}
-
-// until waits until the agent's trust is as wanted.
-func (v *verifier) until(want wire.Trust) {
-	v.t.Helper()
-	timeout := time.After(10 * time.Second)
-	for {
-		changed, leave := v.store.Changed(verifiertest.AgentID)
-		got := v.status()
-		if got.Trust == want {
-			leave()
-			return
-		}
-		select {
-		case <-changed:
-		case <-timeout:
-			v.t.Fatalf("%s (%s), want %s", got.Trust, got.Reason, want)
-		}
-		leave()
 	}
 }
