@@ -8,5 +8,5 @@ func (p *program) bootPolicy() *cobra.Command {
 		Use:   "boot-policy",
 		Short: "Boot logs, and the reference states that boots are judged by",
 	}, append(p.bootPolicies().commands(),
-		p.bootPolicyExplain(), p.bootPolicyCreate(), p.policySign(bootKind), p.policyVerify(bootKind), p.bootPolicyValidate(), p.bootPolicyTest(), p.bootPolicyDiff())...)
+		p.bootPolicyExplain(), p.bootPolicyCreate(), p.policySign(bootKind), p.policyVerify(bootKind), policyValidate(p, bootKind, bootSummaryOf), p.bootPolicyTest(), p.bootPolicyDiff())...)
 }

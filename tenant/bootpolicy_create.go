@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -67,8 +68,8 @@ type bootPolicySources struct {
 
 // madeBootPolicy is the JSON of "boot-policy create" with --output.
 type madeBootPolicy struct {
-	File    string            `json:"file"`
-	Summary bootPolicySummary `json:"summary"`
+	File    string             `json:"file"`
+	Summary *bootPolicySummary `json:"summary"`
 }
 
 func (p *program) createBootPolicy(from bootPolicySources, out string) error {
@@ -114,7 +115,7 @@ func (p *program) createBootPolicy(from bootPolicySources, out string) error {
 		return err
 	}
 	made := madeBootPolicy{out, summarizeBoot(compiled)}
-	return p.show(made, made.Summary.writer(fmt.Sprintf("wrote %s", printable(out))))
+	return p.show(made, func(w io.Writer) { made.Summary.write(w, "wrote "+printable(out)) })
 }
 
 // revocationLists reads files, which name the lists.

@@ -119,7 +119,7 @@ func TestBootPolicyCommandsRefuse(t *testing.T) {
 		{[]string{"create", "--log", secureBootLog, "--log", plainLog}, 1, "log 2: Secure Boot is off, in the first log it is on"},
 		{[]string{"create", "--log", bad}, 1, "hint: LOG is the firmware's log"},
 		{[]string{"validate"}, 2, "takes one FILE or more"},
-		{[]string{"validate", bad}, 1, "1 of 1 reference state cannot be used"},
+		{[]string{"validate", bad}, 1, "1 of 1 boot policy cannot be used"},
 		{[]string{"test", bad, plainLog}, 1, "has_secureboot: a number, want true or false"},
 		{[]string{"test", "-", "-"}, 2, "only one of policy and log"},
 		{[]string{"diff", "-", "-"}, 2, "only one of the policies"},

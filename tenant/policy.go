@@ -20,7 +20,7 @@ func (p *program) policy() *cobra.Command {
 		Long: `Runtime policies say which files machines may run, by digest. Their format is
 Keylime's JSON, version 1.`,
 	}, append(p.runtimePolicies().commands(),
-		p.policyCreate(), p.policyConvert(), p.policySign(runtimeKind), p.policyVerify(runtimeKind), p.policyValidate(), p.policyDiff(), p.policyTest())...)
+		p.policyCreate(), p.policyConvert(), p.policySign(runtimeKind), p.policyVerify(runtimeKind), policyValidate(p, runtimeKind, summaryOf), p.policyDiff(), p.policyTest())...)
 }
 
 // compile says of a policy that does not compile everything that is wrong with

@@ -90,7 +90,7 @@ func TestI21_PolicyValidateTellsWhatAPolicySays(t *testing.T) {
 	if d := cmp.Diff(want, strings.Join(lines, "\n")); o.code != 0 || d != "" {
 		t.Errorf("%d %s\n%s", o.code, o.stderr, d)
 	}
-	var v validated
+	var v validated[*policySummary]
 	if o := f.run(t, "policy", "validate", "--json", file); json.Unmarshal([]byte(o.stdout), &v) != nil || !v.Files[0].Valid || v.Files[0].Summary.Digests[pcr.SHA256] != 2 {
 		t.Errorf("%+v", o)
 	}
@@ -120,7 +120,7 @@ func TestPolicyValidateExplains(t *testing.T) {
 	if o.code != 1 || o.stderr != "quicklime-tenant: 2 of 3 policies cannot be used\nhint: correct it at the places named\n" {
 		t.Errorf("%+v", o)
 	}
-	var v validated
+	var v validated[*policySummary]
 	o = f.run(t, "policy", "validate", "--json", bad)
 	if json.Unmarshal([]byte(o.stdout), &v) != nil || o.code != 1 || len(v.Files[0].Problems) != 2 || v.Files[0].Problems[1].Line != 3 || v.Files[0].Problems[1].Place != "excludes[0]" {
 		t.Errorf("%+v", o)
@@ -305,7 +305,7 @@ func TestPolicyOfTheDocumentation(t *testing.T) {
 	text, _, _ := strings.Cut(rest, "```")
 	f := start(t)
 	o := f.run(t, "policy", "validate", "--json", f.write(t, "web.json", text))
-	var v validated
+	var v validated[*policySummary]
 	if err := json.Unmarshal([]byte(o.stdout), &v); err != nil || o.code != 0 || len(v.Files[0].Summary.Unknown)+len(v.Files[0].Summary.Warnings) != 0 || len(v.Files[0].Summary.Keys) != 1 {
 		t.Errorf("%v, %+v", err, o)
 	}

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -33,7 +34,12 @@ type policySummary struct {
 	Unknown         []string         `json:"unknown_members"`
 }
 
-func summarize(p *policy.Policy) *policySummary {
+// summaryOf compiles a policy and says what is in it.
+func summaryOf(text []byte) (*policySummary, error) {
+	p, err := policy.Parse(text)
+	if err != nil {
+		return nil, err
+	}
 	c := p.Contents()
 	s := &policySummary{
 		Digest: p.Digest(), Evaluates: !p.Empty(), Paths: p.Paths(), Digests: p.DigestCounts(), BootAggregates: orEmpty(c.BootAggregates),
@@ -51,7 +57,7 @@ func summarize(p *policy.Policy) *policySummary {
 			s.DeviceRules = append(s.DeviceRules, r.Name)
 		}
 	}
-	return s
+	return s, nil
 }
 
 func lengths(all map[string][]string) map[string]int {
@@ -62,8 +68,8 @@ func lengths(all map[string][]string) map[string]int {
 	return n
 }
 
-// fields lays the summary out; what the policy does not have is left out.
-func (s *policySummary) fields(title string) *fields {
+// write leaves out what the policy does not have.
+func (s *policySummary) write(w io.Writer, title string, signature ...string) {
 	f := &fields{title: title}
 	list := func(name string, values []string) {
 		if len(values) > 0 {
@@ -97,7 +103,10 @@ func (s *policySummary) fields(title string) *fields {
 	for _, place := range s.Unknown {
 		f.add("unknown member", "%s: it is kept and means nothing", place)
 	}
-	return f
+	for _, line := range signature {
+		f.add("signature", "%s", line)
+	}
+	f.write(w)
 }
 
 // some returns the first values in words.

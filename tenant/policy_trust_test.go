@@ -58,7 +58,7 @@ func TestI12_SignedPoliciesAreReadAndTheSignatureIsTold(t *testing.T) {
 			t.Errorf("%v: %+v, want %q", c.args, o, c.says)
 		}
 	}
-	var v validated
+	var v validated[*policySummary]
 	o := s.f.run(t, "policy", "validate", s.signed, s.plain, "--key", s.public, "--json")
 	if json.Unmarshal([]byte(o.stdout), &v) != nil || v.Files[0].Signature.State != good || len(v.Files[0].Signature.SignedBy) != 1 || v.Files[1].Signature.State != unsigned {
 		t.Errorf("%+v", o)

@@ -8,21 +8,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/policy"
-	"quicklime/verifier/policy/dsse"
 	"quicklime/wire/daemon"
 )
 
-// validated is the JSON of "policy validate".
-type validated struct {
-	Files []validatedFile `json:"files"`
+// summary is what a policy of one kind says.
+type summary interface {
+	// write lays it out, with what is known of its signature, a line each.
+	write(w io.Writer, title string, signature ...string)
 }
 
-type validatedFile struct {
-	File     string         `json:"file"`
-	Valid    bool           `json:"valid"`
-	Problems []problem      `json:"problems,omitempty"`
-	More     int            `json:"more_problems,omitempty"` // beside those
-	Summary  *policySummary `json:"summary,omitempty"`       // of a valid one
+// validated is the JSON of "validate".
+type validated[S summary] struct {
+	Files []validatedFile[S] `json:"files"`
+}
+
+type validatedFile[S summary] struct {
+	File     string    `json:"file"`
+	Valid    bool      `json:"valid"`
+	Problems []problem `json:"problems,omitempty"`
+	More     int       `json:"more_problems,omitempty"` // beside those
+	Summary  S         `json:"summary,omitempty"`       // of a valid one
 
 	Signature *signature `json:"signature,omitempty"` // absent: the file could not be read, or its signature is not good
 }
@@ -33,14 +38,15 @@ type problem struct {
 	Text  string `json:"text"`
 }
 
-func (p *program) policyValidate() *cobra.Command {
+// policyValidate is of the kind k, of which summarize says what a good policy says.
+func policyValidate[S summary](p *program, k policyKind, summarize func(text []byte) (S, error)) *cobra.Command {
 	var t trust
 	c := &cobra.Command{
 		Use:   "validate FILE…",
-		Short: "Explain every problem of policies in files, or what they say",
-		Long: `Explain every problem of policies in files, with its place and what to write
-instead; of a policy without a problem show what it says. FILE - is standard input.
-Nothing is sent to the verifier.
+		Short: "Explain every problem of " + k.many + " in files, or what they say",
+		Long: "Explain every problem of " + k.many + ` in files, with its line, place and what to write
+instead; of one without a problem show what it says. FILE - is standard input. Nothing is
+sent to the verifier.
 
 ` + helpTrust + `
 
@@ -52,55 +58,50 @@ Exit codes: 0 all can be used, 1 one or more cannot, 2 usage.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := p.checker(c, t)
+			trusted, err := p.checker(c, t)
 			if err != nil {
 				return err
 			}
-			return p.validate(args, k)
+			v := validated[S]{}
+			bad := 0
+			for _, file := range args {
+				f := validate(p, k, file, trusted, summarize)
+				if !f.Valid {
+					bad++
+				}
+				v.Files = append(v.Files, f)
+			}
+			if err := p.show(v, func(w io.Writer) { v.write(p, w) }); err != nil {
+				return err
+			}
+			if bad > 0 {
+				return daemon.WithHint(fmt.Errorf("%d of %s cannot be used", bad, counted(len(args), k.word, k.many)), "correct it at the places named")
+			}
+			return nil
 		},
 	}
 	t.flags(c)
 	return c
 }
 
-func (p *program) validate(files []string, k *checker) error {
-	v := validated{}
-	bad := 0
-	for _, file := range files {
-		f := p.validateFile(file, k)
-		if !f.Valid {
-			bad++
-		}
-		v.Files = append(v.Files, f)
-	}
-	if err := p.show(v, func(w io.Writer) { p.writeValidated(w, v) }); err != nil {
-		return err
-	}
-	if bad > 0 {
-		return daemon.WithHint(fmt.Errorf("%d of %s cannot be used", bad, counted(len(files), "policy", "policies")), "correct it at the places named")
-	}
-	return nil
-}
-
-func (p *program) validateFile(file string, k *checker) validatedFile {
-	f := validatedFile{File: file}
-	text, err := p.readFile(file, dsse.MaxEnvelope)
+func validate[S summary](p *program, k policyKind, file string, trusted *checker, summarize func(text []byte) (S, error)) validatedFile[S] {
+	f := validatedFile[S]{File: file}
+	text, err := p.readFile(file, k.maxSigned())
 	if err != nil {
 		f.Problems = []problem{{Text: err.Error()}}
 		return f
 	}
-	inside, s, err := k.open(dsse.RuntimePolicy, text)
+	inside, s, err := trusted.open(k.of, text)
 	if err != nil {
 		f.Problems = []problem{{Text: err.Error()}}
 		return f
 	}
 	f.Signature = &s
-	compiled, err := policy.Parse(inside)
-	if err != nil {
+	if f.Summary, err = summarize(inside); err != nil {
 		f.Problems, f.More = problemsOf(err)
 		return f
 	}
-	f.Valid, f.Summary = true, summarize(compiled)
+	f.Valid = true
 	return f
 }
 
@@ -117,17 +118,13 @@ func problemsOf(err error) (all []problem, more int) {
 	return all, problems.More
 }
 
-func (p *program) writeValidated(w io.Writer, v validated) {
+func (v validated[S]) write(p *program, w io.Writer) {
 	for i, f := range v.Files {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
 		if f.Valid {
-			summary := f.Summary.fields(printable(f.File) + ": can be used")
-			for _, line := range f.Signature.lines(p) {
-				summary.add("signature", "%s", line)
-			}
-			summary.write(w)
+			f.Summary.write(w, printable(f.File)+": can be used", f.Signature.lines(p)...)
 			continue
 		}
 		where := ""

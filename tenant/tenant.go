@@ -18,8 +18,9 @@
 //	3  the agent is known and not trusted; with --wait, not in that state in time
 //
 // and "agent add --wait" exits 3 when the agent is enrolled and does not come into
-// the state waited for in time. "policy diff" exits 3 when the policies differ, and
-// "policy test" when an entry of the list would fail.
+// the state waited for in time. "diff" of policies and boot policies exits 3 when they
+// differ, "test" when something of the list or boot log would fail, and "boot-policy
+// explain" when a digest is contradicted.
 package tenant
 
 import (
