@@ -128,10 +128,14 @@ func (p *program) showDelivered(ctx context.Context, s servers, v payloadView, o
 
 // deliver sends a payload to the machine id and returns how it stands then.
 func (p *program) deliver(ctx context.Context, s servers, id string, sealed sealedPayload) (v payloadView, err error) {
-	if err := s.config.remember(id, sealed.manifest.Name, sealed.sent); err != nil {
+	name := sealed.manifest.Name
+	if err := s.config.sending(id, name, sealed.sent); err != nil {
 		return v, fmt.Errorf("nothing is sent: %w", err)
 	}
 	one, err := p.uploadPayload(ctx, s, id, sealed)
+	if err == nil {
+		err = s.config.sent(id, name, sealed.sent)
+	}
 	if err != nil {
 		return v, err
 	}
@@ -179,8 +183,8 @@ func (p *program) recipient(ctx context.Context, s servers, id, name, acceptEK s
 	if err != nil {
 		return to, err
 	}
-	if kept != nil {
-		before = max(before, kept.Version)
+	for _, f := range kept {
+		before = max(before, f.Version)
 	}
 	to.manifest = payload.Manifest{Agent: id, Name: name, Version: nextVersion(now, before), Issued: now}
 	return to, nil

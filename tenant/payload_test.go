@@ -41,14 +41,11 @@ func sender(t *testing.T) (f *fake, id string) {
 // sentKey is how receipts of what was sent are made.
 func (f *fake) sentKey(t *testing.T, id, name string) (k payload.ReceiptKey, o payload.Outcome) {
 	t.Helper()
-	b, err := os.ReadFile(f.file(filepath.Join("payloads", "sent", id, name+".json")))
-	if err != nil {
-		t.Fatal(err)
+	kept, err := Config{PayloadDir: f.file("payloads")}.remembered(id, name)
+	if err != nil || len(kept) == 0 {
+		t.Fatal(kept, err)
 	}
-	var s sentFile
-	if err := json.Unmarshal(b, &s); err != nil {
-		t.Fatal(err)
-	}
+	s := kept[len(kept)-1] // the one that is being sent, if there is
 	key, err := hex.DecodeString(s.Key)
 	if err != nil || copy(k[:], key) != 32 {
 		t.Fatal(err)
@@ -419,6 +416,55 @@ func TestPayloadListOfAll(t *testing.T) {
 	}
 	if o := f.run(t, "payload", "list", id, other.ID); o.code != 2 {
 		t.Errorf("%+v", o)
+	}
+}
+
+// What could not be sent takes nothing from what was: its receipts are still checked, and
+// the next version is newer than both.
+func TestI27_ReceiptsWhileTheNextIsNotSent(t *testing.T) {
+	f, id := sender(t)
+	file := f.write(t, "db", "x")
+	f.run(t, "payload", "send", id, file, "--accept-ek", id)
+	f.receive(t, id, "db", stored)
+	for range 3 {
+		f.failures[rest.AddPayload] = rest.Errorf(rest.CodeTooLarge, "no room")
+		if o := f.run(t, "payload", "send", id, file, "--accept-ek", id); o.code != 1 {
+			t.Errorf("%+v", o)
+		}
+		if o := f.run(t, "payload", "status", id, "db"); o.code != 0 || !strings.Contains(o.stdout, "stored, 1 file\n") {
+			t.Errorf("%+v", o)
+		}
+	}
+	delete(f.failures, rest.AddPayload)
+	if o := f.run(t, "payload", "send", id, file, "--accept-ek", id); o.code != 0 || !strings.Contains(o.stdout, "version 20260304050611") {
+		t.Errorf("%+v", o)
+	}
+	f.receive(t, id, "db", stored)
+	// The program ends between the last byte and the note of it.
+	sent, sending := f.file("payloads/sent/"+id+"/db.json"), f.file("payloads/sent/"+id+"/db~.json")
+	if err := os.Rename(sent, sending); err != nil {
+		t.Fatal(err)
+	}
+	if o := f.run(t, "payload", "status", id, "db"); o.code != 0 {
+		t.Errorf("%+v", o)
+	}
+	// Of two at once the greater version stays.
+	c := Config{PayloadDir: f.file("payloads")}
+	for _, version := range []uint64{7, 9, 8} {
+		if err := c.sending(id, "p", sentFile{Version: version}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, version := range []uint64{9, 7} {
+		if err := c.sent(id, "p", sentFile{Version: version}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept, err := c.remembered(id, "p"); err != nil || len(kept) != 2 || kept[0].Version != 9 || kept[1].Version != 8 {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	if err := c.sent(id, "p", sentFile{Version: 10}); err != nil {
+		t.Fatal(err)
 	}
 }
 
