@@ -56,7 +56,8 @@ renewed because its machine is not trusted, or was enrolled anew.
 		},
 	}
 	c.Flags().BoolVar(&o.all, "all", false, "renew all, whatever is left of their lives")
-	c.Flags().Var(&o.within, "within", "renew those that end within that time, such as 8h")
+	c.Flags().Var(&o.within, "within", "renew those that end within that time, such as 8h, not those that have a third of it left")
+	c.Flags().Lookup("within").DefValue = "" // there is none
 	return c
 }
 

@@ -44,9 +44,9 @@ the same name again takes its place.
 The EK that it is sealed to needs a certificate that chains to one in ek_trust_anchors,
 or --accept-ek with the agent's whole id.
 
---cert sends what "ca package" makes, from a new key on: a certificate of the operator's
+--cert sends what "ca package" makes, with a new key and a certificate of the operator's
 authority, which "ca renew" renews while the machine stays trusted. The payload is called
-certificate, and nobody gets it once the certificate has ended.
+certificate unless --name says otherwise, and nobody gets it once the certificate has ended.
 
 Exit codes: 0 done, 1 failed, 2 usage; 3 with --wait, the machine did not say in time
 that it stored it.
