@@ -56,7 +56,7 @@ renewed because its machine is not trusted, or was enrolled anew.
 		},
 	}
 	c.Flags().BoolVar(&o.all, "all", false, "renew all, whatever is left of their lives")
-	c.Flags().Var(&o.within, "within", "renew those that end within that time, such as 8h, not those that have a third of it left")
+	c.Flags().Var(&o.within, "within", "renew those that end within that time, such as 8h, whatever part of their lives that is")
 	c.Flags().Lookup("within").DefValue = "" // there is none
 	return c
 }

@@ -235,6 +235,43 @@ func TestRenewAfterAnInterruption(t *testing.T) {
 	}
 }
 
+// Whoever is interrupted leaves what the register knows and the verifier does not, and
+// nobody else waits for it.
+func TestRenewIsInterrupted(t *testing.T) {
+	f, id := certifier(t)
+	f.sendCert(t, id)
+	f.sendCert(t, id, "--name", "vpn")
+	for _, at := range []rest.Route{rest.GetAgent, rest.GetMachine, rest.AddPayload, rest.PutPayload} {
+		ctx, cancel := context.WithCancel(t.Context())
+		f.before = map[rest.Route]func(){at: cancel}
+		versions := []uint64{f.payloads[id+"/certificate"].Version, f.payloads[id+"/vpn"].Version}
+		o := f.runWith(t, ctx, strings.NewReader(""), "ca", "renew", "--all")
+		cancel()
+		if o.code != 1 || !strings.Contains(o.stderr, "interrupted") || strings.Contains(o.stdout, " renewed ") {
+			t.Errorf("%s: %+v", at.Pattern, o)
+		}
+		f.before = nil
+		o, l := f.renew(t, now, "--all")
+		if o.code != 0 || len(l.Renewals) != 2 || l.Renewals[0].Result != renewed || l.Renewals[1].Result != renewed {
+			t.Errorf("after %s: %+v", at.Pattern, o)
+		}
+		for i, name := range []string{"certificate", "vpn"} {
+			if p := f.payloads[id+"/"+name]; p.Version <= versions[i] || !p.Complete {
+				t.Errorf("after %s: %+v", at.Pattern, p.Payload)
+			}
+		}
+	}
+	sent := map[uint64]bool{}
+	for _, e := range f.certs(t) {
+		if !e.Package.SentAt.IsZero() {
+			sent[e.Package.Version] = true
+		}
+	}
+	if len(sent) < 5 || !sent[f.payloads[id+"/vpn"].Version] {
+		t.Errorf("%v were sent", sent)
+	}
+}
+
 // A first package that was never sent is not renewed: the operator was told.
 func TestRenewNothingThatWasNeverSent(t *testing.T) {
 	f, id := certifier(t)

@@ -46,10 +46,11 @@ type fake struct {
 	deadLetters []rest.DeadLetter
 	changedDead []string // requests to retry or drop
 
-	failures  map[rest.Route]error // what a route answers instead
-	liar      bool                 // the registrar says it accepted keys and did not
-	untied    bool                 // one failure ties a list to no boot, and is not cleared
-	dir       string               // configuration and keys
+	failures  map[rest.Route]error  // what a route answers instead
+	before    map[rest.Route]func() // what is done before a route answers
+	liar      bool                  // the registrar says it accepted keys and did not
+	untied    bool                  // one failure ties a list to no boot, and is not cleared
+	dir       string                // configuration and keys
 	registrar *down
 	verifier  *down
 }
@@ -138,6 +139,9 @@ func (f *fake) locked(route rest.Route, h rest.Handler) rest.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if do := f.before[route]; do != nil {
+			do()
+		}
 		if err := f.failures[route]; err != nil {
 			return err
 		}
