@@ -43,11 +43,11 @@ differs.`,
 			if err != nil {
 				return err
 			}
-			before, err := p.bootPolicyAt(args[0], k)
+			before, err := p.bootPolicyAt(c.Context(), args[0], k)
 			if err != nil {
 				return err
 			}
-			after, err := p.bootPolicyAt(args[1], k)
+			after, err := p.bootPolicyAt(c.Context(), args[1], k)
 			if err != nil {
 				return err
 			}
@@ -58,9 +58,9 @@ differs.`,
 	return c
 }
 
-func (p *program) diffBoot(before, after openedBoot) error {
-	d := comparedBoot{before.Digest(), after.Digest(), []bootpolicy.Rule{}, []bootpolicy.Rule{}, before.signature, after.signature}
-	added, removed := bootpolicy.Diff(before.Policy, after.Policy)
+func (p *program) diffBoot(before, after opened[*bootpolicy.Policy]) error {
+	d := comparedBoot{before.policy.Digest(), after.policy.Digest(), []bootpolicy.Rule{}, []bootpolicy.Rule{}, before.signature, after.signature}
+	added, removed := bootpolicy.Diff(before.policy, after.policy)
 	d.Added, d.Removed = append(d.Added, added...), append(d.Removed, removed...)
 	if err := p.show(d, func(w io.Writer) { p.writeComparedBoot(w, d) }); err != nil {
 		return err

@@ -1,9 +1,9 @@
 package tenant
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
@@ -14,33 +14,16 @@ import (
 )
 
 // helpBootPolicy says what names a boot policy on the command line.
-const helpBootPolicy = `POLICY is a file with a measured-boot reference state (JSON, as Keylime has it), "-"
-standard input, or one of the names accept-all and reject-all.`
+const helpBootPolicy = `A policy is a file with a measured-boot reference state (JSON, as Keylime has it), "-"
+for standard input, the name of one at the verifier, or one of the names accept-all and
+reject-all. A file of that name counts first; @NAME is always one at the verifier.`
 
-// openedBoot is a compiled boot policy, and what is known of who signed it.
-type openedBoot struct {
-	*bootpolicy.Policy
-	signature signature
-}
-
-// bootPolicyAt reads the boot policy that was named, and has k check its signature.
-func (p *program) bootPolicyAt(name string, k *checker) (openedBoot, error) {
-	if named, ok := bootpolicy.Named(name); ok {
-		return openedBoot{named, signature{State: unsigned}}, nil
+// bootPolicyAt opens the boot policy that was named, and has k check its signature.
+func (p *program) bootPolicyAt(ctx context.Context, arg string, k *checker) (opened[*bootpolicy.Policy], error) {
+	if named, ok := bootpolicy.Named(arg); ok {
+		return opened[*bootpolicy.Policy]{named, signature{State: unsigned}}, nil
 	}
-	text, err := p.readFile(name, bootKind.maxSigned())
-	if errors.Is(err, fs.ErrNotExist) {
-		return openedBoot{}, daemon.WithHint(err, "POLICY is a file; \"quicklime-tenant boot-policy show NAME\" prints one that the verifier has")
-	}
-	if err != nil {
-		return openedBoot{}, err
-	}
-	inside, s, err := k.open(dsse.BootPolicy, text)
-	if err != nil {
-		return openedBoot{}, fmt.Errorf("%s: %w", name, err)
-	}
-	compiled, err := compileBoot(name, inside)
-	return openedBoot{compiled, s}, err
+	return p.bootPolicies().open(ctx, arg, k)
 }
 
 // compileBoot says of a boot policy that does not compile everything that is wrong

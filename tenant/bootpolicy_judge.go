@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quicklime/verifier/bootpolicy"
 	"quicklime/wire"
 	"quicklime/wire/pcr"
 )
@@ -49,7 +50,7 @@ would fail.`,
 			if err != nil {
 				return err
 			}
-			judged, err := p.bootPolicyAt(args[0], k)
+			judged, err := p.bootPolicyAt(c.Context(), args[0], k)
 			if err != nil {
 				return err
 			}
@@ -62,13 +63,13 @@ would fail.`,
 	return c
 }
 
-func (p *program) testBoot(judged openedBoot, file, systemd, bank string) error {
+func (p *program) testBoot(judged opened[*bootpolicy.Policy], file, systemd, bank string) error {
 	_, s, err := p.bootLog(file, systemd, bank)
 	if err != nil {
 		return err
 	}
-	t := testedBoot{judged.Digest(), "none", noQuote, s.Bank(), len(s.Events()), []wire.Failure{}, judged.signature}
-	t.Failures = append(t.Failures, judged.JudgeSupposed(s)...)
+	t := testedBoot{judged.policy.Digest(), "none", noQuote, s.Bank(), len(s.Events()), []wire.Failure{}, judged.signature}
+	t.Failures = append(t.Failures, judged.policy.JudgeSupposed(s)...)
 	p.warn("%s", noQuote)
 	if err := p.show(t, func(w io.Writer) { p.writeTestedBoot(w, t) }); err != nil {
 		return err

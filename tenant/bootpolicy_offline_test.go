@@ -124,7 +124,7 @@ func TestBootPolicyCommandsRefuse(t *testing.T) {
 		{[]string{"test", "-", "-"}, 2, "only one of policy and log"},
 		{[]string{"diff", "-", "-"}, 2, "only one of the policies"},
 		{[]string{"diff", bad, bad}, 1, "cannot be used"},
-		{[]string{"diff", "web", bad}, 1, "hint: POLICY is a file"},
+		{[]string{"diff", "web", bad}, 1, "hint: there is no file web here, so it was looked for at the verifier"},
 		{[]string{"test", f.file("none"), plainLog}, 1, "no such file"},
 	} {
 		o := f.run(t, append([]string{"boot-policy"}, c.args...)...)

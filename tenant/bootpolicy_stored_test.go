@@ -97,6 +97,21 @@ func TestSignedBootPolicy(t *testing.T) {
 			t.Errorf("%v by a stranger: %+v", args, o)
 		}
 	}
+	for _, c := range []struct {
+		args    []string
+		code    int
+		message string
+	}{
+		{[]string{"diff", "web", boot}, 0, "good, by \"CN=release\\x1b\", key " + hexSum("key") + ", as the verifier found"},
+		{[]string{"diff", "@web", boot, "--key", s.public}, 0, ": good, by key "},
+		{[]string{"diff", "web", boot, "--key", stranger.public}, exitFailed, "signed by nobody who is trusted"},
+		{[]string{"test", "web", secureBootLog}, 0, ": 0 failures"},
+		{[]string{"test", "@../web", secureBootLog}, exitUsage, "is not @ and the name of a boot policy"},
+	} {
+		if o := f.run(t, append([]string{"boot-policy"}, c.args...)...); o.code != c.code || !strings.Contains(o.stdout+o.stderr, c.message) {
+			t.Errorf("%v: %+v", c.args, o)
+		}
+	}
 	runtime := s.sign(t, f.write(t, "web.json", `{"meta":{"version":1}}`))
 	for _, c := range []struct {
 		args    []string

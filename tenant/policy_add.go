@@ -6,7 +6,7 @@ import (
 	"quicklime/tenant/client"
 )
 
-func (s storedPolicies[T]) add() *cobra.Command {
+func (s storedPolicies[T, P]) add() *cobra.Command {
 	return &cobra.Command{
 		Use:   "add NAME FILE",
 		Short: "Give the verifier a " + s.word + "; FILE - is standard input",

@@ -12,7 +12,7 @@ type deletedPolicy struct {
 	Name string `json:"name"`
 }
 
-func (s storedPolicies[T]) delete() *cobra.Command {
+func (s storedPolicies[T, P]) delete() *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a " + s.word + " that no machine is judged under",

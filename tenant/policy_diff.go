@@ -29,8 +29,8 @@ type comparedPolicy struct {
 	Signature signature `json:"signature"`
 }
 
-func newCompared(name string, o opened) comparedPolicy {
-	return comparedPolicy{name, o.Digest(), o.Paths(), o.Empty(), o.signature}
+func newCompared(name string, o opened[*policy.Policy]) comparedPolicy {
+	return comparedPolicy{name, o.policy.Digest(), o.policy.Paths(), o.policy.Empty(), o.signature}
 }
 
 func (p *program) policyDiff() *cobra.Command {
@@ -65,11 +65,11 @@ would change.`,
 			if err != nil {
 				return err
 			}
-			before, err := p.policyAt(c.Context(), args[0], k)
+			before, err := p.runtimePolicies().open(c.Context(), args[0], k)
 			if err != nil {
 				return err
 			}
-			after, err := p.policyAt(c.Context(), args[1], k)
+			after, err := p.runtimePolicies().open(c.Context(), args[1], k)
 			if err != nil {
 				return err
 			}
@@ -84,11 +84,11 @@ would change.`,
 	return c
 }
 
-func (p *program) diff(names []string, before, after opened, limit int) error {
+func (p *program) diff(names []string, before, after opened[*policy.Policy], limit int) error {
 	d := compared{
 		Before: newCompared(names[0], before),
 		After:  newCompared(names[1], after),
-		Groups: policy.Compare(before.Policy, after.Policy, limit),
+		Groups: policy.Compare(before.policy, after.policy, limit),
 	}
 	if err := p.show(d, func(w io.Writer) { p.writeDiff(w, d) }); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/verifier/appraise"
+	"quicklime/verifier/policy"
 	"quicklime/wire"
 	"quicklime/wire/daemon"
 )
@@ -73,7 +74,7 @@ would fail.`,
 			if err != nil {
 				return err
 			}
-			judged, err := p.policyAt(c.Context(), args[0], k)
+			judged, err := p.runtimePolicies().open(c.Context(), args[0], k)
 			if err != nil {
 				return err
 			}
@@ -86,17 +87,17 @@ would fail.`,
 }
 
 // test judges the list in a file.
-func (p *program) test(judged opened, name, file string, all bool) error {
-	if judged.Empty() {
+func (p *program) test(judged opened[*policy.Policy], name, file string, all bool) error {
+	if judged.policy.Empty() {
 		return daemon.WithHint(fmt.Errorf("%s says nothing: a machine under it is not evaluated", name), "give it digests, exclusions, keys or denials")
 	}
 	list, err := p.readList(file)
 	if err != nil {
 		return err
 	}
-	t := tested{Policy: judged.Digest(), Signature: judged.signature, Verdict: "none", Note: noVerdict, Failures: []wire.Failure{}}
+	t := tested{Policy: judged.policy.Digest(), Signature: judged.signature, Verdict: "none", Note: noVerdict, Failures: []wire.Failure{}}
 	groups := grouping{}
-	t.Counts, err = appraise.Survey(list, judged.Policy, func(f wire.Failure) {
+	t.Counts, err = appraise.Survey(list, judged.policy, func(f wire.Failure) {
 		groups.add(f)
 		if p.json {
 			t.Failures = append(t.Failures, f)

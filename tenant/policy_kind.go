@@ -19,26 +19,25 @@ type policyKind struct {
 
 	alsoVerify string // who else verifies what is signed
 
-	// compile returns what in a policy is not as its author may think, or everything
-	// that is wrong with it.
-	compile func(file string, text []byte) (warnings, unknown []string, err error)
+	compile func(file string, text []byte) (doubtful, error)
+}
+
+// doubtful is a compiled policy that says what in it may not do what its author thinks.
+type doubtful interface {
+	Warnings() []string
+	Unknown() []string // places of members that are no part of the format
 }
 
 var (
-	runtimeKind = policyKind{"policy", "policy", "policies", dsse.RuntimePolicy, policy.MaxPolicy, ", which\nKeylime's tools verify, too, if the key is ECDSA", func(file string, text []byte) (warnings, unknown []string, err error) {
-		c, err := compile(file, text)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c.Warnings(), c.Unknown(), nil
-	}}
-	bootKind = policyKind{"boot-policy", "boot policy", "boot policies", dsse.BootPolicy, bootpolicy.MaxReference, "", func(file string, text []byte) (warnings, unknown []string, err error) {
-		c, err := compileBoot(file, text)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c.Warnings(), c.Unknown(), nil
-	}}
+	runtimeKind = policyKind{
+		noun: "policy", word: "policy", many: "policies", of: dsse.RuntimePolicy, max: policy.MaxPolicy,
+		alsoVerify: ", which\nKeylime's tools verify, too, if the key is ECDSA",
+		compile:    func(file string, text []byte) (doubtful, error) { return compile(file, text) },
+	}
+	bootKind = policyKind{
+		noun: "boot-policy", word: "boot policy", many: "boot policies", of: dsse.BootPolicy, max: bootpolicy.MaxReference,
+		compile: func(file string, text []byte) (doubtful, error) { return compileBoot(file, text) },
+	}
 )
 
 // command is one of the commands about this kind, as a hint names it.
@@ -81,14 +80,14 @@ func (p *program) readPolicy(k policyKind, file string) ([]byte, error) {
 
 // lint compiles a policy and tells what in it does not do what its author may think.
 func (p *program) lint(k policyKind, file string, text []byte) error {
-	warnings, unknown, err := k.compile(file, text)
+	compiled, err := k.compile(file, text)
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
+	for _, w := range compiled.Warnings() {
 		p.warn("%s: %s", file, w)
 	}
-	for _, place := range unknown {
+	for _, place := range compiled.Unknown() {
 		p.warn("%s: %s is no part of the format; it is kept and means nothing", file, place)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"quicklime/wire/rest"
 )
 
-func (s storedPolicies[T]) list() *cobra.Command {
+func (s storedPolicies[T, P]) list() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the verifier's " + s.many,

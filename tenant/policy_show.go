@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (s storedPolicies[T]) show() *cobra.Command {
+func (s storedPolicies[T, P]) show() *cobra.Command {
 	signed := false
 	c := &cobra.Command{
 		Use:   "show NAME",
@@ -38,7 +38,7 @@ func (s storedPolicies[T]) show() *cobra.Command {
 	return c
 }
 
-func (s storedPolicies[T]) showSigned(ctx context.Context, name string) error {
+func (s storedPolicies[T, P]) showSigned(ctx context.Context, name string) error {
 	r, err := s.getSigned(ctx, name)
 	if err != nil {
 		return err

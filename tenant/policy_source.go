@@ -8,8 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"quicklime/verifier/policy"
-	"quicklime/verifier/policy/dsse"
 	"quicklime/wire"
 	"quicklime/wire/daemon"
 )
@@ -19,70 +17,71 @@ const helpPolicy = `A policy is a file, "-" for standard input, or the name of o
 file of that name counts first; @NAME is always one at the verifier.`
 
 // opened is a compiled policy, and what is known of who signed it.
-type opened struct {
-	*policy.Policy
+type opened[P any] struct {
+	policy    P
 	signature signature
 }
 
-// policyAt reads and compiles the policy that arg names, a file or one of the
-// verifier's, and has k check its signature.
-func (p *program) policyAt(ctx context.Context, arg string, k *checker) (opened, error) {
+// open reads and compiles the policy that arg names, a file or one of the verifier's, and
+// has k check its signature.
+func (s storedPolicies[T, P]) open(ctx context.Context, arg string, k *checker) (opened[P], error) {
 	name, named := strings.CutPrefix(arg, "@")
 	switch {
 	case named && !wire.ValidName(name):
-		return opened{}, &usageError{arg + " is not @ and the name of a policy", `"quicklime-tenant policy list" shows the names`}
+		return opened[P]{}, &usageError{arg + " is not @ and the name of a " + s.word, fmt.Sprintf("%q shows the names", s.command("list"))}
 	case named:
-		return p.compileStored(ctx, name, k)
-	case !p.isFile(arg) && wire.ValidName(arg):
-		o, err := p.compileStored(ctx, arg, k)
+		return s.openStored(ctx, name, k)
+	case !s.p.isFile(arg) && wire.ValidName(arg):
+		o, err := s.openStored(ctx, arg, k)
 		if err != nil && describe(err).Hint == "" {
 			err = daemon.WithHint(err, "there is no file %s here, so it was looked for at the verifier", arg)
 		}
 		return o, err
 	}
-	text, err := p.readFile(arg, dsse.MaxEnvelope)
+	text, err := s.p.readFile(arg, s.maxSigned())
 	if err != nil {
-		return opened{}, err
+		return opened[P]{}, err
 	}
-	return compileOpened(arg, text, k)
+	return s.openText(arg, text, k)
 }
 
-// compileOpened compiles the policy in a text, signed or not.
-func compileOpened(name string, text []byte, k *checker) (opened, error) {
-	inside, s, err := k.open(dsse.RuntimePolicy, text)
+// openText compiles the policy in a text, signed or not.
+func (s storedPolicies[T, P]) openText(name string, text []byte, k *checker) (o opened[P], err error) {
+	inside, by, err := k.open(s.of, text)
 	if err != nil {
-		return opened{}, fmt.Errorf("%s: %w", name, err)
+		return o, fmt.Errorf("%s: %w", name, err)
 	}
-	if s.State != unsigned {
+	if by.State != unsigned {
 		name = "the policy in " + name
 	}
-	compiled, err := compile(name, inside)
-	return opened{compiled, s}, err
+	compiled, err := s.parse(name, inside)
+	return opened[P]{compiled, by}, err
 }
 
-// compileStored compiles a policy of the verifier's. What the verifier found of its
+// openStored compiles a policy of the verifier's. What the verifier found of its
 // signature counts if k is nil; else k checks it again.
-func (p *program) compileStored(ctx context.Context, name string, k *checker) (opened, error) {
-	r, err := p.runtimePolicies().get(ctx, name)
+func (s storedPolicies[T, P]) openStored(ctx context.Context, name string, k *checker) (o opened[P], err error) {
+	r, err := s.get(ctx, name)
 	if err != nil {
-		return opened{}, err
+		return o, err
 	}
-	if k != nil && len(r.SignedBy) > 0 {
-		e, err := p.runtimePolicies().getSigned(ctx, name)
+	p := s.common(&r)
+	if k != nil && len(p.SignedBy) > 0 {
+		e, err := s.getSigned(ctx, name)
 		if err != nil {
-			return opened{}, err
+			return o, err
 		}
-		return compileOpened("policy "+name, []byte(e.Envelope), k)
+		return s.openText(s.word+" "+name, []byte(s.common(&e).Envelope), k)
 	}
-	compiled, err := compile("policy "+name, []byte(r.Text))
-	s := signature{State: unsigned}
-	if len(r.SignedBy) > 0 {
-		s = signature{State: byVerifier, Verified: &r.UpdatedAt}
-		for _, by := range r.SignedBy {
-			s.SignedBy = append(s.SignedBy, signedName{by.KeyID, by.Subject})
+	by := signature{State: unsigned}
+	if len(p.SignedBy) > 0 {
+		by = signature{State: byVerifier, Verified: &p.UpdatedAt}
+		for _, each := range p.SignedBy {
+			by.SignedBy = append(by.SignedBy, signedName{each.KeyID, each.Subject})
 		}
 	}
-	return opened{compiled, s}, err
+	compiled, err := s.parse(s.word+" "+name, []byte(p.Text))
+	return opened[P]{compiled, by}, err
 }
 
 // isFile reports whether arg names something in this machine's file system, or

@@ -10,50 +10,54 @@ import (
 	"github.com/spf13/cobra"
 
 	"quicklime/tenant/client"
+	"quicklime/verifier/bootpolicy"
+	"quicklime/verifier/policy"
 	"quicklime/verifier/policy/dsse"
 	"quicklime/wire"
 	"quicklime/wire/rest"
 )
 
-// storedPolicies has the commands about the verifier's policies of one kind.
-type storedPolicies[T any] struct {
+// storedPolicies has the commands about the verifier's policies of one kind. T is what
+// the verifier says of one, and P what its text compiles to.
+type storedPolicies[T, P any] struct {
 	p *program
 	policyKind
 	at     func(*client.Verifier) client.Policies[T]
 	common func(*T) *rest.Policy
+	parse  func(name string, text []byte) (P, error)
 	says   func(T) string // in short
 
 	heading []string // of what a list shows of this kind alone
 	row     func(T) []string
 }
 
-func (p *program) runtimePolicies() storedPolicies[rest.RuntimePolicy] {
-	return storedPolicies[rest.RuntimePolicy]{
-		p, runtimeKind, (*client.Verifier).RuntimePolicies, (*rest.RuntimePolicy).Common,
-		func(r rest.RuntimePolicy) string { return extent(r.Paths, r.Excludes) },
-		[]string{"PATHS", "EXCLUSIONS"},
-		func(r rest.RuntimePolicy) []string { return []string{fmt.Sprint(r.Paths), fmt.Sprint(r.Excludes)} },
+func (p *program) runtimePolicies() storedPolicies[rest.RuntimePolicy, *policy.Policy] {
+	return storedPolicies[rest.RuntimePolicy, *policy.Policy]{
+		p: p, policyKind: runtimeKind, at: (*client.Verifier).RuntimePolicies, common: (*rest.RuntimePolicy).Common, parse: compile,
+		says:    func(r rest.RuntimePolicy) string { return extent(r.Paths, r.Excludes) },
+		heading: []string{"PATHS", "EXCLUSIONS"},
+		row:     func(r rest.RuntimePolicy) []string { return []string{fmt.Sprint(r.Paths), fmt.Sprint(r.Excludes)} },
 	}
 }
 
-func (p *program) bootPolicies() storedPolicies[rest.BootPolicy] {
-	return storedPolicies[rest.BootPolicy]{
-		p, bootKind, (*client.Verifier).BootPolicies, (*rest.BootPolicy).Common,
-		func(r rest.BootPolicy) string { return bootExtent(r.SecureBoot, r.Firmwares, r.Kernels) },
-		[]string{"SECURE BOOT", "FIRMWARES", "KERNELS"},
-		func(r rest.BootPolicy) []string {
+func (p *program) bootPolicies() storedPolicies[rest.BootPolicy, *bootpolicy.Policy] {
+	return storedPolicies[rest.BootPolicy, *bootpolicy.Policy]{
+		p: p, policyKind: bootKind, at: (*client.Verifier).BootPolicies, common: (*rest.BootPolicy).Common, parse: compileBoot,
+		says:    func(r rest.BootPolicy) string { return bootExtent(r.SecureBoot, r.Firmwares, r.Kernels) },
+		heading: []string{"SECURE BOOT", "FIRMWARES", "KERNELS"},
+		row: func(r rest.BootPolicy) []string {
 			return []string{onOff(r.SecureBoot), fmt.Sprint(r.Firmwares), fmt.Sprint(r.Kernels)}
 		},
 	}
 }
 
 // commands are those that work on what the verifier has.
-func (s storedPolicies[T]) commands() []*cobra.Command {
+func (s storedPolicies[T, P]) commands() []*cobra.Command {
 	return []*cobra.Command{s.add(), s.list(), s.show(), s.update(), s.delete()}
 }
 
 // policies are those at the verifier.
-func (s storedPolicies[T]) policies() (client.Policies[T], error) {
+func (s storedPolicies[T, P]) policies() (client.Policies[T], error) {
 	c, err := s.p.connect()
 	if err != nil {
 		return client.Policies[T]{}, err
@@ -71,7 +75,7 @@ func checkName(c *cobra.Command, s string) error {
 }
 
 // get returns a policy with its text.
-func (s storedPolicies[T]) get(ctx context.Context, name string) (r T, err error) {
+func (s storedPolicies[T, P]) get(ctx context.Context, name string) (r T, err error) {
 	all, err := s.policies()
 	if err != nil {
 		return r, err
@@ -84,7 +88,7 @@ func (s storedPolicies[T]) get(ctx context.Context, name string) (r T, err error
 }
 
 // getSigned returns a policy in its envelope.
-func (s storedPolicies[T]) getSigned(ctx context.Context, name string) (r T, err error) {
+func (s storedPolicies[T, P]) getSigned(ctx context.Context, name string) (r T, err error) {
 	all, err := s.policies()
 	if err != nil {
 		return r, err
@@ -101,7 +105,7 @@ func (s storedPolicies[T]) getSigned(ctx context.Context, name string) (r T, err
 }
 
 // sameDigest refuses a text that came and is not the one it is said to be.
-func (s storedPolicies[T]) sameDigest(what string, p *rest.Policy, text []byte) error {
+func (s storedPolicies[T, P]) sameDigest(what string, p *rest.Policy, text []byte) error {
 	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != p.Digest {
 		return fmt.Errorf("the %s that came does not have the digest of %s %s, sha256:%s", what, s.word, p.Name, p.Digest)
 	}
@@ -110,7 +114,7 @@ func (s storedPolicies[T]) sameDigest(what string, p *rest.Policy, text []byte) 
 
 // upload reads a policy from a file, gives it to the verifier with send and returns
 // what was stored.
-func (s storedPolicies[T]) upload(c *cobra.Command, name, file string, send func(client.Policies[T], context.Context, string, []byte) (T, error)) (r T, err error) {
+func (s storedPolicies[T, P]) upload(c *cobra.Command, name, file string, send func(client.Policies[T], context.Context, string, []byte) (T, error)) (r T, err error) {
 	if err := checkName(c, name); err != nil {
 		return r, err
 	}
@@ -126,7 +130,7 @@ func (s storedPolicies[T]) upload(c *cobra.Command, name, file string, send func
 }
 
 // answer answers with a policy that was stored.
-func (s storedPolicies[T]) answer(done string, r T) error {
+func (s storedPolicies[T, P]) answer(done string, r T) error {
 	p := s.common(&r)
 	return s.p.show(r, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %s: %s, sha256:%s\n", done, printable(p.Name), s.says(r), printable(p.Digest))

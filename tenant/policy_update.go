@@ -6,7 +6,7 @@ import (
 	"quicklime/tenant/client"
 )
 
-func (s storedPolicies[T]) update() *cobra.Command {
+func (s storedPolicies[T, P]) update() *cobra.Command {
 	return &cobra.Command{
 		Use:   "update NAME FILE",
 		Short: "Replace a " + s.word + "; every machine under it is judged again",
