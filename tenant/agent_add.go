@@ -18,6 +18,7 @@ import (
 type addition struct {
 	policy, label, lowestBank, acceptEK, payload string
 	bootPolicy, tpmPolicy                        string
+	cert                                         certificateFlags
 	wait                                         waiting
 }
 
@@ -44,8 +45,14 @@ in the state waited for in time.`,
 	f.StringVar(&a.lowestBank, "lowest-bank", pcr.SHA256.String(), "the weakest PCR `BANK` whose quotes count: sha1, sha256, sha384 or sha512")
 	f.StringVar(&a.acceptEK, "accept-ek", "", "accept this EK, named by its `HASH`, without a trusted certificate")
 	f.StringVar(&a.payload, "payload", "", "send it the file or directory `PATH` as well, as \"payload send\" does")
+	a.cert.flags(c)
 	a.wait.flags(c)
-	c.PreRunE = func(c *cobra.Command, _ []string) error { return a.wait.check(c) }
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		if err := a.cert.check(c); err != nil {
+			return err
+		}
+		return a.wait.check(c)
+	}
 	return c
 }
 
@@ -69,6 +76,10 @@ func (p *program) add(ctx context.Context, s servers, id string, a addition) err
 	if err != nil {
 		return err
 	}
+	parcel, err := p.certificateGift(ctx, s, id, a)
+	if err != nil {
+		return err
+	}
 	if a.tpmPolicy != "" {
 		if e.TPMPolicy, err = p.tpmPolicy(a.tpmPolicy); err != nil {
 			return err
@@ -80,6 +91,9 @@ func (p *program) add(ctx context.Context, s servers, id string, a addition) err
 	}
 	p.remarks(m, e)
 	if err := p.give(ctx, s, id, gift); err != nil {
+		return err
+	}
+	if err := p.giveCertificate(ctx, s, a, parcel); err != nil {
 		return err
 	}
 	if a.wait.state != "" {

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,13 +48,22 @@ func (i issued) useless(err error) error {
 
 // check holds the flags against their grammars, before anything is made.
 func (r *caRequest) check(c *cobra.Command, agent string) (ca.Names, ca.KeyKind, error) {
+	names, kind, err := r.parse(agent)
+	if err != nil {
+		err = usage(c, "%v", err)
+	}
+	return names, kind, err
+}
+
+// parse reads the flags of a certificate that may name an agent.
+func (r *caRequest) parse(agent string) (ca.Names, ca.KeyKind, error) {
 	names, err := ca.NewNames(r.dns, r.ips, r.uris, agent)
 	if err != nil {
-		return names, "", usage(c, "%v", err)
+		return names, "", err
 	}
 	kind, err := ca.ParseKeyKind(r.kind)
 	if err != nil {
-		return names, "", usage(c, "--key: %v", err)
+		return names, "", fmt.Errorf("--key: %w", err)
 	}
 	return names, kind, nil
 }

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 
@@ -41,12 +42,10 @@ var certificateOnly = []string{"dns", "ip", "uri", "key", "life", "include"}
 
 // args are AGENT and what is sent, which is either a file or a certificate.
 func (f *certificateFlags) args(c *cobra.Command, args []string) error {
+	if err := f.check(c); err != nil {
+		return err
+	}
 	if f.ca == "" {
-		for _, name := range certificateOnly {
-			if c.Flags().Changed(name) {
-				return usage(c, "--%s goes with --cert", name)
-			}
-		}
 		return exactly(2, "AGENT and FILE|DIR, or AGENT and --cert")(c, args)
 	}
 	for _, name := range []string{"as-file", "expires"} {
@@ -55,6 +54,20 @@ func (f *certificateFlags) args(c *cobra.Command, args []string) error {
 		}
 	}
 	return exactly(1, "AGENT alone with --cert; --include adds files to the package")(c, args)
+}
+
+// check holds the flags against each other and their grammars.
+func (f *certificateFlags) check(c *cobra.Command) error {
+	if f.ca != "" {
+		_, _, err := f.request.check(c, "")
+		return err
+	}
+	for _, name := range certificateOnly {
+		if c.Flags().Changed(name) {
+			return usage(c, "--%s goes with --cert", name)
+		}
+	}
+	return nil
 }
 
 // place is the authority that --cert names.
@@ -66,28 +79,23 @@ func (f *certificateFlags) place(p *program) *caPlace {
 }
 
 // sendCertificate issues a certificate to a machine and sends it as a payload.
-func (p *program) sendCertificate(c *cobra.Command, agent string, f *certificateFlags, o shipment) error {
-	if _, _, err := f.request.check(c, ""); err != nil {
-		return err
-	}
-	place := f.place(p)
-	if err := place.within(func(*state.Directory) error { return nil }); err != nil {
+func (p *program) sendCertificate(ctx context.Context, agent string, f *certificateFlags, o shipment) error {
+	if err := f.place(p).within(func(*state.Directory) error { return nil }); err != nil {
 		return err // before anybody is asked
 	}
 	s, err := p.connect()
 	if err != nil {
 		return err
 	}
-	ctx := c.Context()
 	id, err := s.resolve(ctx, agent, reach{registrar: true, verifier: true})
 	if err != nil {
 		return err
 	}
-	parcel, err := p.parcelFor(c, s, id, f, o)
+	parcel, err := p.parcelFor(ctx, s, id, f, o)
 	if err != nil {
 		return err
 	}
-	v, err := p.issueAndSend(c, s, place, parcel)
+	v, err := p.issueAndSend(ctx, s, f.place(p), parcel)
 	if err != nil {
 		return err
 	}
@@ -95,8 +103,8 @@ func (p *program) sendCertificate(c *cobra.Command, agent string, f *certificate
 }
 
 // parcelFor makes the package of the agent id, as the flags say.
-func (p *program) parcelFor(c *cobra.Command, s servers, id string, f *certificateFlags, o shipment) (*parcel, error) {
-	names, kind, err := f.request.check(c, id)
+func (p *program) parcelFor(ctx context.Context, s servers, id string, f *certificateFlags, o shipment) (*parcel, error) {
+	names, kind, err := f.request.parse(id)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +119,7 @@ func (p *program) parcelFor(c *cobra.Command, s servers, id string, f *certifica
 		}
 		plan.Include = append(plan.Include, path)
 	}
-	to, err := p.recipient(c.Context(), s, id, plan.Payload, o.acceptEK)
+	to, err := p.recipient(ctx, s, id, plan.Payload, o.acceptEK)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +127,12 @@ func (p *program) parcelFor(c *cobra.Command, s servers, id string, f *certifica
 }
 
 // issueAndSend keeps the authority open while it issues, and not while it sends.
-func (p *program) issueAndSend(c *cobra.Command, s servers, place *caPlace, parcel *parcel) (v payloadView, err error) {
+func (p *program) issueAndSend(ctx context.Context, s servers, place *caPlace, parcel *parcel) (v payloadView, err error) {
 	err = place.within(func(d *state.Directory) error { return errors.Join(p.issueParcels(d, parcel), parcel.err) })
 	if err != nil {
 		return v, err
 	}
-	if v, err = p.sendParcel(c.Context(), s, parcel); err != nil {
+	if v, err = p.sendParcel(ctx, s, parcel); err != nil {
 		serial := short(parcel.entry.Serial)
 		p.warn("certificate %s was issued and is not known to have been sent; if it lives long: %q", serial, name+" ca revoke "+serial)
 		return v, err

@@ -203,3 +203,37 @@ func TestI22_SendCertificateFails(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+// A machine is enrolled with a certificate, or not at all if it cannot have one.
+func TestAddWithACertificate(t *testing.T) {
+	f, _ := certifier(t)
+	m := f.register(machine(t, "web-2"))
+	for _, c := range []struct {
+		flags string
+		code  int
+		want  string
+	}{
+		{"--dns web-2.example", 2, "--dns goes with --cert"},
+		{"--cert default --dns *.example", 2, "no DNS name"},
+		{"--cert " + f.file("none"), 1, "ca init"},
+		{"--cert default --include " + f.file("none"), 1, "no such file"},
+	} {
+		o := f.run(t, append([]string{"agent", "add", m.ID, "--accept-ek", m.ID}, strings.Fields(c.flags)...)...)
+		if o.code != c.code || !strings.Contains(o.stderr, c.want) || len(f.enrolled) > 0 || len(f.certs(t)) > 0 {
+			t.Errorf("%s: %+v", c.flags, o)
+		}
+	}
+	o := f.run(t, "agent", "add", m.ID, "--accept-ek", m.ID, "--cert", "default", "--dns", "web-2.example", "--life", "24h", "--payload", f.write(t, "db", "x"))
+	all := f.certs(t)
+	if o.code != 0 || len(all) != 1 || all[0].Names.Agent != m.ID || all[0].Package.SentAt.IsZero() || !strings.Contains(o.stderr, "payload certificate: waiting, certificate "+all[0].Serial[:12]) {
+		t.Fatalf("%+v, %+v", o, all)
+	}
+	if f.payloads[m.ID+"/certificate"] == nil || f.payloads[m.ID+"/db"] == nil {
+		t.Errorf("%v", f.payloads)
+	}
+	other := f.register(machine(t, "web-3"))
+	f.failures[rest.AddPayload] = rest.Errorf(rest.CodeTooLarge, "no room")
+	if o := f.run(t, "agent", "add", other.ID, "--accept-ek", other.ID, "--cert", "default"); o.code != 1 || !strings.Contains(o.stderr, "the agent is enrolled, and its certificate could not be sent: no room") || !strings.Contains(o.stderr, "payload send "+other.ID[:12]+" --cert default") {
+		t.Errorf("%+v", o)
+	}
+}

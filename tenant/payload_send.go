@@ -69,7 +69,7 @@ that it stored it.
 		case o.timeout <= 0:
 			return usage(c, "--timeout %v is no length of time to wait", o.timeout)
 		case cert.ca != "":
-			return p.sendCertificate(c, args[0], &cert, o)
+			return p.sendCertificate(c.Context(), args[0], &cert, o)
 		}
 		return p.sendPayload(c.Context(), args[0], args[1], o)
 	}
