@@ -154,7 +154,11 @@ func (r *renewer) show() error {
 		row[3] = result
 		t.add(row...)
 	}
-	return r.showTable(r.list, t, fmt.Sprintf("nothing to renew: %s not due", counted(r.list.NotDue, "certificate is", "certificates are")))
+	nothing := "nothing to renew: no certificate that was sent as a payload is in force"
+	if r.list.NotDue > 0 {
+		nothing = fmt.Sprintf("nothing to renew: %s not due", counted(r.list.NotDue, "certificate is", "certificates are"))
+	}
+	return r.showTable(r.list, t, nothing)
 }
 
 // verdict is the outcome of it all.
