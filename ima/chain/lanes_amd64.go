@@ -24,8 +24,11 @@ const (
 )
 
 // lanesSupported reports whether the processor, and the operating system, have what
-// the lanes need beside what the kernel does.
-func lanesSupported() bool { return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasBMI2 }
+// the lanes need beside what the kernel does: AVX512VL where a part of a register above
+// 15 is stored.
+func lanesSupported() bool {
+	return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasBMI2
+}
 
 // sixteen are messages that are hashed side by side, a block of each at a time.
 type sixteen struct {
