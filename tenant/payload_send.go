@@ -175,19 +175,38 @@ func (p *program) recipient(ctx context.Context, s servers, id, name, acceptEK s
 	if err := s.config.checkEK(machine, to.identity, acceptEK, now); err != nil {
 		return to, err
 	}
-	before, err := s.lastVersion(ctx, id, name)
+	before, err := s.greatestVersion(ctx, id, name)
 	if err != nil {
 		return to, err
-	}
-	kept, err := s.config.remembered(id, name)
-	if err != nil {
-		return to, err
-	}
-	for _, f := range kept {
-		before = max(before, f.Version)
 	}
 	to.manifest = payload.Manifest{Agent: id, Name: name, Version: nextVersion(now, before), Issued: now}
 	return to, nil
+}
+
+// latestVersion is the greatest that a clock makes, right or wrong: see nextVersion.
+const latestVersion = 99991231235959
+
+// greatestVersion is the greatest version of a payload that anybody knows. A machine keeps
+// the greatest that it opened for good: a verifier that makes one up, out of which the
+// next is chosen, could have all be used up.
+func (s servers) greatestVersion(ctx context.Context, id, name string) (uint64, error) {
+	said, err := s.lastVersion(ctx, id, name)
+	if err != nil {
+		return 0, err
+	}
+	kept, err := s.config.remembered(id, name)
+	if err != nil {
+		return 0, err
+	}
+	var own uint64
+	for _, f := range kept {
+		own = max(own, f.Version)
+	}
+	if said > max(own, latestVersion) {
+		return 0, daemon.WithHint(fmt.Errorf("the verifier says that there was version %d of payload %s, which no clock makes and nobody sent from here", said, name),
+			"look at the verifier; if somebody did send it, do so from where that was, or choose another --name")
+	}
+	return max(said, own), nil
 }
 
 // lastVersion is the greatest version of a payload that the verifier knows, or one that

@@ -101,6 +101,31 @@ func TestI27_PayloadIsNewerThanWhatWasForgotten(t *testing.T) {
 	}
 }
 
+// I27: a verifier cannot have the versions of a payload used up, after which the machine
+// would open none of that name any more.
+func TestI27_VersionsAreNotUsedUp(t *testing.T) {
+	f, id := sender(t)
+	file := f.write(t, "password", "hunter2\n")
+	f.payloadFloor = payload.MaxVersion - 1
+	if o := f.run(t, "payload", "send", "web-1", file, "--accept-ek", id); o.code != 1 || !strings.Contains(o.stderr, "which no clock makes") || len(f.payloads) > 0 {
+		t.Errorf("a version that was forgotten: %+v", o)
+	}
+	f.payloadFloor = 0
+	if o := f.run(t, "payload", "send", "web-1", file, "--accept-ek", id); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	f.say(id, "password", func(p *fakePayload) { p.Version = payload.MaxVersion - 1 })
+	if o := f.run(t, "payload", "send", "web-1", file, "--accept-ek", id); o.code != 1 || !strings.Contains(o.stderr, "which no clock makes") {
+		t.Errorf("the last version: %+v", o)
+	}
+	f.say(id, "password", func(p *fakePayload) { p.Version = latestVersion })
+	for version := uint64(latestVersion + 1); version <= latestVersion+2; version++ { // what was sent from here goes on
+		if o := f.run(t, "payload", "send", "web-1", file, "--accept-ek", id); o.code != 0 || f.payloads[id+"/password"].Version != version {
+			t.Errorf("behind the latest clock: %+v, version %d", o, f.payloads[id+"/password"].Version)
+		}
+	}
+}
+
 // content decrypts what the verifier has, with the shares that a test cannot know: so
 // it only checks what can be seen.
 func TestPayloadSend(t *testing.T) {
