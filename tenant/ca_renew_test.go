@@ -272,6 +272,28 @@ func TestRenewIsInterrupted(t *testing.T) {
 	}
 }
 
+// What the verifier says of when it got a package puts off no renewal: that was not in
+// the future.
+func TestRenewalIsNotPutOffByTheVerifier(t *testing.T) {
+	f, id := certifier(t)
+	f.sendCert(t, id)
+	f.failures = map[rest.Route]error{rest.PutPayload: rest.Errorf(rest.CodeInternal, "no")}
+	f.renew(t, now.Add(17*time.Hour))
+	delete(f.failures, rest.PutPayload)
+	f.say(id, "certificate", func(p *fakePayload) { p.Complete, p.AddedAt = true, now.AddDate(1000, 0, 0) })
+	found := now.Add(18 * time.Hour)
+	if o, l := f.renew(t, found); o.code != 0 || l.NotDue != 1 {
+		t.Fatalf("%+v", o)
+	}
+	if all := f.certs(t); len(all) != 2 || !all[1].Package.SentAt.Equal(found) {
+		t.Errorf("%+v", all)
+	}
+	o, l := f.renew(t, f.certs(t)[1].NotAfter.Add(-time.Hour))
+	if v := one(t, l); o.code != 0 || v.Result != renewed {
+		t.Errorf("%+v", o)
+	}
+}
+
 // A first package that was never sent is not renewed: the operator was told.
 func TestRenewNothingThatWasNeverSent(t *testing.T) {
 	f, id := certifier(t)

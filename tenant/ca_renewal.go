@@ -30,7 +30,7 @@ func (r *renewer) consider(ctx context.Context, l ca.Line) (n *renewal) {
 	}
 	agent, last, err := r.ask(ctx, l)
 	if last != nil && isSent(*last) {
-		n.line, n.found = l.Found(last.Version, last.AddedAt)
+		n.line, n.found = l.Found(last.Version, notAfter(last.AddedAt, r.now()))
 	}
 	if !r.isDue(n.line) {
 		r.undue(n.line)
@@ -57,6 +57,15 @@ func (r *renewer) consider(ctx context.Context, l ca.Line) (n *renewal) {
 		r.fail(n, err)
 	}
 	return n
+}
+
+// notAfter is when the verifier says that something was, which cannot be in the future:
+// the certificate would not be due before.
+func notAfter(said, now time.Time) time.Time {
+	if said.After(now) {
+		return now
+	}
+	return said
 }
 
 func (r *renewer) isDue(l ca.Line) bool { return l.Sent != nil && r.options.due(*l.Sent, r.now()) }
