@@ -6,8 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,46 +112,80 @@ func join(files, included []ca.File) ([]ca.File, error) {
 // readIncluded reads files and directories. They are named from the last part of
 // their paths on; nothing but regular files and directories is taken.
 func readIncluded(paths []string) (files []ca.File, err error) {
-	size := 0
-	for _, path := range paths {
-		base := filepath.Dir(filepath.Clean(path))
-		err := filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			f, err := readOne(file, maxPackage-size)
-			if err != nil {
-				return err
-			}
-			size += len(f.Text)
-			name, err := filepath.Rel(base, file)
-			f.Name = filepath.ToSlash(name)
-			files = append(files, f)
-			return err
-		})
+	room := maxPackage
+	for _, name := range paths {
+		some, err := readTree(filepath.Clean(name), room)
 		if err != nil {
 			return nil, daemon.WithHint(err, "a package takes regular files and directories of them, %d MiB together", maxPackage>>20)
 		}
+		for _, f := range some {
+			room -= len(f.Text)
+		}
+		files = append(files, some...)
 	}
 	return files, nil
 }
 
-// readOne reads a regular file. Its owner may run the copy who may run the file.
-func readOne(file string, room int) (ca.File, error) {
-	st, err := os.Lstat(file)
+// readTree reads a file, or all files of a directory. No link leads out of the directory
+// that was named, or that the file is in: what it has may be others' to write, and is read
+// unattended, by whoever can read the authority's key.
+func readTree(name string, room int) (files []ca.File, err error) {
+	root, err := os.OpenRoot(filepath.Dir(name))
 	if err != nil {
-		return ca.File{}, err
+		return nil, err
 	}
-	if !st.Mode().IsRegular() {
-		return ca.File{}, fmt.Errorf("%s is no regular file", file)
+	defer root.Close()
+	base := filepath.Base(name)
+	st, err := root.Lstat(base)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f, err := os.Open(file)
+	if !st.IsDir() {
+		f, err := readOne(root, base, room)
+		return []ca.File{f}, err
+	}
+	below, err := root.OpenRoot(base)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	defer below.Close()
+	err = fs.WalkDir(below.FS(), ".", func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		f, err := readOne(below, file, room)
+		if err != nil {
+			return err
+		}
+		room -= len(f.Text)
+		f.Name = path.Join(base, file)
+		files = append(files, f)
+		return nil
+	})
+	return files, err
+}
+
+// readOne reads a regular file below a directory, which is its name. Its owner may run the
+// copy who may run the file.
+func readOne(root *os.Root, file string, room int) (ca.File, error) {
+	whole := filepath.Join(root.Name(), file)
+	if st, err := root.Lstat(file); err != nil || !st.Mode().IsRegular() {
+		return ca.File{}, errors.Join(err, fmt.Errorf("%s is no regular file", whole))
+	}
+	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be another by now
 	if err != nil {
 		return ca.File{}, err
 	}
 	defer f.Close()
-	text, err := readAll(f, file, int64(room))
-	return ca.File{Mode: 0o600 | st.Mode().Perm()&0o100, Text: text}, err
+	st, err := f.Stat()
+	if err != nil {
+		return ca.File{}, err
+	}
+	if !st.Mode().IsRegular() {
+		return ca.File{}, fmt.Errorf("%s is no regular file", whole)
+	}
+	text, err := readAll(f, whole, int64(room))
+	return ca.File{Name: file, Mode: 0o600 | st.Mode().Perm()&0o100, Text: text}, err
 }
 
 // writePackage writes an archive or a directory, which appears whole.
