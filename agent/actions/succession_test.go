@@ -97,3 +97,44 @@ func TestActionsGoOnAfterJoiningAgain(t *testing.T) {
 		t.Errorf("%v, %q", err, m.wrote("ran"))
 	}
 }
+
+// So does one that joined again before anything was acted on under the newest key. It still
+// acts on what waited under the one before, and not again on what it acted on.
+func TestI28_ActionsGoOnUnderAKeyThatTheyHaveNotSeen(t *testing.T) {
+	m, thief := newMachine(t), newMachine(t)
+	m.cfg.Keys = filepath.Join(t.TempDir(), "notice-keys")
+	m.action("a", `echo ran >> $OUT/ran`)
+	m.spool(1, m.key)
+	m.run()
+	last := m.succeed(2, m.succeed(1, m.key))
+	joined := m.cfg.Key
+	for name, key := range map[string]*ecdsa.PrivateKey{"another's": thief.key, "one that another's leads to": m.succeed(3, thief.key)} {
+		m.joined(key)
+		if err := actions.Run(t.Context(), m.cfg); err == nil {
+			t.Errorf("a token with %s", name)
+		}
+	}
+	m.joined(last)
+	m.spool(2, m.key)
+	m.spool(3, last)
+	for range 2 {
+		if err := actions.Run(t.Context(), m.cfg); err != nil || m.wrote("ran") != "ran\nran\nran\n" {
+			t.Fatalf("%v, %q", err, m.wrote("ran"))
+		}
+		m.spool(1, m.key)
+		m.spool(3, last)
+	}
+	m.cfg.Key = joined
+	if err := actions.Run(t.Context(), m.cfg); err == nil {
+		t.Error("the token before leads back")
+	}
+}
+
+// joined is what a token with a key makes of the machine.
+func (m *machine) joined(key *ecdsa.PrivateKey) {
+	m.t.Helper()
+	var err error
+	if m.cfg.Key, err = notice.KeyOf(&key.PublicKey); err != nil {
+		m.t.Fatal(err)
+	}
+}

@@ -165,6 +165,21 @@ func Open(dir string, pin notice.Pin, envelope []byte) (o notice.Opened, by noti
 	return o, pin, err
 }
 
+// Leads reports whether a directory of successions leads from a pin to a key. Who wrote it
+// is not believed either.
+func Leads(dir string, pin notice.Pin, to notice.Key) bool {
+	names, err := list(dir)
+	if err != nil {
+		return false
+	}
+	for _, name := range names[max(0, len(names)-maxKept):] {
+		if pin, _ = follow(filepath.Join(dir, name), pin); pin.Key == to {
+			return true
+		}
+	}
+	return false
+}
+
 // follow follows a kept succession, if it is one from this pin.
 func follow(path string, pin notice.Pin) (notice.Pin, bool) {
 	value, err := keep.Read(path)
