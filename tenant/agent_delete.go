@@ -29,7 +29,7 @@ func (p *program) agentDelete() *cobra.Command {
 back. The machine is told nothing, and keeps its payloads until it reboots: withdraw
 them first.`,
 	}, needs, func(ctx context.Context, s servers, id string) error {
-		p.warnOfPayloads(ctx, s, id)
+		p.warnOfPayloads(ctx, s, id, consent.yes)
 		if err := consent.ask(p, "deleting agent "+short(id)); err != nil {
 			return err
 		}
@@ -41,16 +41,20 @@ them first.`,
 }
 
 // warnOfPayloads says that a machine has payloads, of which nobody knows any more when
-// its enrolment has ended. If that cannot be found out nothing is said: the machine may
-// have to be deleted all the same.
-func (p *program) warnOfPayloads(ctx context.Context, s servers, id string) {
+// its enrolment has ended: before that is agreed to, what to do about it. If it cannot
+// be found out nothing is said: the machine may have to be deleted all the same.
+func (p *program) warnOfPayloads(ctx context.Context, s servers, id string, agreed bool) {
 	l, err := s.verifier.Payloads(ctx, id)
 	if err != nil {
 		return
 	}
 	there := slices.DeleteFunc(l.Payloads, func(one rest.Payload) bool { return one.Releases == 0 || one.WithdrawnAt != nil })
-	if n := len(there); n > 0 {
-		p.warn("it may keep %s until it reboots; %q has it wipe one", counted(n, "payload", "payloads"), name+" payload delete "+short(id)+" NAME")
+	switch n := counted(len(there), "payload", "payloads"); {
+	case len(there) == 0:
+	case agreed:
+		p.warn("it may keep %s until it reboots, and cannot be told to wipe them any more", n)
+	default:
+		p.warn("it may keep %s until it reboots; %q has it wipe one while it is enrolled", n, name+" payload delete --wait "+short(id)+" NAME")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,9 @@ import (
 
 // maxPackage bounds a package: what a payload may have.
 const maxPackage = 64 << 20 // bytes
+
+// compressed is a name of an archive of which no directory is to be made.
+var compressed = regexp.MustCompile(`(?i)\.(tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)/*$`)
 
 func (p *program) caPackage(place *caPlace) *cobra.Command {
 	var (
@@ -41,6 +45,9 @@ With a whole id no server is asked.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
 				return usage(c, "name what to write: -o FILE.zip, FILE.tar or a new directory")
+			}
+			if compressed.MatchString(out) {
+				return usage(c, "-o %q is no archive that is made here: FILE.zip, FILE.tar or a new directory", out)
 			}
 			if _, _, err := request.check(c, ""); err != nil {
 				return err

@@ -214,6 +214,22 @@ func TestCAPackage(t *testing.T) {
 	}
 }
 
+// A name that says that it is another archive is no directory's, and nothing is issued.
+func TestCAPackageIsNoOtherArchive(t *testing.T) {
+	c := newCA(t)
+	for _, out := range []string{"p.tar.gz", "p.tgz", "p.tar.XZ", "p.7z/"} {
+		if o := c.ca(t, "package", caAgent, "-o", c.file(".")+"/"+out); o.code != 2 || !strings.Contains(o.stderr, "is no archive that is made here") {
+			t.Errorf("%s: %+v", out, o)
+		}
+	}
+	if l := c.certs(t); len(l.Certificates) != 0 {
+		t.Errorf("%+v", l)
+	}
+	if o := c.ca(t, "package", caAgent, "-o", c.file("web-1.example")); o.code != 0 {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestCAPackageTakesFilesOnly(t *testing.T) {
 	c := newCA(t)
 	if err := os.Symlink("/etc/passwd", c.file("link")); err != nil {

@@ -127,8 +127,12 @@ func TestAgentDeleteWarnsOfPayloads(t *testing.T) {
 		}
 	}
 	f.say(id, "there", func(p *fakePayload) { p.Releases = 1 })
-	o := f.run(t, "agent", "delete", id, "--yes")
-	if o.code != 0 || !strings.Contains(o.stderr, "warning: it may keep 1 payload until it reboots; \"quicklime-tenant payload delete "+short(id)+" NAME\"") {
+	o := f.run(t, "agent", "delete", id)
+	if o.code != 2 || !strings.Contains(o.stderr, "warning: it may keep 1 payload until it reboots; \"quicklime-tenant payload delete --wait "+short(id)+" NAME\" has it wipe one while it is enrolled") {
+		t.Errorf("%+v", o)
+	}
+	o = f.run(t, "agent", "delete", id, "--yes")
+	if o.code != 0 || !strings.Contains(o.stderr, "warning: it may keep 1 payload until it reboots, and cannot be told to wipe them any more") {
 		t.Errorf("%+v", o)
 	}
 }

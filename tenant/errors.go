@@ -55,7 +55,8 @@ func (p *program) finish(err error) int {
 	if p.json {
 		p.writeError(e)
 	} else {
-		fmt.Fprintf(p.stderr, "%s: %s\n", name, printableLines(e.Message))
+		message := strings.TrimPrefix(e.Message, name+" ") // of a usage error about a command
+		fmt.Fprintf(p.stderr, "%s: %s\n", name, printableLines(message))
 		if e.Hint != "" {
 			fmt.Fprintf(p.stderr, "hint: %s\n", printableLines(e.Hint))
 		}

@@ -175,7 +175,7 @@ func (p *program) eventsDead() *cobra.Command {
 
 func (p *program) showDeadLetters(l rest.DeadLetterList) error {
 	if l.Waiting > 0 {
-		p.say("%s not dead: still tried", counted(l.Waiting, "delivery is", "deliveries are"))
+		p.say("%s still being tried; the verifier's log says why", counted(l.Waiting, "delivery is", "deliveries are"))
 	}
 	if l.More {
 		p.warn("there are more than these %d", len(l.DeadLetters))

@@ -93,11 +93,11 @@ func TestEventsFollowJSON(t *testing.T) {
 
 func TestDeadLetters(t *testing.T) {
 	f := start(t)
-	f.run(t, "events", "dead").want(t, 0, "", "1 delivery is not dead: still tried\nthere are no dead letters\n")
+	f.run(t, "events", "dead").want(t, 0, "", "1 delivery is still being tried; the verifier's log says why\nthere are no dead letters\n")
 	f.deadLetters = []rest.DeadLetter{{Webhook: "siem", Tries: 9, DeadAt: now.Add(-time.Hour), Problem: "it answered 500\x07", Event: lost}}
 	f.run(t, "events", "dead").want(t, 0, `WEBHOOK  EVENT                             SEQ  KIND  AGENT         GIVEN UP  TRIES  PROBLEM
 siem     0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  3    lost  bbbbbbbbbbbb  1 h ago   9      it answered 500\a
-`, "1 delivery is not dead: still tried\n")
+`, "1 delivery is still being tried; the verifier's log says why\n")
 	f.run(t, "events", "retry", "--webhook", "siem").want(t, 0, "2 dead letters are sent again\n", "")
 	f.run(t, "events", "drop", "--all").want(t, 0, "2 dead letters are forgotten\n", "")
 	f.run(t, "events", "drop", "--event", lost.ID, "--json").want(t, 0, "{\n  \"count\": 2\n}\n", "")

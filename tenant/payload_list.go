@@ -140,8 +140,11 @@ func (p *program) statusOfPayload(ctx context.Context, s servers, id, name strin
 func (p *program) showPayload(v payloadView) error {
 	return p.show(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n", printable(v.words()))
-		if v.State == payloadWaiting {
+		switch {
+		case v.State == payloadWaiting:
 			fmt.Fprintf(w, "  hint      %q says whether the machine is connected and trusted\n", name+" agent status "+short(v.Agent))
+		case v.State == payloadWithdrawn && v.WithdrawnAt == nil:
+			fmt.Fprintf(w, "  hint      the machine wiped it by itself, and gets it again when it is trusted\n")
 		}
 		fmt.Fprintf(w, "  payload   %s, version %d, %s of %s\n", v.Name, v.Version, printable(v.Kind), byteSize(v.Size))
 		if c := v.Certificate; c != nil {

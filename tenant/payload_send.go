@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,7 +115,7 @@ func (p *program) showDelivered(ctx context.Context, s servers, v payloadView, o
 		if !p.json {
 			p.say("%s: %s sent to the verifier", v.Name, byteSize(v.Received))
 		}
-		v, err = p.awaitPayload(ctx, s, v.Agent, v.Payload, o.timeout)
+		v, err = p.awaitPayload(ctx, s, v.Agent, v.Payload, o.timeout, payloadArrived)
 		v.Certificate = certificate
 	}
 	if err != nil {
@@ -266,9 +267,15 @@ func (p *program) uploadOnce(ctx context.Context, s servers, id string, sealed s
 // pieceSize is what one call carries.
 const pieceSize = rest.MaxPayloadPiece
 
-// awaitPayload waits until the machine says what became of a payload, and tells what
-// it goes through meanwhile. If the time runs out first it returns how it stands.
-func (p *program) awaitPayload(ctx context.Context, s servers, id string, one rest.Payload, patience time.Duration) (payloadView, error) {
+// What is waited for after a payload was sent, and after it was withdrawn.
+var (
+	payloadArrived = []string{payloadStored, payloadFailed, payloadRefused, payloadForged, payloadExpired, payloadWithdrawn, payloadWithdraw}
+	payloadGone    = []string{payloadWithdrawn, payloadForged}
+)
+
+// awaitPayload waits until a payload is in one of the states ends, and tells what it
+// goes through meanwhile. If the time runs out first it returns how it stands.
+func (p *program) awaitPayload(ctx context.Context, s servers, id string, one rest.Payload, patience time.Duration, ends []string) (payloadView, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	version := one.Version
@@ -281,8 +288,7 @@ func (p *program) awaitPayload(ctx context.Context, s servers, id string, one re
 		if one.Version != version {
 			return v, fmt.Errorf("version %d has taken the place of the one that was sent", one.Version)
 		}
-		switch v.State {
-		case payloadStored, payloadFailed, payloadRefused, payloadForged, payloadWithdrawn, payloadWithdraw:
+		if slices.Contains(ends, v.State) {
 			return v, nil
 		}
 		if now := v.words(); !p.json && now != said {
@@ -291,7 +297,7 @@ func (p *program) awaitPayload(ctx context.Context, s servers, id string, one re
 		}
 		next, err := s.verifier.PollPayload(ctx, id, one.Name, one.Revision)
 		if err != nil && ctx.Err() == context.DeadlineExceeded {
-			p.warn(`it is not there after %v; "%s agent status %s" says whether the machine is trusted`, patience, name, short(id))
+			p.warn(`the machine has said nothing of it after %v; "%s agent status %s" says whether it is connected and trusted`, patience, name, short(id))
 			return v, nil
 		}
 		if err != nil {

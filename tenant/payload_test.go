@@ -394,15 +394,75 @@ func TestPayloadListStatusDelete(t *testing.T) {
 	if o := f.run(t, "payload", "delete", id, "db"); o.code != 2 || !strings.Contains(o.stderr, "--yes") {
 		t.Errorf("%+v", o)
 	}
-	if o := f.run(t, "payload", "delete", id, "db", "--yes"); o.code != 0 {
+	f.say(id, "db", func(p *fakePayload) { p.Releases = 1 })
+	if o := f.run(t, "payload", "delete", id, "db", "--yes"); o.code != 0 || !strings.Contains(o.stdout, "has not said yet that it did") {
 		t.Errorf("%+v", o)
 	}
-	f.say(id, "db", func(p *fakePayload) { p.Releases = 1 })
 	if o := f.run(t, "payload", "status", id, "db"); o.code != 3 || !strings.Contains(o.stdout, "withdrawing") {
 		t.Errorf("%+v", o)
 	}
 	f.receive(t, id, "db", func(o *payload.Outcome) { o.State, o.Files = payload.Withdrawn, 0 })
 	if o := f.run(t, "payload", "status", id, "db"); o.code != 3 || !strings.Contains(o.stdout, "withdrawn\n") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// A payload is gone when the machine says so, not when the verifier is told.
+func TestPayloadDeleteWaits(t *testing.T) {
+	wiped := func(o *payload.Outcome) { o.State, o.Files = payload.Withdrawn, 0 }
+	for name, c := range map[string]struct {
+		releases int64
+		do       func(f *fake, id string)
+		args     []string
+		code     int
+		want     string
+	}{
+		"wiped":     {1, func(f *fake, id string) { f.receive(t, id, "p", wiped) }, []string{"--wait"}, 0, "the machine has wiped it"},
+		"as JSON":   {1, func(f *fake, id string) { f.receive(t, id, "p", wiped) }, []string{"--wait", "--json"}, 0, `"state": "withdrawn"`},
+		"never had": {0, func(*fake, string) {}, []string{"--wait"}, 0, "the machine never had it"},
+		"silent":    {1, func(*fake, string) {}, []string{"--wait", "--timeout", "10ms"}, 3, "has not said yet that it did"},
+		"forged": {1, func(f *fake, id string) {
+			b, err := (payload.ReceiptKey{1}).Receipt(payload.Outcome{Name: "p", Version: 20260304050607, State: payload.Withdrawn})
+			if err != nil {
+				t.Error(err)
+			}
+			f.say(id, "p", func(p *fakePayload) { p.Receipt = b })
+		}, []string{"--wait"}, 3, "FORGED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, id := sender(t)
+			f.run(t, "payload", "send", id, f.write(t, "p", "x"), "--accept-ek", id)
+			f.say(id, "p", func(p *fakePayload) { p.Releases = c.releases })
+			done := make(chan outcome)
+			go func() { done <- f.run(t, append([]string{"payload", "delete", id, "p", "--yes"}, c.args...)...) }()
+			for withdrawn := false; !withdrawn; time.Sleep(time.Millisecond) {
+				f.mu.Lock()
+				withdrawn = f.payloads[id+"/p"].WithdrawnAt != nil
+				f.mu.Unlock()
+			}
+			c.do(f, id)
+			if o := <-done; o.code != c.code || !strings.Contains(o.stdout, c.want) {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+// What nobody gets any more is not said to be refused, and what the machine wiped by
+// itself not to be withdrawn for good.
+func TestPayloadThatTheMachineDoesNotHave(t *testing.T) {
+	f, id := sender(t)
+	f.run(t, "payload", "send", id, f.write(t, "p", "x"), "--accept-ek", id)
+	f.say(id, "p", func(p *fakePayload) { p.Refusal, p.ExpiresAt = "it has expired", now })
+	if o := f.run(t, "payload", "status", id, "p"); o.code != 3 || !strings.HasPrefix(o.stdout, "expired\n") {
+		t.Errorf("%+v", o)
+	}
+	f.receive(t, id, "p", func(o *payload.Outcome) { o.State, o.Files = payload.Withdrawn, 0 })
+	if o := f.run(t, "payload", "status", id, "p"); o.code != 3 || !strings.HasPrefix(o.stdout, "expired\n") {
+		t.Errorf("%+v", o)
+	}
+	f.say(id, "p", func(p *fakePayload) { p.Refusal, p.Releases, p.ExpiresAt = "", 1, now.Add(time.Hour) })
+	if o := f.run(t, "payload", "status", id, "p"); o.code != 3 || !strings.Contains(o.stdout, "gets it again when it is trusted") {
 		t.Errorf("%+v", o)
 	}
 }

@@ -56,9 +56,13 @@ func (c Config) viewPayload(agent string, p rest.Payload, now time.Time) (payloa
 		return v, err
 	}
 	v.State = stateWithoutReceipt(p, now)
+	refusal := ""
+	if v.State == payloadRefused {
+		refusal = p.Refusal
+	}
 	switch {
 	case !ok:
-		v.Reason = p.Refusal
+		v.Reason = refusal
 		return v, nil
 	case strings.HasPrefix(r.doubt, "FORGED"):
 		v.State, v.Doubt = payloadForged, r.doubt
@@ -71,7 +75,7 @@ func (c Config) viewPayload(agent string, p rest.Payload, now time.Time) (payloa
 	}
 	switch {
 	case p.Refusal != "" && p.WithdrawnAt == nil:
-		v.State, v.Reason = payloadRefused, p.Refusal
+		v.Reason = refusal
 	case r.outcome.State == payload.Withdrawn:
 		v.State = payloadWithdrawn
 	case p.WithdrawnAt != nil:
@@ -90,12 +94,12 @@ func stateWithoutReceipt(p rest.Payload, now time.Time) string {
 		return payloadWithdrawn // no machine ever had it
 	case p.WithdrawnAt != nil:
 		return payloadWithdraw
+	case !now.Before(p.ExpiresAt):
+		return payloadExpired
 	case p.Refusal != "":
 		return payloadRefused
 	case !p.Complete:
 		return payloadUploading
-	case !now.Before(p.ExpiresAt):
-		return payloadExpired
 	case p.Releases > 0:
 		return payloadReleased
 	}
@@ -137,8 +141,12 @@ func byteSize(n uint64) string {
 // stateColour is the colour of a payload's state.
 func (v payloadView) stateColour() colour {
 	switch v.State {
-	case payloadStored, payloadWithdrawn:
+	case payloadStored:
 		return green
+	case payloadWithdrawn:
+		if v.WithdrawnAt != nil {
+			return green
+		}
 	case payloadRefused, payloadFailed, payloadForged, payloadExpired:
 		return red
 	}

@@ -88,6 +88,9 @@ func TestI12_ASignatureThatIsNotGoodIsRefused(t *testing.T) {
 			t.Errorf("%v: %+v", c.args, o)
 		}
 	}
+	if o := s.f.run(t, "policy", "validate", s.signed, "--key", other.public); !strings.Contains(o.stdout, "1 problem\n  the policy is signed by nobody who is trusted:\n    signature 1: ") {
+		t.Errorf("%+v", o)
+	}
 	if o := s.f.run(t, "policy", "validate", s.changed); o.code != 1 || !strings.Contains(o.stdout, "problem in the policy that was signed, whose lines are counted") {
 		t.Errorf("%+v", o)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -133,7 +134,7 @@ func (v validated[S]) write(p *program, w io.Writer) {
 		}
 		fmt.Fprintf(w, "%s: %s%s\n", printable(f.File), counted(len(f.Problems)+f.More, "problem", "problems"), where)
 		for _, each := range f.Problems {
-			fmt.Fprintf(w, "  %s\n", printable(each.String()))
+			fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(printableLines(each.String()), "\n", "\n    "))
 		}
 		if f.More > 0 {
 			fmt.Fprintf(w, "  and %d more\n", f.More)
