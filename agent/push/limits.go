@@ -26,7 +26,7 @@ const (
 	verdictTimeout = 2 * time.Minute
 
 	// maxIncoming bounds the messages that wait while evidence is being sent: a challenge,
-	// offers, a share of each payload, and notices.
+	// offers, and a share of each payload.
 	maxIncoming = 64
 
 	// maxParts bounds the parts of payloads among them, which are the largest: one is

@@ -1,10 +1,6 @@
 package push
 
-import (
-	"context"
-
-	"quicklime/wire"
-)
+import "quicklime/wire"
 
 // Notices takes what the verifier says of other machines. *notices.Taker is one.
 type Notices interface {
@@ -20,25 +16,20 @@ func (s *session) askForNotices() error {
 	if s.cfg.Notices == nil {
 		return nil
 	}
+	defer close(s.asked)
 	return s.conn.Send(s.cfg.Notices.Begin())
 }
 
-// notice hands over a notice. Each is written to a disk that may be slow, and a
-// machine that was away gets many at once: no challenge waits behind them.
-func (s *session) notice(ctx context.Context, m wire.Notice) error {
-	if s.cfg.Notices == nil {
-		return protocolError("a notice that nobody asked for")
-	}
-	select {
-	case s.notices <- m.Envelope:
-	case <-ctx.Done():
-	}
-	return nil
-}
-
 // takeNotices takes notices and says so, until the session has ended: the next one asks
-// for those that wait. One that is not as it should be is no reason to stop attesting.
+// for those that wait. Each is written to a disk that may be slow, and a machine that was
+// away gets many at once: no challenge waits behind them. One that is not as it should be
+// is no reason to stop attesting.
 func (s *session) takeNotices(ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	case <-s.asked:
+	}
 	for {
 		select {
 		case <-ended:

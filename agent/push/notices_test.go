@@ -1,6 +1,8 @@
 package push
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -86,5 +88,48 @@ func TestI08_NoChallengeWaitsBehindNotices(t *testing.T) {
 		if m := p.receive(); m != (wire.Noticed{Last: 2 * (i + 1), Missing: 1}) {
 			t.Errorf("%+v", m)
 		}
+	}
+}
+
+// Evidence that is larger than what a verifier takes unread keeps no notice from being
+// read, nor what comes behind it: the verifier may have to be rid of them before it reads
+// evidence.
+func TestI08_EvidenceAndNoticesPassEachOther(t *testing.T) {
+	disk := &slow{release: make(chan struct{})}
+	release := sync.OnceFunc(func() { close(disk.release) })
+	defer release()
+	f := run(t, func(m *machine) {
+		m.notices = disk
+		paths := make([]string, 6000)
+		for n := range paths {
+			paths[n] = fmt.Sprintf("/%s/%d", strings.Repeat("a", 400), n)
+		}
+		m.measure(paths...)
+	})
+	p := f.accept()
+	nonce := p.welcome(0, false)
+	p.receive() // which notices it asks for
+	for range maxNotices {
+		p.send(wire.Notice{Envelope: make([]byte, 400)})
+	}
+	answered := p.challenge()
+	f.expect(p, got{Trigger: wire.TriggerStart, Nonce: nonce, Count: p.hello.Entries, Replays: true})
+	p.accepted(p.hello.Entries)
+	f.expect(p, got{Trigger: wire.TriggerChallenge, Nonce: answered, First: p.hello.Entries, Replays: true})
+	release()
+	for i := range uint64(maxNotices) {
+		if m := p.receive(); m != (wire.Noticed{Last: 2 * (i + 1), Missing: 1}) {
+			t.Fatalf("%+v", m)
+		}
+	}
+}
+
+// A notice comes after Welcome, as all else does.
+func TestI28_NoNoticeBeforeWelcome(t *testing.T) {
+	f := run(t, func(m *machine) { m.notices = &taker{} })
+	p := f.accept()
+	p.send(wire.Notice{Envelope: []byte("good")})
+	if err := p.end(); err == nil || err.Code != channel.CodeProtocol {
+		t.Errorf("the session ended with %v", err)
 	}
 }

@@ -27,7 +27,8 @@ type session struct {
 	conn     *channel.Conn
 	incoming chan received
 	parts    chan struct{} // holds one for each part of a payload in incoming
-	notices  chan []byte   // envelopes, for takeNotices
+	notices  chan []byte   // envelopes, from receive to takeNotices
+	asked    chan struct{} // closed when notices were asked for
 	prover   *prover
 	welcome  wire.Welcome
 	accepted bool // a verdict accepted evidence
@@ -89,7 +90,7 @@ func (s *session) run(ctx context.Context) error {
 	s.alive = alive.C
 	s.incoming, s.parts = make(chan received, maxIncoming), make(chan struct{}, maxParts)
 	receiving.Go(func() { s.receive(ended) })
-	s.notices = make(chan []byte, maxNotices)
+	s.notices, s.asked = make(chan []byte, maxNotices), make(chan struct{})
 	receiving.Go(func() { s.takeNotices(ended) })
 	return s.close(s.converse(ctx))
 }
@@ -106,27 +107,40 @@ func (s *session) close(err error) error {
 
 // receive hands over what arrives, until the connection or the session ends. It goes on
 // while evidence is being sent: the verifier may be sending, too, and then reads only
-// when it is rid of that.
+// when it is rid of that. Notices, of which there may be very many, are in the way of
+// nothing else.
 func (s *session) receive(ended <-chan struct{}) {
-	for {
+	for welcomed := false; ; {
 		m, err := s.conn.Receive(0)
+		if n, ok := m.(wire.Notice); ok && err == nil && welcomed && s.cfg.Notices != nil {
+			if !put(s.notices, n.Envelope, ended) {
+				return
+			}
+			continue
+		}
 		var raw []byte
 		if c, ok := m.(wire.Chunk); ok && err == nil {
-			select {
-			case s.parts <- struct{}{}:
-			case <-ended:
+			if !put(s.parts, struct{}{}, ended) {
 				return
 			}
 			raw, err = io.ReadAll(s.conn.Raw(c.Bytes, 0)) // at most wire.MaxChunk
 		}
-		select {
-		case s.incoming <- received{m, raw, err}:
-		case <-ended:
+		if !put(s.incoming, received{m, raw, err}, ended) || err != nil {
 			return
 		}
-		if err != nil {
-			return
+		if _, ok := m.(wire.Welcome); ok {
+			welcomed = true
 		}
+	}
+}
+
+// put reports whether there was room before the session ended.
+func put[T any](to chan<- T, v T, ended <-chan struct{}) bool {
+	select {
+	case to <- v:
+		return true
+	case <-ended:
+		return false
 	}
 }
 
@@ -165,7 +179,7 @@ func (s *session) converse(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case r := <-s.incoming:
-			if err := s.handle(ctx, r); err != nil {
+			if err := s.handle(r); err != nil {
 				return err
 			}
 		case <-s.cfg.Grew:
@@ -239,7 +253,7 @@ func (s *session) resume(r wire.Resume) (first uint64, err error) {
 	return 0, s.cfg.List.Rewind(s.welcome.IMABank, 0)
 }
 
-func (s *session) handle(ctx context.Context, r received) error {
+func (s *session) handle(r received) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -255,7 +269,7 @@ func (s *session) handle(ctx context.Context, r received) error {
 	case wire.Offers, wire.Release:
 		return s.payloads(r)
 	case wire.Notice:
-		return s.notice(ctx, m)
+		return protocolError("a notice that nobody asked for")
 	}
 	return protocolError("%T in the session", r.message)
 }
