@@ -76,7 +76,7 @@ func (p *program) add(ctx context.Context, s servers, id string, a addition) err
 	if err != nil {
 		return err
 	}
-	parcel, err := p.certificateGift(ctx, s, id, a)
+	pkg, err := p.certificateGift(ctx, s, id, a)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (p *program) add(ctx context.Context, s servers, id string, a addition) err
 	if err := p.give(ctx, s, id, gift); err != nil {
 		return err
 	}
-	if err := p.giveCertificate(ctx, s, a, parcel); err != nil {
+	if err := p.giveCertificate(ctx, s, a, pkg); err != nil {
 		return err
 	}
 	if a.wait.state != "" {

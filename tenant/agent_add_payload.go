@@ -45,24 +45,24 @@ func (p *program) give(ctx context.Context, s servers, id string, gift *sealedPa
 
 // certificateGift makes ready the certificate that a new agent is to get, before it is
 // enrolled. It is nil if it is to get none.
-func (p *program) certificateGift(ctx context.Context, s servers, id string, a addition) (*parcel, error) {
+func (p *program) certificateGift(ctx context.Context, s servers, id string, a addition) (*certificatePackage, error) {
 	if a.cert.ca == "" {
 		return nil, nil
 	}
 	if err := a.cert.place(p).within(func(*state.Directory) error { return nil }); err != nil {
 		return nil, err
 	}
-	return p.parcelFor(ctx, s, id, &a.cert, shipment{acceptEK: a.acceptEK})
+	return p.certificateFor(ctx, s, id, &a.cert, shipment{acceptEK: a.acceptEK})
 }
 
 // giveCertificate issues a certificate to the agent that is enrolled now, and sends it.
-func (p *program) giveCertificate(ctx context.Context, s servers, a addition, parcel *parcel) error {
-	if parcel == nil {
+func (p *program) giveCertificate(ctx context.Context, s servers, a addition, pkg *certificatePackage) error {
+	if pkg == nil {
 		return nil
 	}
-	v, err := p.issueAndSend(ctx, s, a.cert.place(p), parcel)
+	v, err := p.issueAndSend(ctx, s, a.cert.place(p), pkg)
 	if err != nil {
-		return daemon.WithHint(fmt.Errorf("the agent is enrolled, and its certificate could not be sent: %w", err), `send it one with "%s payload send %s --cert %s"`, name, short(parcel.names.Agent), a.cert.ca)
+		return daemon.WithHint(fmt.Errorf("the agent is enrolled, and its certificate could not be sent: %w", err), `send it one with "%s payload send %s --cert %s"`, name, short(pkg.names.Agent), a.cert.ca)
 	}
 	p.say("payload %s: %s, certificate %s until %s", v.Name, v.words(), short(v.Certificate.Serial), v.Certificate.NotAfter.Format(time.RFC3339))
 	return nil

@@ -379,7 +379,7 @@ func TestRenewEndsWithTheAuthority(t *testing.T) {
 }
 
 // Two at once renew each certificate once; the authority can be used meanwhile.
-func TestRenewTwiceAtOnce(t *testing.T) {
+func TestI22_RenewTwiceAtOnce(t *testing.T) {
 	f, id := certifier(t)
 	f.sendCert(t, id)
 	due := now.Add(20 * time.Hour)

@@ -14,10 +14,10 @@ import (
 
 // A renewal is one certificate that may have to be renewed.
 type renewal struct {
-	line   ca.Line // with what the verifier has
-	found  bool    // the verifier has one that was not known to have been sent
-	view   int     // place in the list of renewals
-	parcel *parcel // what is to take its place; nil: nothing is
+	line  ca.Line             // with what the verifier has
+	found bool                // the verifier has one that was not known to have been sent
+	view  int                 // place in the list of renewals
+	next  *certificatePackage // what is to take its place; nil: nothing is
 }
 
 // consider finds out whether a certificate is to be renewed, and makes ready what
@@ -52,8 +52,8 @@ func (r *renewer) consider(ctx context.Context, l ca.Line) (n *renewal) {
 		r.end(n, result, reason)
 		return n
 	}
-	if n.parcel, err = r.pack(ctx, *n.line.Sent); err != nil {
-		n.parcel = nil
+	if n.next, err = r.pack(ctx, *n.line.Sent); err != nil {
+		n.next = nil
 		r.fail(n, err)
 	}
 	return n
@@ -128,7 +128,7 @@ func standing(l ca.Line, agent *rest.Agent, last *rest.Payload, now time.Time) (
 }
 
 // pack makes the package that takes the place of one that was sent.
-func (r *renewer) pack(ctx context.Context, before ca.Entry) (*parcel, error) {
+func (r *renewer) pack(ctx context.Context, before ca.Entry) (*certificatePackage, error) {
 	plan, accepted := *before.Package, ""
 	plan.SentAt = time.Time{}
 	if plan.AcceptEK {
@@ -138,7 +138,7 @@ func (r *renewer) pack(ctx context.Context, before ca.Entry) (*parcel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newParcel(to, before.Names, before.Key, life{Duration: time.Duration(plan.Life) * time.Second}, plan)
+	return newCertificatePackage(to, before.Names, before.Key, life{Duration: time.Duration(plan.Life) * time.Second}, plan)
 }
 
 // overtaken says what happened to a line since it was looked at.

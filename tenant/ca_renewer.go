@@ -65,7 +65,7 @@ func (r *renewer) batch(ctx context.Context, lines []ca.Line) error {
 	}
 	var sent []*renewal
 	for _, n := range r.issue(all) {
-		if _, err := r.sendParcel(ctx, r.servers, n.parcel); err != nil {
+		if _, err := r.sendPackage(ctx, r.servers, n.next); err != nil {
 			r.fail(n, err)
 			continue
 		}
@@ -93,17 +93,17 @@ func (r *renewer) note(all []*renewal) error {
 // issue issues packages, those left out that the register says are no longer wanted.
 // It returns those that were issued.
 func (r *renewer) issue(all []*renewal) (issued []*renewal) {
-	all = slices.DeleteFunc(all, func(n *renewal) bool { return n.parcel == nil })
+	all = slices.DeleteFunc(all, func(n *renewal) bool { return n.next == nil })
 	if len(all) == 0 {
 		return nil
 	}
 	err := r.place.within(func(d *state.Directory) error {
-		var parcels []*parcel
-		all, parcels = r.wanted(d.Register.Lines(), all)
-		return r.issueParcels(d, parcels...)
+		var packages []*certificatePackage
+		all, packages = r.wanted(d.Register.Lines(), all)
+		return r.issuePackages(d, packages...)
 	})
 	for _, n := range all {
-		if err := errors.Join(err, n.parcel.err); err != nil {
+		if err := errors.Join(err, n.next.err); err != nil {
 			r.fail(n, err)
 			continue
 		}
@@ -114,15 +114,15 @@ func (r *renewer) issue(all []*renewal) (issued []*renewal) {
 
 // wanted ends the renewals of certificates that are others now than when they were
 // looked at.
-func (r *renewer) wanted(lines []ca.Line, all []*renewal) (left []*renewal, parcels []*parcel) {
+func (r *renewer) wanted(lines []ca.Line, all []*renewal) (left []*renewal, packages []*certificatePackage) {
 	for _, n := range all {
 		if reason := n.overtaken(lines); reason != "" {
 			r.end(n, renewEnded, reason)
 			continue
 		}
-		left, parcels = append(left, n), append(parcels, n.parcel)
+		left, packages = append(left, n), append(packages, n.next)
 	}
-	return left, parcels
+	return left, packages
 }
 
 // conclude has the register know what was sent.
@@ -133,7 +133,7 @@ func (r *renewer) conclude(sent []*renewal) error {
 	bySerial := map[string]*renewal{}
 	for _, n := range sent {
 		r.end(n, renewed, "")
-		bySerial[n.parcel.entry.Serial] = n
+		bySerial[n.next.entry.Serial] = n
 	}
 	return r.place.within(func(d *state.Directory) error {
 		marked, err := r.markSent(d, slices.Collect(maps.Keys(bySerial))...)

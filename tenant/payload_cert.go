@@ -91,19 +91,19 @@ func (p *program) sendCertificate(ctx context.Context, agent string, f *certific
 	if err != nil {
 		return err
 	}
-	parcel, err := p.parcelFor(ctx, s, id, f, o)
+	pkg, err := p.certificateFor(ctx, s, id, f, o)
 	if err != nil {
 		return err
 	}
-	v, err := p.issueAndSend(ctx, s, f.place(p), parcel)
+	v, err := p.issueAndSend(ctx, s, f.place(p), pkg)
 	if err != nil {
 		return err
 	}
 	return p.showDelivered(ctx, s, v, o)
 }
 
-// parcelFor makes the package of the agent id, as the flags say.
-func (p *program) parcelFor(ctx context.Context, s servers, id string, f *certificateFlags, o shipment) (*parcel, error) {
+// certificateFor makes the package of the agent id, as the flags say.
+func (p *program) certificateFor(ctx context.Context, s servers, id string, f *certificateFlags, o shipment) (*certificatePackage, error) {
 	names, kind, err := f.request.parse(id)
 	if err != nil {
 		return nil, err
@@ -123,22 +123,22 @@ func (p *program) parcelFor(ctx context.Context, s servers, id string, f *certif
 	if err != nil {
 		return nil, err
 	}
-	return newParcel(to, names, kind, f.request.life, plan)
+	return newCertificatePackage(to, names, kind, f.request.life, plan)
 }
 
 // issueAndSend keeps the authority open while it issues, and not while it sends.
-func (p *program) issueAndSend(ctx context.Context, s servers, place *caPlace, parcel *parcel) (v payloadView, err error) {
-	err = place.within(func(d *state.Directory) error { return errors.Join(p.issueParcels(d, parcel), parcel.err) })
+func (p *program) issueAndSend(ctx context.Context, s servers, place *caPlace, pkg *certificatePackage) (v payloadView, err error) {
+	err = place.within(func(d *state.Directory) error { return errors.Join(p.issuePackages(d, pkg), pkg.err) })
 	if err != nil {
 		return v, err
 	}
-	if v, err = p.sendParcel(ctx, s, parcel); err != nil {
-		serial := short(parcel.entry.Serial)
+	if v, err = p.sendPackage(ctx, s, pkg); err != nil {
+		serial := short(pkg.entry.Serial)
 		p.warn("certificate %s was issued and is not known to have been sent; if it lives long: %q", serial, name+" ca revoke "+serial)
 		return v, err
 	}
 	err = place.within(func(d *state.Directory) error {
-		marked, err := p.markSent(d, parcel.entry.Serial)
+		marked, err := p.markSent(d, pkg.entry.Serial)
 		if len(marked) == 1 {
 			v.Certificate = &marked[0]
 		}

@@ -96,7 +96,7 @@ func TestSendCertificate(t *testing.T) {
 }
 
 // What is packed is Keylime's package, whose key is that of its certificate.
-func TestParcelHasKeylimesPackage(t *testing.T) {
+func TestCertificatePackageIsKeylimes(t *testing.T) {
 	c := newCA(t)
 	place := &caPlace{flag: c.dir}
 	d, err := place.open()
@@ -110,15 +110,15 @@ func TestParcelHasKeylimesPackage(t *testing.T) {
 	}
 	var out bytes.Buffer
 	p := &program{stdout: &out, stderr: &out, now: func() time.Time { return now }}
-	parcel, err := newParcel(recipient{manifest: payload.Manifest{Version: 7}}, names, ca.P256, life{Duration: time.Hour}, ca.Package{Payload: "certificate", Include: []string{c.write(t, "extra", "x")}})
+	pkg, err := newCertificatePackage(recipient{manifest: payload.Manifest{Version: 7}}, names, ca.P256, life{Duration: time.Hour}, ca.Package{Payload: "certificate", Include: []string{c.write(t, "extra", "x")}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.issueParcels(d, parcel); err != nil || parcel.err != nil {
-		t.Fatal(err, parcel.err)
+	if err := p.issuePackages(d, pkg); err != nil || pkg.err != nil {
+		t.Fatal(err, pkg.err)
 	}
 	files := map[string][]byte{}
-	for r := tar.NewReader(bytes.NewReader(parcel.archive)); ; {
+	for r := tar.NewReader(bytes.NewReader(pkg.archive)); ; {
 		h, err := r.Next()
 		if err == io.EOF {
 			break
@@ -143,7 +143,7 @@ func TestParcelHasKeylimesPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil || leaf.Subject.CommonName != caAgent || parcel.entry.Serial != d.Register.Certificates[0].Serial || d.Register.Certificates[0].Package.Version != 7 {
+	if err != nil || leaf.Subject.CommonName != caAgent || pkg.entry.Serial != d.Register.Certificates[0].Serial || d.Register.Certificates[0].Package.Version != 7 {
 		t.Errorf("%+v, %v", leaf, err)
 	}
 }

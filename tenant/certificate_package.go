@@ -15,15 +15,15 @@ import (
 	"quicklime/wire/payload/archive"
 )
 
-// A parcel is a certificate package on its way into a payload. Its private key is in
-// this program's memory alone until it is sealed for the agent, so that a package that
-// is not sent is gone.
-type parcel struct {
+// A certificatePackage is on its way into a payload. Its private key is in this program's
+// memory alone until it is sealed for the agent, so that a package that is not sent is
+// gone.
+type certificatePackage struct {
 	to       recipient
 	names    ca.Names
 	life     life
 	key      crypto.Signer
-	plan     ca.Package
+	plan     ca.Package // for the register
 	included []ca.File
 
 	// Since it was issued, or was not because of err:
@@ -32,11 +32,11 @@ type parcel struct {
 	err     error
 }
 
-// newParcel makes the key of a package and reads what goes with it: nothing that takes
-// time is left for when the authority is open.
-func newParcel(to recipient, names ca.Names, kind ca.KeyKind, long life, plan ca.Package) (c *parcel, err error) {
+// newCertificatePackage makes the key of a package and reads what goes with it: nothing
+// that takes time is left for when the authority is open.
+func newCertificatePackage(to recipient, names ca.Names, kind ca.KeyKind, long life, plan ca.Package) (c *certificatePackage, err error) {
 	plan.Version, plan.Life = to.manifest.Version, int64(long.Duration/time.Second)
-	c = &parcel{to: to, names: names, life: long, plan: plan}
+	c = &certificatePackage{to: to, names: names, life: long, plan: plan}
 	if c.included, err = readIncluded(plan.Include); err != nil {
 		return nil, err
 	}
@@ -44,10 +44,10 @@ func newParcel(to recipient, names ca.Names, kind ca.KeyKind, long life, plan ca
 	return c, err
 }
 
-// issueParcels certifies the keys of packages, and has the register know them before
+// issuePackages certifies the keys of packages, and has the register know them before
 // any is sent. A package has its own error if there is something wrong with it alone.
-func (p *program) issueParcels(d *state.Directory, parcels ...*parcel) error {
-	if len(parcels) == 0 {
+func (p *program) issuePackages(d *state.Directory, packages ...*certificatePackage) error {
+	if len(packages) == 0 {
 		return nil
 	}
 	list, err := writeList(d, d.Register, p)
@@ -55,13 +55,13 @@ func (p *program) issueParcels(d *state.Directory, parcels ...*parcel) error {
 		return err
 	}
 	r := d.Register
-	for _, c := range parcels {
+	for _, c := range packages {
 		c.err = c.issue(p, d, &r, list)
 	}
 	return d.Save(r)
 }
 
-func (c *parcel) issue(p *program, d *state.Directory, r *ca.Register, list []byte) error {
+func (c *certificatePackage) issue(p *program, d *state.Directory, r *ca.Register, list []byte) error {
 	cert, err := p.certify(d, ca.Request{Name: c.names.Agent, Names: c.names, Public: c.key.Public(), Life: c.life.Duration}, c.life.given)
 	if err != nil {
 		return err
@@ -95,9 +95,9 @@ func tarred(files []ca.File, now time.Time) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// sendParcel sends a package that was issued. Nobody gets it once its certificate has
+// sendPackage sends a package that was issued. Nobody gets it once its certificate has
 // ended.
-func (p *program) sendParcel(ctx context.Context, s servers, c *parcel) (v payloadView, err error) {
+func (p *program) sendPackage(ctx context.Context, s servers, c *certificatePackage) (v payloadView, err error) {
 	what := contents{kind: payload.Certificates, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.archive)), nil }}
 	c.to.manifest.Expires = c.entry.NotAfter
 	sealed, err := s.config.seal(c.to, what)
