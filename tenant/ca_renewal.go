@@ -36,27 +36,33 @@ func (r *renewer) consider(ctx context.Context, l ca.Line) (n *renewal) {
 		r.undue(n.line)
 		return n
 	}
+	r.decide(ctx, n, agent, last, err)
+	return n
+}
+
+// decide makes the next package of a certificate that is due, or says why there is none.
+// failed is why the verifier could not be asked.
+func (r *renewer) decide(ctx context.Context, n *renewal, agent *rest.Agent, last *rest.Payload, failed error) {
 	var result, reason string
-	if err == nil {
+	if failed == nil {
 		result, reason = standing(n.line, agent, last, r.now())
 	}
 	if result == renewEnded && n.line.Sent.Expired(r.now()) {
-		return n // and there is nothing left to say
+		return // and there is nothing left to say
 	}
 	r.begin(n, agent)
-	switch {
-	case err != nil:
-		r.fail(n, err)
-		return n
-	case result != "":
+	if result != "" {
 		r.end(n, result, reason)
-		return n
+		return
 	}
-	if n.next, err = r.pack(ctx, *n.line.Sent); err != nil {
+	err := failed
+	if err == nil {
+		n.next, err = r.pack(ctx, *n.line.Sent)
+	}
+	if err != nil {
 		n.next = nil
 		r.fail(n, err)
 	}
-	return n
 }
 
 // notAfter is when the verifier says that something was, which cannot be in the future:
