@@ -43,7 +43,7 @@ var pure = []string{
 	"ima",
 	"registrar/credential", "registrar/ekcert",
 	"verifier/quote", "verifier/imalist", "verifier/eventlog", "verifier/systemdlog", "verifier/bootpolicy", "verifier/pcrpolicy",
-	"verifier/identity", "verifier/epoch", "verifier/policy", "verifier/policy/dm", "verifier/policy/dsse", "verifier/severity", "verifier/appraise",
+	"verifier/identity", "verifier/epoch", "verifier/policy", "verifier/policy/dm", "verifier/policy/dsse", "verifier/policy/expression", "verifier/severity", "verifier/appraise",
 	"tenant/ca",
 }
 

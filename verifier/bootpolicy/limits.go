@@ -30,6 +30,10 @@ const (
 	// for each command of a boot loader.
 	MaxExpressions = 1000
 
+	// MaxProgram bounds what all expressions compile to, in RE2 instructions, each of
+	// some 40 bytes: those of hundreds of kernels that share none of their commands.
+	MaxProgram = 1 << 21
+
 	// MaxReported bounds the members that Unknown lists.
 	MaxReported = 100
 

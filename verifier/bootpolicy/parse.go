@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 
 	"quicklime/verifier/eventlog"
 	"quicklime/verifier/policy"
+	"quicklime/verifier/policy/expression"
 	"quicklime/wire/pcr"
 )
 
@@ -41,6 +43,7 @@ type parser struct {
 	there map[string]bool // members of the outermost object
 
 	expressions map[string]*regexp.Regexp // by what was written: kernels share most of theirs
+	program     int                       // size of the expressions, see MaxProgram
 }
 
 // required are the members that Keylime insists on: without one, what it would
@@ -273,13 +276,21 @@ func (p *parser) compile(v *value) *regexp.Regexp {
 	if x := p.expressions[s]; x != nil {
 		return x
 	}
-	if _, err := regexp.Compile(s); err != nil {
+	tree, err := syntax.Parse(s, syntax.Perl)
+	if err != nil {
 		p.problem(v, "%v: expressions are RE2, without backreferences and lookaround; a literal text needs a backslash before each of \\.+*?()|[]{}^$", err)
 		return nil
 	}
-	x, err := regexp.Compile(`\A(?:` + s + `)\z`)
+	if p.program > MaxProgram {
+		return nil // as was said before
+	}
+	if p.program += expression.Size(tree); p.program > MaxProgram {
+		p.problem(v, "the expressions up to this one compile to more than %d instructions: use smaller repetitions and classes, or "+groups, MaxProgram)
+		return nil
+	}
+	x, err := expression.Whole(tree)
 	if err != nil {
-		p.problem(v, "%v: write it as one expression", err)
+		p.problem(v, "%v", err)
 		return nil
 	}
 	p.expressions[s] = x

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"quicklime/verifier/policy/expression"
 )
 
 // exclusions reads the member excludes.
@@ -27,7 +29,7 @@ func (p *parser) expressions(what string) (all []*regexp.Regexp) {
 			p.problem("%v", err)
 			return
 		}
-		if p.program += programSize(tree); p.program > MaxProgram {
+		if p.program += expression.Size(tree); p.program > MaxProgram {
 			p.fatal("the expressions up to this one compile to more than %d instructions: use fewer, or smaller repetitions and classes", MaxProgram)
 			return
 		}
@@ -56,11 +58,9 @@ func parseExpression(text string) (*syntax.Regexp, error) {
 	return tree, nil
 }
 
-// compile makes the matcher of whole paths. The group around the expression is
-// put around what the parser understood, not around the text, in which a
-// parenthesis or a \Q could end it.
+// compile makes the matcher of whole paths.
 func compile(text string, tree *syntax.Regexp) (*regexp.Regexp, error) {
-	x, err := regexp.Compile(`\A(?:` + tree.String() + `)\z`)
+	x, err := expression.Whole(tree)
 	if err != nil {
 		return nil, explain(text, err)
 	}
@@ -104,28 +104,6 @@ var remedies = map[syntax.ErrorCode]string{
 	syntax.ErrTrailingBackslash:     `a backslash of the path itself is written \\`,
 	syntax.ErrNestingDepth:          "use fewer parentheses",
 	syntax.ErrLarge:                 "use smaller repetitions",
-}
-
-// programSize estimates from above what re compiles to before anything is
-// compiled: an instruction for each literal, operator and anchor, the ranges of
-// classes, and all of it as often as it is repeated.
-func programSize(re *syntax.Regexp) int {
-	n := 1
-	switch re.Op {
-	case syntax.OpLiteral:
-		n += len(re.Rune)
-	case syntax.OpCharClass:
-		n += len(re.Rune) / 2
-	case syntax.OpCapture, syntax.OpStar, syntax.OpPlus:
-		n++
-	}
-	for _, sub := range re.Sub {
-		n += programSize(sub)
-	}
-	if re.Op == syntax.OpRepeat {
-		n *= max(re.Min+1, re.Max)
-	}
-	return n
 }
 
 // everywhere are paths that have nothing in common but their first byte.

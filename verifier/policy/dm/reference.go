@@ -8,6 +8,8 @@ import (
 	"regexp/syntax"
 	"strconv"
 	"strings"
+
+	"quicklime/verifier/policy/expression"
 )
 
 // A reference is what a rule says of one value. The zero reference is satisfied
@@ -73,9 +75,7 @@ func truth(s string) (is, ok bool) {
 	return false, false
 }
 
-// expression compiles an expression that must match a whole value. The group
-// around it is put around what the parser understood, not around the text, in
-// which a parenthesis or a \Q could end it.
+// expression compiles an expression that must match a whole value.
 func (p *parser) expression(v *value, text string) reference {
 	if len(text) > MaxExpression {
 		p.problem(v, "an expression of %d bytes, the limit is %d: use a shorter one", len(text), MaxExpression)
@@ -93,11 +93,11 @@ func (p *parser) expression(v *value, text string) reference {
 	if p.program > MaxProgram {
 		return reference{} // as was said before
 	}
-	if p.program += weight(tree); p.program > MaxProgram {
+	if p.program += expression.Size(tree); p.program > MaxProgram {
 		p.problem(v, "the expressions up to this one compile to more than %d instructions: use smaller repetitions and classes", MaxProgram)
 		return reference{}
 	}
-	x, err := regexp.Compile(`\A(?:` + tree.String() + `)\z`)
+	x, err := expression.Whole(tree)
 	if err != nil {
 		p.problem(v, "%v", explain(text, err))
 		return reference{}
@@ -119,25 +119,4 @@ func explain(text string, err error) error {
 	}
 	at := max(strings.Index(text, e.Expr), 0)
 	return fmt.Errorf("%s: character %d, %s: %s", quote(text), 1+len([]rune(text[:at])), quote(e.Expr), why)
-}
-
-// weight estimates from above what re compiles to before anything is compiled:
-// its literals, ranges and operators, as often as they are repeated.
-func weight(re *syntax.Regexp) int {
-	n := 1
-	switch re.Op {
-	case syntax.OpLiteral:
-		n += len(re.Rune)
-	case syntax.OpCharClass:
-		n += len(re.Rune) / 2
-	case syntax.OpCapture, syntax.OpStar, syntax.OpPlus:
-		n++
-	}
-	for _, sub := range re.Sub {
-		n += weight(sub)
-	}
-	if re.Op == syntax.OpRepeat {
-		n *= max(re.Min+1, re.Max)
-	}
-	return n
 }
