@@ -17,7 +17,7 @@ import (
 
 const (
 	serverName = "verifier.test"
-	patience   = 20 * time.Second       // longer means never
+	patience   = time.Minute            // longer means never
 	silence    = 300 * time.Millisecond // nothing for so long means nothing comes
 )
 

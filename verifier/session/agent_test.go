@@ -64,10 +64,14 @@ func (a *agent) send(m wire.Message, raw ...[]byte) {
 	}
 }
 
+// patience bounds every wait for what must come: a machine with much else to do, and
+// the race detector, may need most of it.
+const patience = time.Minute
+
 // receive returns the next message, which must be an M.
 func receive[M wire.Message](a *agent) M {
 	a.v.t.Helper()
-	m, err := a.conn.Receive(10 * time.Second)
+	m, err := a.conn.Receive(patience)
 	if err != nil {
 		a.v.t.Fatal(err)
 	}
@@ -101,7 +105,7 @@ func (a *agent) attest(first int) wire.Verdict {
 func (a *agent) closed() channel.Code {
 	a.v.t.Helper()
 	for {
-		_, err := a.conn.Receive(10 * time.Second)
+		_, err := a.conn.Receive(patience)
 		var closed *channel.CloseError
 		if errors.As(err, &closed) {
 			return closed.Code

@@ -75,7 +75,7 @@ func TestI13_LeavingIsNoAnswer(t *testing.T) {
 	a.conn.Close(channel.CodeDone, "")
 	select {
 	case <-changed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nothing is recorded")
 	}
 	if r := v.status().Rejected; r == nil || r.ID != wire.Unanswered {

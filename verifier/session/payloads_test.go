@@ -79,6 +79,27 @@ func (v *verifier) trusted() *agent {
 	return a
 }
 
+// settled is a trusted agent whose session has done all that follows its first verdict:
+// what is offered from now on is offered because it has changed.
+func (v *verifier) settled() *agent {
+	v.t.Helper()
+	a := v.trusted()
+	if got := a.attest(len(a.List)); got.Trust != wire.Trusted {
+		v.t.Fatalf("%+v", got)
+	}
+	return a
+}
+
+// challenged is the same where challenges come at once.
+func (v *verifier) challenged() *agent {
+	v.t.Helper()
+	a := v.trusted()
+	if got := a.answer(receive[wire.Challenge](a)); got.Trust != wire.Trusted {
+		v.t.Fatalf("%+v", got)
+	}
+	return a
+}
+
 // answer answers a challenge.
 func (a *agent) answer(c wire.Challenge) wire.Verdict {
 	a.v.t.Helper()
@@ -96,7 +117,7 @@ func (a *agent) silent(after string) {
 
 func TestPayload(t *testing.T) {
 	v := newVerifier(t, calm)
-	a := v.trusted()
+	a := v.settled()
 	a.silent("without a payload")
 	p := v.sealed("db", 7, 300_000)
 	v.send(p)
@@ -164,7 +185,7 @@ func TestPayload(t *testing.T) {
 func TestI27_OnlyANonceIssuedAfterAsking(t *testing.T) {
 	v := newVerifier(t, eager)
 	p := v.sealed("db", 1, 10)
-	a := v.trusted()
+	a := v.challenged()
 	v.send(p)
 	outstanding := awaitBoth(a)
 	a.send(wire.Ask{Name: "db", Version: 1})
@@ -198,7 +219,7 @@ func awaitBoth(a *agent) (c wire.Challenge) {
 // it: here to write to a disk that others keep busy.
 func TestI13_AnAnswerBehindASlowWriteIsInTime(t *testing.T) {
 	v := newVerifier(t, strict)
-	a := v.trusted()
+	a := v.challenged()
 	v.send(v.sealed("db", 1, 10))
 	c := awaitBoth(a)
 	db, err := sql.Open("sqlite", v.db)
@@ -240,7 +261,7 @@ func (a *agent) asked(p sealedPayload) wire.Challenge {
 
 func TestI27_NoReleaseWithAVerdictThatIsNotTrusted(t *testing.T) {
 	v := newVerifier(t, calm)
-	a := v.trusted()
+	a := v.settled()
 	c := a.asked(v.sealed("db", 1, 10))
 	a.File("/bin/evil", bad)
 	a.Nonce, a.Trigger = c.Nonce, wire.TriggerChallenge
@@ -297,7 +318,7 @@ func TestI21_I27_NothingComesWithoutAPolicy(t *testing.T) {
 // The policy in force when the verdict is committed decides.
 func TestI27_PolicyChangedMeanwhile(t *testing.T) {
 	v := newVerifier(t, calm)
-	a := v.trusted()
+	a := v.settled()
 	c := a.asked(v.sealed("db", 1, 10))
 	tight := web()
 	tight.Text = fmt.Sprintf(`{"meta":{"version":1},"digests":{"/bin/a":["%x"]}}`, bad)
@@ -315,7 +336,7 @@ func TestI27_PolicyChangedMeanwhile(t *testing.T) {
 // than the one in which it was asked for has to ask anew.
 func TestI27_AskedInAnotherSessionOrBoot(t *testing.T) {
 	v := newVerifier(t, calm)
-	a := v.trusted()
+	a := v.settled()
 	a.asked(v.sealed("db", 1, 10))
 	b := *a
 	b.begin()
@@ -338,7 +359,7 @@ func TestI27_AskedInAnotherSessionOrBoot(t *testing.T) {
 // none of the payloads.
 func TestI27_ReboundAgent(t *testing.T) {
 	v := newVerifier(t, calm)
-	a := v.trusted()
+	a := v.settled()
 	a.asked(v.sealed("db", 1, 10))
 	b := v.agent()
 	e := rest.Enrolment{ID: verifiertest.AgentID, EKPublic: []byte("ek"), AKPublic: b.AK.Public.Bytes(), Transport: b.transport.Public.Bytes(), LowestBank: pcr.SHA256, Policy: "web"}
@@ -361,8 +382,7 @@ func TestI27_ReboundAgent(t *testing.T) {
 
 func TestI27_OldAndUnknownVersions(t *testing.T) {
 	v := newVerifier(t, calm)
-	a := v.trusted()
-	a.attest(len(a.List)) // what the verifier offers with its first verdict is behind it
+	a := v.settled()
 	v.send(v.sealed("db", 1, 10))
 	receive[wire.Offers](a)
 	v.send(v.sealed("db", 2, 10))
@@ -392,7 +412,7 @@ func TestI04_I08_PayloadMessagesHaveBounds(t *testing.T) {
 		},
 	} {
 		v := newVerifier(t, calm)
-		a := v.trusted()
+		a := v.settled()
 		v.send(v.sealed("db", 1, 10))
 		receive[wire.Offers](a)
 		send(a)

@@ -181,8 +181,8 @@ func TestI13_I14_TalkingIsNoAnswer(t *testing.T) {
 		if a.conn.Send(ev, list) != nil {
 			break
 		}
-		m, err := a.conn.Receive(10 * time.Second)
-		for ; err == nil && m.Type() == wire.TypeChallenge; m, err = a.conn.Receive(10 * time.Second) {
+		m, err := a.conn.Receive(patience)
+		for ; err == nil && m.Type() == wire.TypeChallenge; m, err = a.conn.Receive(patience) {
 		}
 		if err != nil {
 			break

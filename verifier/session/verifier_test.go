@@ -101,7 +101,7 @@ func (v *verifier) status() rest.Agent {
 // until waits until the agent's trust is as wanted.
 func (v *verifier) until(want wire.Trust) {
 	v.t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patience)
 	for {
 		changed, leave := v.store.Changed(verifiertest.AgentID)
 		got := v.status()

@@ -91,6 +91,10 @@ type told struct {
 	raisedAt    int64
 }
 
+// relied reports whether others took the agent for trusted until they were told
+// something else, or do.
+func (t told) relied() bool { return t.trust == wire.Trusted || t.trust == wire.Stale && t.lost }
+
 func toldOf(tx *sql.Tx, agent string) (t told, err error) {
 	err = tx.QueryRow(`SELECT trust, lost, until, span, raised_at FROM told WHERE agent = ?`, agent).Scan(&t.trust, &t.lost, &t.until, &t.span, &t.raisedAt)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -144,6 +148,9 @@ func (s *Store) stand(tx *sql.Tx, agent string, before told, now time.Time) (tol
 		raised = millis(*r.RaisedAt)
 	}
 	lapsed := r.Trust == wire.Pending && before.trust == wire.Trusted && r.until.Int64 <= millis(now)
+	if r.Trust == wire.Untrusted && r.decisive == 0 && !before.relied() {
+		return before, nil // it only waits for something, and nobody takes it for trusted
+	}
 	kind := kindOf(before, r.Trust, lapsed, raised > before.raisedAt)
 	after := before
 	if r.Trust != wire.Pending || before.trust == wire.Removed {

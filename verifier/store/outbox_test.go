@@ -148,6 +148,75 @@ func TestI07_EachChangeOfTrustIsOneEvent(t *testing.T) {
 	}
 }
 
+// What a policy waits for takes trust away and gives it back, with one event each; of a
+// machine that nobody took for trusted it is none, and hides no failure. A label that
+// tolerates it makes it no loss.
+func TestI07_ConditionsAreEventsOfTrustThatThereWas(t *testing.T) {
+	d := newDamaged(t)
+	s := d.Store
+	m := verifiertest.New(t)
+	m.File("/bin/a", good)
+	r, p := policyWith(t, "web", verifiertest.DevicePolicy, "/bin/a")
+	if err := s.RuntimePolicies.Add(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var e store.Enrolment
+	attested := func() { commit(t, s, m, e, p) }
+	rebooted := func() { m.Reboot(); m.File("/bin/a", good); attested() }
+	up := func() { m.DeviceLoads(); m.DeviceResumes(); attested() }
+	clear := func() {
+		if err := clearSeen(t, s, trust(t, s).FailureCount); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep := func() {
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func() {
+		if _, err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const waits, bad = " ima.validation.dm.required_policy_not_in_use", " " + string(wire.IMANotInPolicy)
+	var seen int64
+	for _, step := range []struct {
+		name string
+		do   func()
+		want []string
+	}{
+		{"enrolled, and waits", func() { e = enrol(t, s, m, "web"); attested() }, nil},
+		{"trusted for the first time", up, nil},
+		{"waits after a reboot", rebooted, []string{"lost trusted>untrusted" + waits}},
+		{"still", attested, nil},
+		{"a sweep that finds nothing", sweep, nil},
+		{"waits for another thing as well", func() { m.DeviceLoads(); attested() }, nil},
+		{"over", func() { m.DeviceResumes(); attested() }, []string{"regained untrusted>trusted"}},
+		{"and still", attested, nil},
+		{"waits", rebooted, []string{"lost trusted>untrusted" + waits}},
+		{"a bad file meanwhile", func() { m.File("/bin/b", good); attested() }, nil},
+		{"over, and the file stands", up, nil},
+		{"cleared", clear, []string{"regained untrusted>trusted"}},
+		{"time", func() { outdate(t, d); sweep() }, []string{"stale trusted>stale"}},
+		{"comes back, and waits", rebooted, []string{"lost stale>untrusted" + waits}},
+		{"over again", up, []string{"regained untrusted>trusted"}},
+		{"deleted", remove, []string{"removed trusted>removed"}},
+		{"enrolled again, and waits", func() { m.Reboot(); m.File("/bin/a", good); e = enrol(t, s, m, "web"); attested() }, nil},
+		{"a bad file of one that waits", func() { m.File("/bin/b", good); attested() }, []string{"lost removed>untrusted" + bad}},
+		{"over and cleared", func() { up(); clear() }, []string{"regained untrusted>trusted"}},
+		{"tolerated", func() { label(t, s, `ima\.validation\.dm\..*`, "notice") }, nil},
+		{"waits, which is tolerated", rebooted, []string{"raised trusted>trusted" + waits}},
+		{"still tolerated", attested, nil},
+		{"what was tolerated is over", up, nil},
+	} {
+		step.do()
+		if diff := cmp.Diff(step.want, told(t, s, &seen)); diff != "" {
+			t.Errorf("%s: %s", step.name, diff)
+		}
+	}
+}
+
 // An event says what it is about.
 func TestEventSaysWhatItIsAbout(t *testing.T) {
 	s := newStore(t)
