@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"quicklime/verifier/store"
 	"quicklime/wire"
 	"quicklime/wire/rest"
 )
@@ -24,7 +26,7 @@ type Message struct {
 	AgentID       string         `json:"agent_id"`
 	Port          int            `json:"port"`       // of that address
 	TPMPolicy     string         `json:"tpm_policy"` // JSON in text, as in Keylime
-	MetaData      string         `json:"meta_data"`  // the same
+	MetaData      string         `json:"meta_data"`  // the same; there is none in Quicklime
 	EventTime     string         `json:"event_time"` // asctime, in UTC
 	EventID       wire.FailureID `json:"event_id"`   // what failed, not which event
 	SeverityLabel string         `json:"severity_label"`
@@ -63,10 +65,11 @@ func typeOf(k wire.EventKind) string {
 	return "revocation"
 }
 
-// MessageOf makes the message of an event.
-func MessageOf(e rest.Event) Message {
+// MessageOf makes the message of an event, about an agent with that TPM policy; "" is
+// none.
+func MessageOf(e rest.Event, tpmPolicy string) Message {
 	m := Message{
-		Type: typeOf(e.Kind), AgentID: e.Agent, TPMPolicy: "{}", MetaData: "{}", EventTime: e.At.UTC().Format(time.ANSIC),
+		Type: typeOf(e.Kind), AgentID: e.Agent, TPMPolicy: cmp.Or(tpmPolicy, "{}"), MetaData: "{}", EventTime: e.At.UTC().Format(time.ANSIC),
 		EventID: e.FailureID(), SeverityLabel: e.Severity,
 		ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, Label: e.Label, Epoch: e.Epoch, Was: e.Was, Trust: e.Trust, At: e.At,
 	}
@@ -79,9 +82,9 @@ func MessageOf(e rest.Event) Message {
 	return m
 }
 
-// body is what a webhook is sent of an event.
-func (k Keys) body(e rest.Event) ([]byte, error) {
-	msg, err := json.Marshal(MessageOf(e))
+// body is what a webhook is sent.
+func (k Keys) body(d store.Delivery) ([]byte, error) {
+	msg, err := json.Marshal(MessageOf(d.Event, d.TPMPolicy))
 	if err != nil {
 		return nil, err
 	}

@@ -117,7 +117,7 @@ func (w *worker) try(ctx context.Context, d store.Delivery) error {
 	if err != nil {
 		return err
 	}
-	err = w.send(ctx, d.Event)
+	err = w.send(ctx, d)
 	if ctx.Err() != nil {
 		return nil // whoever comes next has it when the claim ends
 	}

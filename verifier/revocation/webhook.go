@@ -13,9 +13,9 @@ import (
 	"os"
 	"time"
 
+	"quicklime/verifier/store"
 	"quicklime/wire"
 	"quicklime/wire/daemon"
-	"quicklime/wire/rest"
 )
 
 // Webhook is a receiver of events.
@@ -79,8 +79,8 @@ func (h Webhook) roots() (*x509.CertPool, error) {
 }
 
 // send makes one try.
-func (w *worker) send(ctx context.Context, e rest.Event) error {
-	body, err := w.keys.body(e)
+func (w *worker) send(ctx context.Context, d store.Delivery) error {
+	body, err := w.keys.body(d)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (w *worker) send(ctx context.Context, e rest.Event) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "quicklime-verifier/"+daemon.Software())
-	req.Header.Set(eventHeader, e.ID)
+	req.Header.Set(eventHeader, d.Event.ID)
 	if err := sign(req, body, w.keys.Notice, time.Now()); err != nil {
 		return err
 	}

@@ -227,9 +227,20 @@ func TestOnlyLossIsARevocation(t *testing.T) {
 	for kind, want := range map[wire.EventKind]string{
 		wire.EventLost: "revocation", wire.EventStale: "revocation", wire.EventRemoved: "revocation", wire.EventRegained: "regained", wire.EventRaised: "raised",
 	} {
-		if got := MessageOf(rest.Event{Kind: kind}).Type; got != want {
+		if got := MessageOf(rest.Event{Kind: kind}, "").Type; got != want {
 			t.Errorf("%s: %s, want %s", kind, got, want)
 		}
+	}
+}
+
+// A receiver reads what Keylime's verifier would tell it of the machine's TPM policy.
+func TestMessageHasTheTPMPolicy(t *testing.T) {
+	const text = `{"22": ["00"], "mask": "0x400000"}`
+	if got := MessageOf(rest.Event{}, text).TPMPolicy; got != text {
+		t.Errorf("%q", got)
+	}
+	if got := MessageOf(rest.Event{}, "").TPMPolicy; got != "{}" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -348,6 +359,39 @@ func TestI04_I08_BadReceiversHarmNobodyElse(t *testing.T) {
 	})
 	if n := o.waits(); n < 3*5 {
 		t.Errorf("%d deliveries wait: some are lost", n)
+	}
+}
+
+// I08: a try ends by itself, whether the receiver says nothing or says it in drops, and
+// before its claim does.
+func TestI08_ATryEnds(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"says nothing": func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // else it is not seen that the client leaves
+			<-r.Context().Done()
+		},
+		"in drops": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				io.WriteString(w, "x")
+				http.NewResponseController(w).Flush()
+				time.Sleep(time.Millisecond)
+			}
+		},
+	} {
+		h := newReceiver(t, "slow", answer).hook
+		c, err := h.client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Timeout <= 0 || c.Timeout >= claimTime {
+			t.Errorf("a try takes %v at most, and its claim lasts %v", c.Timeout, claimTime)
+		}
+		c.Timeout = 50 * time.Millisecond
+		w := &worker{hook: h, client: c, keys: keysOf(t), log: quiet}
+		var slow interface{ Timeout() bool }
+		if err := w.send(t.Context(), store.Delivery{Event: rest.Event{ID: id(1)}}); !errors.As(err, &slow) || !slow.Timeout() {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

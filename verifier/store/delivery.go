@@ -20,6 +20,8 @@ type Delivery struct {
 	Webhook string
 	Event   rest.Event
 	Tries   int // before this one
+
+	TPMPolicy string // Keylime's tpm_policy that the agent has now; "": none, or it is not enrolled any more
 }
 
 // Claim takes the oldest delivery to a webhook that is due, which nobody else is
@@ -52,7 +54,16 @@ func (s *Store) Claim(ctx context.Context, webhook string, claim time.Duration) 
 		return d, time.Time{}, false, err // it was past keeping
 	}
 	d.Event = all[0]
-	return d, time.Time{}, true, nil
+	d.TPMPolicy, err = s.tpmPolicyOf(ctx, d.Event.Agent)
+	return d, time.Time{}, err == nil, err
+}
+
+func (s *Store) tpmPolicyOf(ctx context.Context, agent string) (text string, err error) {
+	err = s.db.Read().QueryRowContext(ctx, `SELECT CAST(coalesce(pcr_policy, '') AS TEXT) FROM state JOIN enrolment ON enrolment.id = state.enrolment WHERE agent = ?`, agent).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return text, err
 }
 
 // due reports whether a delivery to a webhook is due now, or else when the first

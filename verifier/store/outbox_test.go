@@ -471,3 +471,33 @@ func TestHappened(t *testing.T) {
 		t.Error("not woken before the commit returned")
 	}
 }
+
+// A delivery has the TPM policy that the agent has when it is tried, and none of an
+// agent that is not enrolled any more.
+func TestDeliveryHasTheTPMPolicy(t *testing.T) {
+	s := lostOnce(t, filepath.Join(t.TempDir(), "verifier.db"))
+	claimed := func() string {
+		t.Helper()
+		d, _, found, err := s.Claim(t.Context(), "siem", 0)
+		if err != nil || !found {
+			t.Fatal(found, err)
+		}
+		return d.TPMPolicy
+	}
+	if got := claimed(); got != "" {
+		t.Errorf("%q", got)
+	}
+	text := rest.Text(`{"22": ["` + strings.Repeat("0", 64) + `"], "mask": "0x400000"}`)
+	if err := s.Update(t.Context(), verifiertest.AgentID, rest.AgentUpdate{TPMPolicy: &text}); err != nil {
+		t.Fatal(err)
+	}
+	if got := claimed(); got != string(text) {
+		t.Errorf("%q", got)
+	}
+	if _, err := s.Delete(t.Context(), verifiertest.AgentID); err != nil {
+		t.Fatal(err)
+	}
+	if got := claimed(); got != "" {
+		t.Errorf("%q", got)
+	}
+}
