@@ -162,6 +162,7 @@ func (s *Stream) replay(b []byte) (parsed int) {
 
 func (s *Stream) enter() {
 	s.room = rooms.Get().(*room)
+	s.n = 0 // a panic in the middle of a batch may have left it
 	if s.together() {
 		s.pcr.Set(s.replayed.to.sha256())
 	}
