@@ -2,13 +2,10 @@ package tenant
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"quicklime/verifier/bootpolicy"
 	"quicklime/verifier/eventlog"
-	"quicklime/verifier/policy"
-	"quicklime/verifier/policy/dsse"
 	"quicklime/verifier/systemdlog"
 	"quicklime/wire/daemon"
 )
@@ -26,18 +23,8 @@ func (p *program) bootPolicyAt(ctx context.Context, arg string, k *checker) (ope
 	return p.bootPolicies().open(ctx, arg, k)
 }
 
-// compileBoot says of a boot policy that does not compile everything that is wrong
-// with it, a line each.
-func compileBoot(name string, text []byte) (*bootpolicy.Policy, error) {
-	if dsse.Enveloped(text) {
-		return nil, wantedInside("boot-policy", name)
-	}
-	compiled, err := bootpolicy.Parse(text)
-	var problems *policy.Error
-	if errors.As(err, &problems) {
-		return nil, daemon.WithHint(fmt.Errorf("%s cannot be used:\n%s", name, words(problems)), "\"boot-policy validate\" explains each problem")
-	}
-	return compiled, err
+func compileBoot(file string, text []byte) (*bootpolicy.Policy, error) {
+	return compileBy(bootpolicy.Parse, "boot policy", "boot-policy", file, text)
 }
 
 // bootExtent is how much a boot policy says.

@@ -123,7 +123,7 @@ func TestBootPolicyCommandsRefuse(t *testing.T) {
 		{[]string{"test", bad, plainLog}, 1, "has_secureboot: a number, want true or false"},
 		{[]string{"test", "-", "-"}, 2, "only one of policy and log"},
 		{[]string{"diff", "-", "-"}, 2, "only one of the policies"},
-		{[]string{"diff", bad, bad}, 1, "cannot be used"},
+		{[]string{"diff", bad, bad}, 1, "is not a boot policy that can be used"},
 		{[]string{"diff", "web", bad}, 1, "hint: there is no file web here, so it was looked for at the verifier"},
 		{[]string{"test", f.file("none"), plainLog}, 1, "no such file"},
 	} {

@@ -23,16 +23,19 @@ Keylime's JSON, version 1.`,
 		p.policyCreate(), p.policyConvert(), p.policySign(runtimeKind), p.policyVerify(runtimeKind), policyValidate(p, runtimeKind, summaryOf), p.policyDiff(), p.policyTest())...)
 }
 
-// compile says of a policy that does not compile everything that is wrong with
-// it, a line each.
 func compile(file string, text []byte) (*policy.Policy, error) {
+	return compileBy(policy.Parse, "policy", "policy", file, text)
+}
+
+// compileBy compiles a policy, and says of one that does not compile everything that is
+// wrong with it, a line each.
+func compileBy[P any](parse func([]byte) (P, error), word, noun, file string, text []byte) (compiled P, err error) {
 	if dsse.Enveloped(text) {
-		return nil, wantedInside("policy", file)
+		return compiled, wantedInside(noun, file)
 	}
-	compiled, err := policy.Parse(text)
-	var problems *policy.Error
-	if errors.As(err, &problems) {
-		return nil, daemon.WithHint(fmt.Errorf("%s is not a policy that can be used:\n%s", file, words(problems)), "correct it at the places named")
+	compiled, err = parse(text)
+	if problems, ok := errors.AsType[*policy.Error](err); ok {
+		return compiled, daemon.WithHint(fmt.Errorf("%s is not a %s that can be used:\n%s", file, word, words(problems)), "correct it at the places named")
 	}
 	return compiled, err
 }

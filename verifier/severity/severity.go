@@ -26,8 +26,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 
+	"quicklime/verifier/policy/expression"
 	"quicklime/wire"
 )
 
@@ -100,14 +102,15 @@ func (s *Scale) compile(r Rule) (rule, error) {
 	if r.EventID == "" || len(r.EventID) > MaxExpression {
 		return rule{}, fmt.Errorf("event_id: want an expression of 1 to %d bytes, not of %d", MaxExpression, len(r.EventID))
 	}
-	if _, err := regexp.Compile(r.EventID); err != nil { // by itself: inside \A(?:…)\z ")|(" would be one
+	tree, err := syntax.Parse(r.EventID, syntax.Perl)
+	if err != nil {
 		return rule{}, fmt.Errorf("event_id: %w", err)
 	}
 	at := slices.Index(s.labels, r.Label)
 	if at < 0 {
 		return rule{}, fmt.Errorf("severity_label: %q is none of severity_labels", r.Label)
 	}
-	x, err := regexp.Compile(`\A(?:` + r.EventID + `)\z`)
+	x, err := expression.Whole(tree)
 	if err != nil {
 		return rule{}, fmt.Errorf("event_id: %w", err)
 	}
