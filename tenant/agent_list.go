@@ -137,7 +137,8 @@ func (p *program) agentTable(agents []listed, registrarAnswered bool) *table {
 	return t
 }
 
-// ekWords says whose EK it is and whether its certificate is trusted.
+// ekWords says whose EK it is and whether its certificate is trusted, in a word that is
+// no state of the machine: lines are searched for "trusted".
 func ekWords(l listed, registrarAnswered bool) string {
 	switch {
 	case !registrarAnswered:
@@ -145,11 +146,11 @@ func ekWords(l listed, registrarAnswered bool) string {
 	case !l.Registered:
 		return "-"
 	case l.EKVendor == "" && !l.EKTrusted:
-		return "no trusted certificate"
+		return "not verified"
 	case !l.EKTrusted:
-		return vendor(l.EKVendor) + ", not trusted"
+		return vendor(l.EKVendor) + ", not verified"
 	}
-	return vendor(l.EKVendor) + ", trusted"
+	return vendor(l.EKVendor) + ", verified"
 }
 
 // vendor returns the four letters that a TPM vendor id usually spells, as "IFX"

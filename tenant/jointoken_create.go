@@ -77,6 +77,9 @@ func (p *program) createToken(ctx context.Context, ask rest.JoinTokenRequest, ou
 	}
 	p.say("join token %s%s for one machine, until %s", t.ID, forLabel(secret.Label), t.Expires.UTC().Format(time.RFC3339))
 	p.say("on the machine: quicklime-agent join < token")
+	if !t.PayloadKey.Set() {
+		p.say("it carries no payload key: the machine takes no payloads before it joins again with a token made after %q", name+" payload key init")
+	}
 	p.warnLoopback(t)
 	answer := newToken{ID: t.ID, Label: secret.Label, ExpiresAt: secret.ExpiresAt, File: out}
 	return keep.put(p, answer, text)

@@ -28,11 +28,11 @@ func TestAgentListTable(t *testing.T) {
 	f := start(t)
 	fleet(f)
 	f.run(t, "agent", "list").want(t, 0, `
-ID            LABEL              EK                        STATE       POLICY         BOOT POLICY    ENTRIES  LAST SEEN  NOTE
-111111111111  database           IFX, trusted              trusted     db             front          1407     2 h ago
-444444444444  gone               -                         stale       not evaluated  not evaluated  0        -          not at the registrar; 1 failure cleared
-222222222222  new-1              id:00001014, not trusted  registered  -              -              -        -
-333333333333  odd\x1b[31m\u202e  no trusted certificate    registered  -              -              -        -          came with other keys 4 times: agent rebind
+ID            LABEL              EK                         STATE       POLICY         BOOT POLICY    ENTRIES  LAST SEEN  NOTE
+111111111111  database           IFX, verified              trusted     db             front          1407     2 h ago
+444444444444  gone               -                          stale       not evaluated  not evaluated  0        -          not at the registrar; 1 failure cleared
+222222222222  new-1              id:00001014, not verified  registered  -              -              -        -
+333333333333  odd\x1b[31m\u202e  not verified               registered  -              -              -        -          came with other keys 4 times: agent rebind
 `[1:], "")
 }
 

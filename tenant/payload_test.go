@@ -563,7 +563,7 @@ func TestI05_I27_PayloadKeyInTokens(t *testing.T) {
 		t.Helper()
 		o := f.run(t, "join-token", "create")
 		tok, err := jointoken.Parse(o.stdout)
-		if err != nil {
+		if err != nil || tok.PayloadKey.Set() == strings.Contains(o.stderr, "no payload key") {
 			t.Fatalf("%+v, %v", o, err)
 		}
 		return tok
