@@ -2,12 +2,14 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"quicklime/wire/daemon"
 	"quicklime/wire/rest"
 )
 
@@ -54,7 +56,7 @@ proves, which are told.
 // saveSystemdLog writes systemd's own log to a file.
 func saveSystemdLog(l rest.BootLog, file string) error {
 	if len(l.Systemd) == 0 {
-		return &usageError{"the machine has sent no log of systemd's", "it has one if it booted a unified kernel image with systemd-stub; see the agent's log, and leave --systemd-log out"}
+		return daemon.WithHint(errors.New("the machine has sent no log of systemd's"), "it has one if it booted a unified kernel image with systemd-stub; see the agent's log, and leave --systemd-log out")
 	}
 	return os.WriteFile(file, l.Systemd, 0o644)
 }

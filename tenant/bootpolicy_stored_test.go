@@ -148,6 +148,9 @@ func TestAgentBootLog(t *testing.T) {
 	if b, err := os.ReadFile(systemd); err != nil || string(b) != "\x1e{}\n" {
 		t.Errorf("%q, %v", b, err)
 	}
+	if err := saveSystemdLog(rest.BootLog{}, systemd); describe(err).Code != codeFailed {
+		t.Errorf("a machine without systemd's log is not the caller's mistake: %v", err)
+	}
 }
 
 // What an enrolment is judged by, beside the list, is given and taken away by flags.
