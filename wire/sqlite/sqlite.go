@@ -66,7 +66,8 @@ func Open(path string, migrations fs.FS, steps ...Step) (*DB, error) {
 		return nil, err
 	}
 	writer, err := sqlite.NewConnector(dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "on", "_txlock", "immediate",
-		"_pragma", "temp_store(memory)")) // what a savepoint keeps of the pages that are changed after it
+		"_pragma", "temp_store(memory)", // what a savepoint keeps of the pages that are changed after it
+		"_pragma", "secure_delete(fast)")) // what is deleted, or replaced, is overwritten where that reads and writes no more pages
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ func dsn(path string, options ...string) string {
 		"_dqs":          {"false"}, // "name" is never a string
 	}
 	for i := 0; i+1 < len(options); i += 2 {
-		q.Set(options[i], options[i+1])
+		q.Add(options[i], options[i+1])
 	}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }

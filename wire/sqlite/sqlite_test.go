@@ -102,7 +102,7 @@ func wantError(t testing.TB, err error, part string) {
 
 func TestSettings(t *testing.T) {
 	db := openAt(t, filepath.Join(t.TempDir(), "a b?c#d%.db"), kv)
-	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000"}
+	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "temp_store": "2", "secure_delete": "2"}
 	got := map[string]string{}
 	for name := range want {
 		var v string
