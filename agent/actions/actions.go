@@ -95,10 +95,7 @@ func (r *runner) open() error {
 	if err := check(r.cfg.State); err != nil {
 		return err
 	}
-	s, err := keychain.Read(r.stateFile(), r.cfg.Key)
-	if errors.Is(err, keychain.ErrOtherKey) && keychain.Leads(r.cfg.Keys, s.Pin, r.cfg.Key) {
-		s.Joined, err = r.cfg.Key, nil // by a token with a newer key; what waits under the one before comes first
-	}
+	s, err := keychain.Read(r.stateFile(), r.cfg.Keys, r.cfg.Key)
 	if errors.Is(err, keychain.ErrOtherKey) {
 		return daemon.WithHint(errors.New("the agent's membership has another revocation key than when actions ran last"),
 			"if this machine has joined another installation, or the verifier's key was lost and made anew, remove %s; else somebody has changed the membership", r.stateFile())

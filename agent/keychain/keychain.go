@@ -49,9 +49,10 @@ type stateJSON struct {
 func New(joined notice.Key) State { return State{Joined: joined, Pin: notice.Pin{Key: joined}} }
 
 // Read reads the state at a path for a machine that joined with a key; there may be
-// none yet. A machine that joined again, by a token with the key that it had come to,
-// goes on. With ErrOtherKey the state is what was found.
-func Read(path string, joined notice.Key) (State, error) {
+// none yet. A machine that joined again goes on if its key and the token's are the same,
+// or a directory of successions leads from one to the other: with the key that it had come
+// to, and never with one before. With ErrOtherKey the state is what was found.
+func Read(path, dir string, joined notice.Key) (State, error) {
 	kept, err := keep.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return New(joined), nil
@@ -63,13 +64,10 @@ func Read(path string, joined notice.Key) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("%s is not the number of the last notice: restore it, or remove it to begin anew: %w", path, err)
 	}
-	switch joined {
-	case s.Joined:
-	case s.Pin.Key:
-		s.Joined = joined
-	default:
+	if joined != s.Joined && joined != s.Pin.Key && !leads(dir, s.Pin, joined) && !leads(dir, notice.Pin{Key: joined}, s.Pin.Key) {
 		return s, ErrOtherKey
 	}
+	s.Joined = joined
 	return s, nil
 }
 
@@ -165,9 +163,9 @@ func Open(dir string, pin notice.Pin, envelope []byte) (o notice.Opened, by noti
 	return o, pin, err
 }
 
-// Leads reports whether a directory of successions leads from a pin to a key. Who wrote it
+// leads reports whether a directory of successions leads from a pin to a key. Who wrote it
 // is not believed either.
-func Leads(dir string, pin notice.Pin, to notice.Key) bool {
+func leads(dir string, pin notice.Pin, to notice.Key) bool {
 	names, err := list(dir)
 	if err != nil {
 		return false

@@ -40,12 +40,12 @@ func TestI28_StateRoundTrip(t *testing.T) {
 		if err := want.Write(path); err != nil {
 			t.Fatal(err)
 		}
-		got, err := keychain.Read(path, joined)
+		got, err := keychain.Read(path, "", joined)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Error(err, diff)
 		}
 	}
-	if s, err := keychain.Read(path, now); !errors.Is(err, keychain.ErrOtherKey) || s.Last != 8 {
+	if s, err := keychain.Read(path, "", now); !errors.Is(err, keychain.ErrOtherKey) || s.Last != 8 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
@@ -58,7 +58,7 @@ func TestStateIsReadOrRefused(t *testing.T) {
 		if err := keep.Write(path, kept); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := keychain.Read(path, joined); err == nil || errors.Is(err, keychain.ErrOtherKey) {
+		if s, err := keychain.Read(path, "", joined); err == nil || errors.Is(err, keychain.ErrOtherKey) {
 			t.Errorf("%s: %+v, %v", kept, s, err)
 		}
 	}

@@ -59,7 +59,7 @@ const maxSpooled = 1000
 // Open reads where the machine is. A state that cannot be read is an error, never the
 // beginning: from there old notices would be taken again.
 func Open(cfg Config) (*Taker, error) {
-	state, err := keychain.Read(cfg.State, cfg.Key)
+	state, err := keychain.Read(cfg.State, cfg.Keys, cfg.Key)
 	if errors.Is(err, keychain.ErrOtherKey) {
 		cfg.Log.Warn("the machine has joined another installation: its notices begin anew", "last", state.Last)
 		state, err = keychain.New(cfg.Key), nil

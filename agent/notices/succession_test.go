@@ -94,18 +94,32 @@ func TestI28_AnOldSuccessionIsNotFollowed(t *testing.T) {
 	}
 }
 
-// A machine that joins again by a token with the key that it had come to goes on.
-func TestJoinedAgainWithTheNewKey(t *testing.T) {
+// I28: a machine that joins again by a token with the key that it had come to goes on, and
+// so does one whose token is of before: it is not led back to a key that was replaced.
+func TestI28_JoinedAgain(t *testing.T) {
 	m := newMachine(t)
+	joined, before := m.cfg.Key, m.key
 	taker := m.open()
 	taker.Take(m.notice(7, nil))
 	taker.Take(m.rekey(1))
+	taker.Take(m.rekey(2))
 	k, err := notice.KeyOf(&m.key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.cfg.Key = k
-	if got := m.open().Begin(); got != m.noticed(7, 0) {
-		t.Errorf("%+v", got)
+	for name, key := range map[string]notice.Key{"with the key": k, "of before": joined} {
+		m.cfg.Key = key
+		taker := m.open()
+		want := wire.Noticed{Last: 7, Key: m.keyID()}
+		if got := taker.Begin(); got != want {
+			t.Errorf("a token %s: %+v", name, got)
+		}
+		now := m.key
+		m.key = before
+		want.Refused = wire.RefusedKey
+		if got := taker.Take(m.notice(8, nil)); got != want {
+			t.Errorf("a token %s: a notice by the key before: %+v", name, got)
+		}
+		m.key = now
 	}
 }

@@ -71,7 +71,7 @@ func readKey(signer crypto.Signer, blocks []*pem.Block) (*ecdsa.PrivateKey, chai
 	c, err := readChain(blocks, to)
 	if err != nil {
 		return nil, nil, daemon.WithHint(fmt.Errorf("%s.key: %w", noticeKey, err),
-			"restore the file; or take all successions out of it, and let every machine join again that does not have this key")
+			"restore the file; or remove it, so that the verifier makes a key anew when it starts, and let every machine join again")
 	}
 	return key, c, nil
 }
