@@ -9,7 +9,7 @@ COMMANDS := $(patsubst %/,./%,$(sort $(dir $(wildcard agent/cmd/*/main.go regist
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X quicklime/wire/daemon.Version=$(VERSION)"
 BUILD += $(if $(shell git describe --always 2>/dev/null),,-buildvcs=false)
 
-.PHONY: help build demo test check mutants vm vm-matrix vm-programs bench bench-all fuzz deps clean
+.PHONY: help build demo test check mutants systemd vm vm-matrix vm-programs bench bench-all fuzz deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,10 @@ check: ## gofmt, vet, staticcheck, go.mod, the rules about imports
 mutants: ## take each check out and see its test fail; ONLY=I17: those of one invariant, file or test
 	@.ci/deps test
 	$(GO) run ./.ci/mutants -only '$(ONLY)'
+
+systemd: ## the shipped units under a real systemd, in namespaces of this machine; as root
+	@.ci/deps test
+	@GO='$(GO)' .ci/run systemd
 
 vm: vm-programs ## the story on a real kernel in a virtual machine: Debian's 6.1, IMA, a software TPM
 	bin/vm/vm $(VMFLAGS)

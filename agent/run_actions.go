@@ -35,6 +35,6 @@ func runActions(ctx context.Context, cfg Config) error {
 	}
 	return actions.Run(ctx, actions.Config{
 		Dir: cfg.Actions.Dir, Spool: cfg.spool(), State: cfg.Actions.StateDir, Key: member.RevocationKey, Keys: cfg.noticeKeys(), AgentID: member.ID,
-		Timeout: time.Duration(cfg.Actions.Timeout), Log: cfg.logger(),
+		Timeout: time.Duration(cfg.Actions.Timeout), Linger: actions.Linger, Log: cfg.logger(),
 	})
 }

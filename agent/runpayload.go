@@ -36,6 +36,6 @@ func runPayloads(ctx context.Context, cfg Config) error {
 	if cfg.Payload.RunTimeout <= 0 {
 		return errors.New("run_timeout in [payload] is no length of time")
 	}
-	r := payload.Runner{Dir: cfg.Payload.Dir, Allowed: allowed, Timeout: time.Duration(cfg.Payload.RunTimeout), Log: cfg.logger(), Now: time.Now}
+	r := payload.Runner{Dir: cfg.Payload.Dir, Allowed: allowed, Timeout: time.Duration(cfg.Payload.RunTimeout), Linger: payload.Linger, Log: cfg.logger(), Now: time.Now}
 	return r.RunAll(ctx)
 }

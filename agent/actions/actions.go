@@ -45,6 +45,7 @@ type Config struct {
 	Keys    string     // directory of successions, see quicklime/agent/keychain
 	AgentID string
 	Timeout time.Duration // of one executable
+	Linger  time.Duration // how long to wait for more before Run ends
 	Log     *slog.Logger
 }
 
@@ -66,15 +67,15 @@ type runner struct {
 	state keychain.State // after the last notice that was acted on
 }
 
-// Run acts on every notice in the spool, until it is empty or ctx ends. Actions that
-// fail are no error.
+// Run acts on every notice in the spool, until it is empty for a while or ctx ends. Actions
+// that fail are no error.
 func Run(ctx context.Context, cfg Config) error {
 	r := &runner{cfg: cfg}
 	if err := r.open(); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		waiting, err := r.waiting()
+		waiting, err := r.awaited(ctx)
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
@@ -108,6 +109,19 @@ func (r *runner) open() error {
 }
 
 func (r *runner) stateFile() string { return filepath.Join(r.cfg.State, "state") }
+
+// awaited is waiting, and if nothing is, what waits a little later.
+func (r *runner) awaited(ctx context.Context) (names []string, err error) {
+	if names, err = r.waiting(); err != nil || len(names) > 0 {
+		return names, err
+	}
+	select {
+	case <-time.After(r.cfg.Linger):
+		return r.waiting()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
 
 // waiting lists the spool in the order of the numbers.
 func (r *runner) waiting() (names []string, err error) {

@@ -285,6 +285,25 @@ func alive(pid string) bool {
 	return true
 }
 
+// A notice that comes soon after the last one is acted on by the same run, for systemd
+// starts only so many.
+func TestNoticesThatFollowEachOther(t *testing.T) {
+	m := newMachine(t)
+	m.cfg.Linger = 3 * time.Second
+	m.action("a", `echo ran >> $OUT/ran`)
+	m.spool(1, m.key)
+	go func() {
+		for m.wrote("ran") == "" {
+			time.Sleep(5 * time.Millisecond)
+		}
+		m.spool(2, m.key)
+	}()
+	m.run()
+	if got := m.wrote("ran"); got != "ran\nran\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 // What was interrupted is acted on again.
 func TestInterruptedIsRepeated(t *testing.T) {
 	m := newMachine(t)

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -238,17 +239,44 @@ func TestWithdrawn(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	f.holds("db/password", "")
-	f.holds(".held/db.json", "")
 	if b := make([]byte, 6); true {
 		if _, err := reader.Read(b); err != nil || string(b) != "\x00\x00\x00\x00\x00\x00" {
 			t.Errorf("whoever has it open still reads %q, %v", b, err)
 		}
 	}
-	if f.offer(); len(f.said) > 0 {
-		t.Errorf("said %v", f.said)
+	for name, again := range map[string]func(){"another session": func() {}, "another agent": f.restart} {
+		again()
+		f.offer() // the receipt may have been lost
+		if o := f.outcome(s); o.State != payload.Withdrawn {
+			t.Errorf("%s: %+v", name, o)
+		}
 	}
 	if o := f.deliver(s); o.State != payload.Stored {
 		t.Errorf("offered again: %+v", o)
+	}
+	f.restart()
+	f.offer(s)
+	if o := f.outcome(s); o.State != payload.Stored {
+		t.Errorf("offered again, and a restart: %+v", o)
+	}
+}
+
+func TestI04_WithdrawnReceiptsAreBounded(t *testing.T) {
+	f := newFixture(t)
+	s := f.send(1, payload.File, nil)
+	f.deliver(s)
+	db := f.keeper.held["db"]
+	for n := range maxGone + 10 {
+		name := fmt.Sprintf("p%03d", n)
+		f.keeper.held[name] = db
+		f.keeper.withdraw(name, "test")
+	}
+	if len(f.keeper.gone) != maxGone {
+		t.Errorf("%d are kept", len(f.keeper.gone))
+	}
+	f.restart()
+	if f.offer(s); len(f.said) != maxGone+1 {
+		t.Errorf("said %d", len(f.said))
 	}
 }
 

@@ -1,6 +1,10 @@
 package payload
 
-import "time"
+import (
+	"time"
+
+	"quicklime/wire"
+)
 
 const (
 	// maxEvents bounds what waits to be done: parts come one at a time, and beside
@@ -28,6 +32,15 @@ const (
 
 	// resultsEvery is how often results are looked for, where programs may be run.
 	resultsEvery = time.Second
+
+	// Linger is how long run-payload waits for another program to be run before it ends:
+	// payloads come one after the other, and systemd starts a unit only so often in ten
+	// seconds before it gives up.
+	Linger = time.Second
+
+	// maxGone bounds the receipts of what was withdrawn that are kept: all payloads, a few
+	// times, while the machine cannot reach its verifier.
+	maxGone = 4 * wire.MaxPayloads
 
 	// maxNames bounds the names whose version is remembered.
 	maxNames = 1 << 10

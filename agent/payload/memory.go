@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -52,10 +51,24 @@ func prepare(dir string) error {
 
 // sweepStage removes what a killed agent left, and what could not be wiped: of a program
 // that was run as another user there may be directories that stay.
-func sweepStage(dir string, log *slog.Logger) {
+func sweepStage(dir string) error {
 	stage := filepath.Join(dir, stageDir)
-	if err := errors.Join(wipe(stage), os.MkdirAll(stage, 0o700)); err != nil {
-		log.Error("what payloads were unpacked from, or replaced, is not wiped", "directory", stage, "error", err)
+	entries, err := os.ReadDir(stage)
+	errs := []error{err}
+	for _, e := range entries {
+		errs = append(errs, wipe(filepath.Join(stage, e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// wipeAgain wipes what could not be wiped before, once run-payload has given it back.
+func (k *Keeper) wipeAgain() {
+	if !k.unwiped {
+		return
+	}
+	if err := sweepStage(k.cfg.Dir); err == nil {
+		k.unwiped = false
+		k.cfg.Log.Info("what could not be wiped before is wiped")
 	}
 }
 

@@ -23,6 +23,7 @@ func (k *Keeper) offers(m wire.Offers) {
 			offered[name] = true
 		}
 	}
+	k.sayGone(offered)
 	for _, name := range slices.Sorted(maps.Keys(k.held)) {
 		if !offered[name] {
 			k.withdraw(name, "the operator has withdrawn it")

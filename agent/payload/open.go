@@ -69,6 +69,7 @@ func (k *Keeper) open(a *arrival, keys payload.Keys) (files uint64, err error) {
 		// What stays is swept at the next start. The payload is in its place all the same.
 		if err := wipe(stage); err != nil {
 			k.cfg.Log.Error("what a payload was unpacked from, or replaced, is not wiped", "directory", stage, "error", err)
+			k.unwiped = true
 		}
 	}()
 	contents := filepath.Join(stage, "contents")

@@ -20,3 +20,10 @@ func mine(st fs.FileInfo) bool {
 	uid, ok := owner(st)
 	return !ok || uid == os.Geteuid()
 }
+
+// sameDevice reports whether two files are on one file system.
+func sameDevice(a, b fs.FileInfo) bool {
+	x, ok := a.Sys().(*syscall.Stat_t)
+	y, also := b.Sys().(*syscall.Stat_t)
+	return ok && also && x.Dev == y.Dev
+}

@@ -80,8 +80,10 @@ type Keeper struct {
 	reply    Reply // of the newest session; nil: none yet
 	versions versions
 	held     map[string]held     // by name
+	gone     map[string]held     // by name: was withdrawn; without a key
 	failed   map[string]held     // by name: opened, and could not be unpacked; without a key
 	arriving map[string]*arrival // by name
+	unwiped  bool                // the stage holds what could not be wiped
 	fetching string              // name of the one whose part is under way; empty: none
 }
 
@@ -96,11 +98,17 @@ func New(cfg Config) (*Keeper, error) {
 	if err = prepare(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("payloads: %w", err)
 	}
-	sweepStage(cfg.Dir, cfg.Log)
+	if err = sweepStage(cfg.Dir); err != nil {
+		cfg.Log.Error("what payloads were unpacked from, or replaced, is not wiped", "error", err)
+		k.unwiped = true
+	}
 	if k.versions, err = readVersions(cfg.State); err != nil {
 		return nil, fmt.Errorf("payloads: %w", err)
 	}
 	if k.held, err = readHeld(cfg.Dir, cfg.Log); err != nil {
+		return nil, fmt.Errorf("payloads: %w", err)
+	}
+	if k.gone, err = readGone(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("payloads: %w", err)
 	}
 	return k, nil
@@ -133,6 +141,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.take(e)
 		case <-results.C:
 			k.results()
+			k.wipeAgain()
 		}
 	}
 }

@@ -33,6 +33,9 @@ func wipe(path string) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
+		if err == nil && d.IsDir() {
+			err = enter(file)
+		}
 		if err == nil && d.Type().IsRegular() {
 			err = overwrite(file)
 		}
@@ -40,6 +43,16 @@ func wipe(path string) error {
 		return nil
 	})
 	return errors.Join(errors.Join(errs...), err, os.RemoveAll(path))
+}
+
+// enter makes sure that a directory of the agent's can be read and emptied, whatever mode
+// a program gave it.
+func enter(dir string) error {
+	st, err := os.Lstat(dir)
+	if err != nil || !mine(st) || st.Mode().Perm()&0o700 == 0o700 {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
 }
 
 func overwrite(file string) (err error) {

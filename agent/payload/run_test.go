@@ -130,6 +130,75 @@ func TestI02_ForgedRequests(t *testing.T) {
 	}
 }
 
+// Whatever there is in the place of requests is gone afterwards: systemd starts the runner
+// as long as there is something.
+func TestI02_TheRunnerLeavesNoRequest(t *testing.T) {
+	f := newFixture(t)
+	dir := filepath.Join(f.keeper.cfg.Dir, runDir)
+	for _, d := range []string{"directory/deep", "directory.json/deep"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"link.json": "/etc/hostname", "link": "/etc/hostname", "dangling.json": "nowhere"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "text"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.runner("*/autorun.sh").RunAll(t.Context()); err == nil {
+		t.Error("nothing is said of what is no request")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if _, err := os.Stat("/etc/hostname"); err != nil {
+		t.Errorf("a link was followed: %v", err)
+	}
+}
+
+// A request that it may not remove ends it, and is not tried for ever.
+func TestI04_ARequestThatStaysEndsTheRunner(t *testing.T) {
+	f, _ := newUnprivileged(t, "true")
+	stays := filepath.Join(f.keeper.cfg.Dir, runDir, "stays")
+	if err := os.MkdirAll(filepath.Join(stays, "of-root"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	asAgent(t, func() {
+		if err := f.runner("*/autorun.sh").RunAll(t.Context()); !errors.Is(err, errStays) {
+			t.Error(err)
+		}
+	})
+}
+
+// What is asked for while a program runs is run as well.
+func TestRunWhatComesMeanwhile(t *testing.T) {
+	f := newFixture(t)
+	f.keeper.cfg.Run = "*/autorun.sh"
+	f.deliver(f.send(1, payload.Archive, tarOf(t, script(`echo ran >> runs; while [ ! -e go ]; do sleep 0.01; done`))))
+	done := make(chan error, 1)
+	go func() { done <- f.runner("*/autorun.sh").RunAll(t.Context()) }()
+	runs, file := filepath.Join(f.keeper.cfg.Dir, "db", "runs"), filepath.Join(f.keeper.cfg.Dir, "db", "go")
+	for late := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if b, err := os.ReadFile(runs); err == nil && len(b) > 0 {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatal("it is not run")
+		}
+	}
+	f.keeper.request("db", 1)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	f.holds("db/runs", "ran\nran\n")
+}
+
 func TestI04_RunsHaveLimits(t *testing.T) {
 	f := newFixture(t)
 	f.keeper.cfg.Run = "*/autorun.sh"

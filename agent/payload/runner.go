@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -24,34 +25,105 @@ type Runner struct {
 	Dir     string // of the payloads
 	Allowed Allowed
 	Timeout time.Duration // for one program
+	Linger  time.Duration // how long to wait for more before RunAll ends
 	Log     *slog.Logger
 	Now     func() time.Time
 }
 
 // RunAll runs what the agent has asked for, one after the other, and says what became
-// of each. A request for what is not allowed is dropped: who may write requests is
-// the agent, and who decides is the administrator.
+// of each, until nothing is left and nothing has come for a while. A request for what is
+// not allowed is dropped: who may write requests is the agent, and who decides is the
+// administrator. Whatever else is in the directory of requests is removed, for systemd
+// starts this again and again as long as there is something.
 func (r Runner) RunAll(ctx context.Context) error {
 	root, err := os.OpenRoot(r.Dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	entries, err := os.ReadDir(filepath.Join(r.Dir, runDir))
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".json") {
-			errs = append(errs, r.one(ctx, root, e.Name()))
+	r.giveBack(root) // what one left that was killed
+	defer r.giveBack(root)
+	failed := 0
+	for ctx.Err() == nil {
+		names, err := r.waiting(ctx)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			break
+		}
+		for _, name := range names {
+			err := r.one(ctx, root, name)
+			if errors.Is(err, errStays) {
+				return err // else this would never end
+			}
+			if err != nil {
+				r.Log.Error("a program of a payload is not run", "error", err)
+				failed++
+			}
 		}
 	}
-	return errors.Join(errs...)
+	if failed > 0 {
+		return fmt.Errorf("%d requests came to nothing; the log says why", failed)
+	}
+	return nil
+}
+
+// waiting lists what is asked for, which it waits for if there is nothing.
+func (r Runner) waiting(ctx context.Context) (names []string, err error) {
+	for range 2 {
+		entries, err := os.ReadDir(filepath.Join(r.Dir, runDir))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), ".") { // else it is being written
+				names = append(names, e.Name())
+			}
+		}
+		if len(names) > 0 {
+			return names, nil
+		}
+		select {
+		case <-time.After(r.Linger):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+	return nil, nil
+}
+
+// giveBack makes directories that programs left the agent's, which then can wipe what is
+// in them. Files stay whose they are: one may have another name elsewhere.
+func (r Runner) giveBack(root *os.Root) {
+	top, err := root.Stat(".")
+	if err != nil {
+		return
+	}
+	uid, ok := owner(top)
+	if !ok || uid == os.Geteuid() {
+		return
+	}
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		st, err := d.Info()
+		if err != nil || !mine(st) || !sameDevice(st, top) {
+			return err
+		}
+		return root.Lchown(name, uid, -1)
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.Log.Warn("not all directories of payloads could be made the agent's", "error", err)
+	}
 }
 
 // one takes a request and does what it asks.
 func (r Runner) one(ctx context.Context, root *os.Root, file string) error {
+	if !strings.HasSuffix(file, ".json") {
+		return errors.Join(fmt.Errorf("%s is no request", file), removeRequest(root, filepath.Join(runDir, file)))
+	}
 	q, err := takeRequest(root, filepath.Join(runDir, file))
 	if err != nil {
 		return fmt.Errorf("request %s: %w", file, err)
@@ -69,19 +141,33 @@ func (r Runner) one(ctx context.Context, root *os.Root, file string) error {
 // takeRequest reads a request and removes it: what cannot be run is not tried again
 // and again.
 func takeRequest(root *os.Root, file string) (q request, err error) {
-	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return q, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxResult))
+	b, err := readRequest(root, file)
 	if err == nil {
 		err = json.Unmarshal(b, &q)
 	}
 	if err == nil && (!wire.ValidName(q.Name) || !filepath.IsLocal(q.File)) {
 		err = fmt.Errorf("it names %q of %q", q.File, q.Name)
 	}
-	return q, errors.Join(err, root.Remove(file))
+	return q, errors.Join(err, removeRequest(root, file))
+}
+
+// errStays says that something cannot be removed from among the requests.
+var errStays = errors.New("a request cannot be removed")
+
+func removeRequest(root *os.Root, file string) error {
+	if err := root.RemoveAll(file); err != nil {
+		return fmt.Errorf("%w: %w", errStays, err)
+	}
+	return nil
+}
+
+func readRequest(root *os.Root, file string) ([]byte, error) {
+	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxResult))
 }
 
 // run runs a program in the payload's directory.

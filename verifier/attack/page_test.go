@@ -3,7 +3,10 @@ package attack_test
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -64,6 +67,38 @@ func TestNamesAreDistinct(t *testing.T) {
 				t.Errorf("%q: a rejection by anything would do", a.name)
 			}
 			seen[a.name] = true
+		}
+	}
+}
+
+// TestPageNamesTests holds the tests that the page names, in the last column of a table,
+// against those that there are.
+func TestPageNamesTests(t *testing.T) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	err = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(b, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(text, -1)
+	if len(named) == 0 {
+		t.Fatalf("%s names no test", page)
+	}
+	for _, m := range named {
+		if !there[string(m[1])] {
+			t.Errorf("%s names %s, which there is not", page, m[1])
 		}
 	}
 }

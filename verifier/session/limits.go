@@ -61,9 +61,9 @@ const (
 	// challenge counts as missing: a scheduler's turn, on a busy host.
 	glance = 10 * time.Millisecond
 
-	// maxReceipts bounds what an agent says became of its payloads in a minute: every
-	// one of them a few times.
-	maxReceipts = 4 * wire.MaxPayloads
+	// maxReceipts bounds what an agent says anew of its payloads in a minute: of every one,
+	// a few times, that it is stored and what its program did.
+	maxReceipts = 8 * wire.MaxPayloads
 
 	// maxReferences bounds the boot policies that are kept compiled: each group of
 	// machines has one, of some hundred KiB.

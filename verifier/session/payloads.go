@@ -195,6 +195,10 @@ func (s *session) receipt(ctx context.Context, m wire.Receipt) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
+	// An agent says each again whenever what it is offered changes.
+	if kept, err := s.server.store.ReceiptKept(ctx, s.enrolment, o, m.Receipt); err != nil || kept {
+		return err
+	}
 	if err := s.payloads.says(); err != nil {
 		return err
 	}

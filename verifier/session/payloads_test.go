@@ -248,6 +248,12 @@ func (a *agent) asked(p sealedPayload) wire.Challenge {
 	a.v.send(p)
 	receive[wire.Offers](a)
 	a.send(wire.Ask{Name: p.manifest.Name, Version: p.manifest.Version})
+	return a.challenged()
+}
+
+// challenged returns the next challenge, before which offers may come.
+func (a *agent) challenged() wire.Challenge {
+	a.v.t.Helper()
 	for {
 		switch m := receive[wire.Message](a).(type) {
 		case wire.Challenge:
@@ -399,12 +405,35 @@ func TestI27_OldAndUnknownVersions(t *testing.T) {
 	a.silent("a version that has been replaced")
 }
 
+// A receipt that says nothing new costs no write, and the agent nothing: it says all of
+// them again when what it is offered changes.
+func TestReceiptsThatSayNothingNew(t *testing.T) {
+	v := newVerifier(t, calm)
+	a := v.trusted()
+	v.send(v.sealed("db", 1, 10))
+	receive[wire.Offers](a)
+	key := payload.ReceiptKey{1}
+	receipt, err := key.Receipt(payload.Outcome{Name: "db", Version: 1, State: payload.Stored, At: 1, Files: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.send(wire.PayloadRefusal{Name: "db", Version: 1, Reason: "not yet"})
+	for range 300 {
+		a.send(wire.Receipt{Receipt: receipt})
+	}
+	a.send(wire.Ask{Name: "db", Version: 1})
+	a.answer(a.challenged())
+	if s, err := v.store.Payload(t.Context(), verifiertest.AgentID, "db"); err != nil || !bytes.Equal(s.Receipt, receipt) || s.RefusedAt != nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestI04_I08_PayloadMessagesHaveBounds(t *testing.T) {
 	for name, send := range map[string]func(a *agent){
 		"beyond the end": func(a *agent) { a.send(wire.Fetch{Name: "db", Version: 1, Offset: 1 << 20, Bytes: 1}) },
 		"no receipt":     func(a *agent) { a.send(wire.Receipt{Receipt: []byte("x")}) },
 		"refusals for ever": func(a *agent) {
-			for range 100 {
+			for range 200 {
 				if a.conn.Send(wire.PayloadRefusal{Name: "db", Version: 1, Reason: "no"}) != nil {
 					return
 				}

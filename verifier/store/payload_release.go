@@ -71,6 +71,14 @@ func releaseOne(tx *sql.Tx, e Enrolment, ask Asked, now time.Time) (r wire.Relea
 	return r, nil
 }
 
+// ReceiptKept reports whether a receipt is the last that the agent said of its payload:
+// to keep it again would change nothing.
+func (s *Store) ReceiptKept(ctx context.Context, e Enrolment, o payload.Outcome, receipt []byte) (kept bool, err error) {
+	row := s.db.Read().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM payload
+		WHERE enrolment = ? AND name = ? AND version = ? AND receipt = ? AND refused_at IS NULL)`, e.ID, o.Name, int64(o.Version), receipt)
+	return kept, row.Scan(&kept)
+}
+
 // KeepReceipt keeps what an agent says became of its payload. One about another
 // version than there is, is ErrNotFound.
 func (s *Store) KeepReceipt(ctx context.Context, e Enrolment, receipt []byte) error {
