@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"quicklime/verifier/revocation"
+	"quicklime/wire/daemon"
 	"quicklime/wire/pki"
 )
 
 // rotate makes another revocation key, and says what is to do then.
 func rotate(cfg Config, now time.Time, stdout io.Writer) error {
-	if _, err := os.Stat(cfg.PKIDir); err != nil { // a slip of the pen is not to make another CA
-		return fmt.Errorf("pki_dir: %w", err)
+	// Neither a slip of the pen nor another user than the verifier is to make a CA.
+	if _, err := os.Stat(filepath.Join(cfg.PKIDir, "ca.crt")); err != nil {
+		return daemon.WithHint(fmt.Errorf("there is no authority in pki_dir: %w", err), "the verifier makes it, and the revocation key, at its first start")
 	}
 	ca, err := pki.Open(cfg.PKIDir)
 	if err != nil {
