@@ -88,6 +88,9 @@ func (p *program) create(r recipe) error {
 		return err
 	}
 	p.say("policy: %s", extent(made.Paths(), made.Excludes()))
+	if made.Empty() {
+		p.warn("the policy %s", saysNothing)
+	}
 	if violations > 0 && made.Violations() == policy.ViolationsFail {
 		p.warn("%s: a machine that has any is untrusted under this policy; --violations warn makes one that tolerates them",
 			counted(violations, "violation", "violations"))

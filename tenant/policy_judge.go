@@ -89,7 +89,7 @@ would fail.`,
 // test judges the list in a file.
 func (p *program) test(judged opened[*policy.Policy], name, file string, all bool) error {
 	if judged.policy.Empty() {
-		return daemon.WithHint(fmt.Errorf("%s says nothing: a machine under it is not evaluated", name), "give it digests, exclusions, keys or denials")
+		return daemon.WithHint(fmt.Errorf("%s %s", name, saysNothing), "give it digests, exclusions, keys or denials")
 	}
 	list, err := p.readList(file)
 	if err != nil {

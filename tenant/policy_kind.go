@@ -78,11 +78,17 @@ func (p *program) readPolicy(k policyKind, file string) ([]byte, error) {
 	return text, p.lint(k, file, inside)
 }
 
+// saysNothing is what there is to know of an empty runtime policy.
+const saysNothing = "says nothing: a machine under it is not evaluated"
+
 // lint compiles a policy and tells what in it does not do what its author may think.
 func (p *program) lint(k policyKind, file string, text []byte) error {
 	compiled, err := k.compile(file, text)
 	if err != nil {
 		return err
+	}
+	if r, ok := compiled.(*policy.Policy); ok && r.Empty() {
+		p.warn("%s %s", file, saysNothing)
 	}
 	for _, w := range compiled.Warnings() {
 		p.warn("%s: %s", file, w)

@@ -95,6 +95,11 @@ func TestI21_PolicyValidateTellsWhatAPolicySays(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	empty := f.write(t, "empty.json", `{"meta":{"version":1}}`)
+	for _, args := range [][]string{{"add", "empty", empty}, {"update", "empty", empty}, {"create", "--base", empty, "--violations", "warn"}} {
+		if o := f.run(t, append([]string{"policy"}, args...)...); o.code != 0 || !strings.Contains(o.stderr, " says nothing: a machine under it is not evaluated\n") {
+			t.Errorf("%v: %+v", args, o)
+		}
+	}
 	if o := f.run(t, "policy", "validate", empty); !strings.Contains(o.stdout, "evaluates    nothing: a machine under it is not evaluated\n") {
 		t.Errorf("%+v", o)
 	}

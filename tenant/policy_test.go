@@ -189,7 +189,7 @@ func TestPolicyCreateFromAListWithViolations(t *testing.T) {
 	violation.Digest = make([]byte, len(violation.Digest)) // as the kernel writes it
 	one := f.write(t, "one", string(violation.AppendTo(listOf("/usr/bin/a"))))
 	none := f.write(t, "none", string(listOf("/usr/bin/b")))
-	lax := f.write(t, "lax.json", `{"meta":{"version":1},"ima":{"violations":"ignore","mine":1}}`)
+	lax := f.write(t, "lax.json", `{"meta":{"version":1},"excludes":["/tmp/.*"],"ima":{"violations":"ignore","mine":1}}`)
 	const warning = ": a machine that has any is untrusted under this policy; --violations warn"
 	for _, c := range []struct {
 		args []string

@@ -212,6 +212,7 @@ func TestAgentStatusWaitsInVain(t *testing.T) {
 	}{
 		{rest.Agent{Trust: wire.Untrusted}, "agent status aaaaaaaaaaaa\" shows the failures"},
 		{rest.Agent{Trust: wire.Stale}, "is quicklime-agent running there?"},
+		{rest.Agent{Trust: wire.Unjudged, Connected: true}, "name a policy with \"quicklime-tenant agent update aaaaaaaaaaaa --policy"},
 		{rest.Agent{Trust: wire.Pending, Connected: true}, "the verifier's log"},
 	} {
 		f := start(t)

@@ -81,6 +81,8 @@ func late(a rest.Agent, w waiting) error {
 	switch {
 	case a.Trust == wire.Untrusted:
 		return daemon.WithHint(err, `"%s agent status %s" shows the failures`, name, short(a.ID))
+	case a.Trust == wire.Unjudged:
+		return daemon.WithHint(err, `name a policy with "%s agent update %s --policy"`, name, short(a.ID))
 	case !a.Connected:
 		return daemon.WithHint(err, "the agent is not connected to the verifier: is quicklime-agent running there?")
 	}
