@@ -108,15 +108,26 @@ func (r Runner) giveBack(root *os.Root) {
 		if err != nil || !d.IsDir() {
 			return err
 		}
-		st, err := d.Info()
-		if err != nil || !mine(st) || !sameDevice(st, top) {
-			return err
-		}
-		return root.Lchown(name, uid, -1)
+		return giveDirectory(root, name, top, uid)
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.Log.Warn("not all directories of payloads could be made the agent's", "error", err)
 	}
+}
+
+// giveDirectory makes one the agent's: what was opened, for the agent may put something
+// else there meanwhile.
+func giveDirectory(root *os.Root, name string, top fs.FileInfo, uid int) (err error) {
+	d, err := root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	st, err := d.Stat()
+	if err != nil || !st.IsDir() || !mine(st) || !sameDevice(st, top) {
+		return err
+	}
+	return d.Chown(uid, -1)
 }
 
 // one takes a request and does what it asks.
