@@ -183,7 +183,7 @@ func (k *Keeper) withdrawn(h held, name, why string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := payload.Outcome{Name: name, Version: h.Version, State: payload.Withdrawn, At: uint64(k.cfg.Now().Unix()), Reason: why[:min(len(why), wire.MaxPayloadReason)]}
+	o := payload.Outcome{Name: name, Version: h.Version, State: payload.Withdrawn, At: uint64(k.cfg.Now().Unix()), Reason: words(errors.New(why))}
 	copy(o.Manifest[:], d)
 	return key.Receipt(o)
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"quicklime/wire"
 	"quicklime/wire/payload"
 )
 
@@ -115,5 +116,16 @@ func TestUnknownDirectoryOfRoot(t *testing.T) {
 	}
 	if _, err := os.Lstat(unknown); !os.IsNotExist(err) {
 		t.Errorf("it is still there: %v", err)
+	}
+}
+
+// The operator learns of a withdrawal whatever the names of files are that stay.
+func TestReasonOfAWithdrawal(t *testing.T) {
+	f := newFixture(t)
+	f.deliver(f.send(1, payload.Archive, tarOf(t, file("key", "x"))))
+	for n := range wire.MaxPayloadReason + 8 {
+		if _, err := f.keeper.withdrawn(f.keeper.held["db"], "db", strings.Repeat("a", n)+strings.Repeat("ä", 8)); err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
 	}
 }
