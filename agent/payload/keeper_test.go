@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,6 +176,23 @@ func TestI27_RefusedOffers(t *testing.T) {
 		}
 		f.holds("db/password", "")
 		f.holds("../"+filepath.Base(f.keeper.cfg.State), "")
+	}
+}
+
+// That a payload has expired, which it is offered for as long as it is not withdrawn, is
+// no error of anybody's; what is not the operator's is.
+func TestExpiryIsNoError(t *testing.T) {
+	for want, change := range map[string]func(*payload.Manifest){
+		"level=INFO":  func(m *payload.Manifest) { m.Expires = now },
+		"level=ERROR": func(m *payload.Manifest) { m.Agent = strings.Repeat("b2", 32) },
+	} {
+		f := newFixture(t)
+		var log strings.Builder
+		f.keeper.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		f.offer(f.send(1, payload.File, []byte("secret"), change))
+		if !strings.Contains(log.String(), want+` msg="a payload is refused"`) {
+			t.Errorf("want %s: %s", want, log.String())
+		}
 	}
 }
 

@@ -89,10 +89,13 @@ func (k *Keeper) refuseUnsigned(o wire.Offer, why error) {
 	k.cfg.Log.Error("an offer is refused", "error", why)
 }
 
+// errExpired is what becomes of every payload that nobody withdraws.
+var errExpired = errors.New("it has expired")
+
 // acceptable holds a payload that the operator signed against what it may be.
 func (k *Keeper) acceptable(s payload.Signed, share payload.SealedShare) error {
 	if now := k.cfg.Now(); !now.Before(s.Manifest().Expires) {
-		return errors.New("it has expired")
+		return errExpired
 	}
 	if err := k.versions.check(s); err != nil {
 		return err

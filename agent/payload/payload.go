@@ -33,6 +33,7 @@ package payload
 import (
 	"context"
 	"crypto/ecdsa"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -177,6 +178,10 @@ func (k *Keeper) say(m wire.Message) {
 
 // refuse says that a version is not opened, and why.
 func (k *Keeper) refuse(name string, version uint64, why error) {
-	k.cfg.Log.Error("a payload is refused", "payload", name, "version", version, "error", why)
+	level := slog.LevelError
+	if errors.Is(why, errExpired) {
+		level = slog.LevelInfo
+	}
+	k.cfg.Log.Log(context.Background(), level, "a payload is refused", "payload", name, "version", version, "error", why)
 	k.say(wire.PayloadRefusal{Name: name, Version: version, Reason: words(why)})
 }
