@@ -84,6 +84,7 @@ func TestUnits(t *testing.T) {
 	m.step("Payload", m.payload)
 	m.step("ManyPayloads", m.many)
 	m.step("Meanwhile", m.meanwhile)
+	m.step("Restart", m.restart)
 	m.step("Withdrawn", m.withdrawn)
 	m.step("LargePayload", m.large)
 	m.step("Action", m.action)
@@ -182,6 +183,12 @@ func (m *machine) meanwhile(*testing.T) {
 		m.run(fmt.Sprintf("echo %d > /srv/payloads/slow/number && quicklime-tenant payload send box /srv/payloads/slow --name many-1 --wait", i))
 	}
 	m.retry("quicklime-tenant payload status box many-1 | grep 'the number is 2'")
+}
+
+// restart stops the agent, whose payloads stay, and starts it again.
+func (m *machine) restart(*testing.T) {
+	m.run("systemctl stop quicklime-agent && cmp /srv/payloads/site/password /run/quicklime-agent/payloads/site/password && systemctl start quicklime-agent")
+	m.retry("quicklime-tenant agent status box --wait trusted && cmp /srv/payloads/site/password /run/quicklime-agent/payloads/site/password")
 }
 
 // withdrawn deletes a payload in which root left a directory.
