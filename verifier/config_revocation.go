@@ -25,11 +25,12 @@ type Revocation struct {
 }
 
 // defaultRevocation leaves out stale: when a verifier or its network is down, all
-// machines are.
+// machines are. Webhooks are told of no good news, either: a receiver that knows
+// Keylime alone takes whatever comes for a revocation.
 func defaultRevocation() Revocation {
 	return Revocation{
 		NoticeEvents:  []wire.EventKind{wire.EventLost, wire.EventRegained, wire.EventRemoved},
-		WebhookEvents: []wire.EventKind{wire.EventLost, wire.EventRegained, wire.EventRaised, wire.EventRemoved},
+		WebhookEvents: []wire.EventKind{wire.EventLost, wire.EventRaised, wire.EventRemoved},
 		GiveUp:        conf.Duration(24 * time.Hour),
 	}
 }
