@@ -53,11 +53,7 @@ func (n *notified) lastSaid() wire.Noticed {
 // those that follow, on a goroutine of its own: a session that waits for evidence
 // sends nothing.
 func (s *session) noticed(ctx context.Context, m wire.Noticed) error {
-	now, err := s.server.store.Now(ctx)
-	if err != nil {
-		return err
-	}
-	first := s.notified.hear(m, now)
+	first := s.notified.hear(m, time.Now())
 	if m.Missing > 0 {
 		s.server.misses.Warn("an agent misses notices that it was sent", "agent", s.enrolment.Agent[:12], "missing", m.Missing, "last", m.Last)
 	}
@@ -69,6 +65,7 @@ func (s *session) noticed(ctx context.Context, m wire.Noticed) error {
 	}
 	from := m.Last
 	if from == 0 { // it never had one: they begin with its enrolment
+		var err error
 		if from, err = s.server.store.FirstNotice(ctx, s.enrolment); err != nil {
 			return err
 		}
