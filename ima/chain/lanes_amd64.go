@@ -140,27 +140,43 @@ func blocksOf(m []byte) int { return (len(m)+8)/sha256.BlockSize + 1 }
 // inOrder returns which messages are hashed one after the other: those of fewer blocks
 // first, so that those that are hashed at once end at once.
 func inOrder(messages [][]byte, room *[maxDue]uint8) []uint8 {
+	if alike(messages) {
+		return asTheyCome[:len(messages)]
+	}
 	const most = 16 // blocks; what has more is last
-	order := room[:len(messages)]
-	var count [most + 1]uint8
-	for i := range messages {
-		order[i] = uint8(i)
-		count[min(blocksOf(messages[i]), most)]++
+	var next [most + 2]uint8
+	for _, m := range messages {
+		next[min(blocksOf(m), most)+1]++
 	}
-	if int(count[min(blocksOf(messages[0]), most)]) == len(messages) {
-		return order
+	for n := range most {
+		next[n+1] += next[n]
 	}
-	var next uint8
-	for n, c := range count {
-		count[n], next = next, next+c
-	}
-	for i := range messages {
-		n := &count[min(blocksOf(messages[i]), most)]
-		order[*n] = uint8(i)
+	for i, m := range messages {
+		n := &next[min(blocksOf(m), most)]
+		room[*n] = uint8(i)
 		*n++
 	}
-	return order
+	return room[:len(messages)]
 }
+
+// alike reports whether all messages have as many blocks.
+func alike(messages [][]byte) bool {
+	n := blocksOf(messages[0])
+	for _, m := range messages {
+		if blocksOf(m) != n {
+			return false
+		}
+	}
+	return true
+}
+
+// asTheyCome is the order of messages that are alike.
+var asTheyCome = func() (order [maxDue]uint8) {
+	for i := range order {
+		order[i] = uint8(i)
+	}
+	return order
+}()
 
 // hashLanes moves the states of the busy lanes past a block.
 //
