@@ -13,13 +13,15 @@ import (
 	"quicklime/wire/pki"
 	"quicklime/wire/tpm"
 	"quicklime/wire/tpm/softtpm"
+	"quicklime/wire/wiretest"
 )
 
 const (
 	serverName = "verifier.test"
-	patience   = time.Minute            // longer means never
 	silence    = 300 * time.Millisecond // nothing for so long means nothing comes
 )
+
+var patience = wiretest.Patience // longer means never
 
 // verifier is a listener whose sessions a test speaks for.
 type verifier struct {

@@ -38,8 +38,7 @@ import (
 	"quicklime/wire/wiretest"
 )
 
-// patience bounds every wait.
-const patience = time.Minute
+var patience = wiretest.Patience
 
 // testKeys are made once: RSA takes its time.
 var testKeys = sync.OnceValues(func() (Keys, error) {

@@ -14,6 +14,7 @@ import (
 	"quicklime/wire/pcr"
 	"quicklime/wire/rest"
 	"quicklime/wire/tpm/softtpm"
+	"quicklime/wire/wiretest"
 )
 
 // agent is a machine and its transport key.
@@ -64,9 +65,7 @@ func (a *agent) send(m wire.Message, raw ...[]byte) {
 	}
 }
 
-// patience bounds every wait for what must come: a machine with much else to do, and
-// the race detector, may need most of it.
-const patience = time.Minute
+var patience = wiretest.Patience
 
 // receive returns the next message, which must be an M.
 func receive[M wire.Message](a *agent) M {

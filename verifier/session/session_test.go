@@ -265,8 +265,10 @@ func TestI08_DawdlersKeepNobodyWaiting(t *testing.T) {
 	v := newVerifier(t, calm)
 	a := v.agent()
 	a.enrol(pcr.SHA256, "")
-	for i := range 3 {
+	var dawdlers [3]*agent
+	for i := range dawdlers {
 		d := v.agent()
+		dawdlers[i] = d
 		e := rest.Enrolment{ID: strings.Repeat(fmt.Sprint(i), 64), EKPublic: []byte("ek"), AKPublic: d.AK.Public.Bytes(), Transport: d.transport.Public.Bytes(), LowestBank: pcr.SHA256}
 		if err := v.store.Enrol(t.Context(), e); err != nil {
 			t.Fatal(err)
@@ -280,6 +282,11 @@ func TestI08_DawdlersKeepNobodyWaiting(t *testing.T) {
 	a.begin()
 	if got := a.attest(0); !got.Accepted {
 		t.Errorf("%+v", got)
+	}
+	for i, d := range dawdlers {
+		if d.conn.Context().Err() != nil {
+			t.Errorf("the verdict came when dawdler %d was gone", i)
+		}
 	}
 }
 
