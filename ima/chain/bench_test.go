@@ -60,7 +60,7 @@ func bare(sums []sum) (value sum) {
 func BenchmarkExtend(b *testing.B) {
 	data := messages(b)
 	sums := make([]sum, len(data))
-	for name, which := range map[string]string{"kernel": "auto", "portable": "portable"} {
+	for name, which := range map[string]string{"kernel": "auto", "sha-ni": "sha-ni", "portable": "portable"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			var limit, replay time.Duration
