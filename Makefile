@@ -34,8 +34,8 @@ mutants: ## take each check out and see its test fail; ONLY=I17: those of one in
 	$(GO) run ./.ci/mutants -only '$(ONLY)'
 
 systemd: ## the shipped units under a real systemd, in namespaces of this machine; as root
-	@.ci/deps test
-	@GO='$(GO)' .ci/run systemd
+	@.ci/deps systemd
+	@.ci/run systemd
 
 vm: vm-programs ## the story on a real kernel in a virtual machine: Debian's 6.1, IMA, a software TPM
 	bin/vm/vm $(VMFLAGS)
