@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"quicklime/ima/chain"
 	"quicklime/verifier/appraise"
 	"quicklime/verifier/policy"
+	"quicklime/verifier/policycache"
 	"quicklime/wire/pcr"
 )
 
@@ -60,16 +63,31 @@ func newSite(paths int) (s site) {
 	if err != nil {
 		panic(err)
 	}
-	s.policy = p
 	for range measured {
 		e := all[r.IntN(paths)]
 		s.list = e.AppendTo(s.list)
 		s.sums = append(s.sums, sha256.Sum256(e.Data))
 	}
-	if s.policy, err = policy.Load(p.Compiled()); err != nil {
+	s.policy = fromFile(p)
+	return s
+}
+
+// fromFile returns a policy as the verifier has it.
+func fromFile(p *policy.Policy) *policy.Policy {
+	dir, err := os.MkdirTemp("", "policies")
+	if err != nil {
 		panic(err)
 	}
-	return s
+	defer os.RemoveAll(dir)
+	cache, err := policycache.Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		panic(err)
+	}
+	loaded := cache.Add(p)
+	if loaded == p {
+		panic("it is not stored")
+	}
+	return loaded
 }
 
 // appraisal replays and judges the list once.

@@ -86,7 +86,7 @@ func BenchmarkLoad(b *testing.B) {
 	runtime.GC()
 	for b.Loop() {
 		m := mapFile(b, file)
-		if _, err := Load(m); err != nil {
+		if _, err := Load(m, nil); err != nil {
 			b.Fatal(err)
 		}
 		syscall.Munmap(m)
@@ -126,7 +126,7 @@ func BenchmarkLookup(b *testing.B) {
 		}
 		m := mapFile(b, file)
 		defer syscall.Munmap(m)
-		p, err := Load(m)
+		p, err := Load(m, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

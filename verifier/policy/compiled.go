@@ -44,7 +44,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Compiled returns the policy's compiled form, some 180 bytes a path, 36 of which a judgement touches.
 func (p *Policy) Compiled() []byte {
-	parts := [...][]byte{p.set(ShapeNG).bytes, p.set(ShapeSig).bytes, p.files.index, p.files.records, p.others}
+	parts := [...][]byte{p.part(ShapeNG), p.part(ShapeSig), p.files.index, p.files.records, p.others}
 	size := formHeader
 	for _, part := range parts {
 		size += len(part)
@@ -73,9 +73,9 @@ func seal(form []byte) []byte {
 }
 
 // Load makes a policy of its compiled form. It keeps b, which must stay as it is
-// for as long as the policy can be reached. The error wraps ErrForm if b is damaged,
-// cut, or of another version.
-func Load(b []byte) (*Policy, error) {
+// for as long as the policy can be reached. Hold, if not nil, is told of each set that
+// is searched. The error wraps ErrForm if b is damaged, cut, or of another version.
+func Load(b []byte, hold Hold) (*Policy, error) {
 	parts, err := open(b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrForm, err)
@@ -88,6 +88,7 @@ func Load(b []byte) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrForm, err)
 	}
+	p.hold = hold
 	p.paths = int(binary.LittleEndian.Uint64(b[48:]))
 	p.files.index, p.files.records = parts[2], parts[3]
 	for i, shape := range stored {
@@ -95,7 +96,7 @@ func Load(b []byte) (*Policy, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrForm, err)
 		}
-		p.sets[shape].Store(s)
+		p.sets[shape].form = s
 	}
 	return p, nil
 }

@@ -16,7 +16,7 @@ import (
 
 func mustLoad(t testing.TB, form []byte) *Policy {
 	t.Helper()
-	p, err := Load(form)
+	p, err := Load(form, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +69,11 @@ func TestEveryCutOfACompiledPolicyFails(t *testing.T) {
 	form := mustParse(t, whole).Compiled()
 	mustLoad(t, form)
 	for n := range form {
-		if _, err := Load(form[:n]); !errors.Is(err, ErrForm) {
+		if _, err := Load(form[:n], nil); !errors.Is(err, ErrForm) {
 			t.Fatalf("the first %d of %d bytes load: %v", n, len(form), err)
 		}
 	}
-	if _, err := Load(append(slices.Clone(form), 0)); !errors.Is(err, ErrForm) {
+	if _, err := Load(append(slices.Clone(form), 0), nil); !errors.Is(err, ErrForm) {
 		t.Errorf("a byte more loads: %v", err)
 	}
 }
@@ -82,11 +82,11 @@ func TestEveryCutOfACompiledPolicyFails(t *testing.T) {
 func TestEveryCutOfASealedPolicyFails(t *testing.T) {
 	form := mustParse(t, whole).Compiled()
 	for n := formHeader; n < len(form); n++ {
-		if _, err := Load(seal(slices.Clone(form[:n]))); !errors.Is(err, ErrForm) {
+		if _, err := Load(seal(slices.Clone(form[:n])), nil); !errors.Is(err, ErrForm) {
 			t.Fatalf("the first %d of %d bytes load: %v", n, len(form), err)
 		}
 	}
-	if _, err := Load(seal(append(slices.Clone(form), 0))); !errors.Is(err, ErrForm) {
+	if _, err := Load(seal(append(slices.Clone(form), 0)), nil); !errors.Is(err, ErrForm) {
 		t.Errorf("a byte more loads: %v", err)
 	}
 }
@@ -96,7 +96,7 @@ func TestEveryFlippedBitOfACompiledPolicyFails(t *testing.T) {
 	for i := range form {
 		for bit := range 8 {
 			form[i] ^= 1 << bit
-			if _, err := Load(form); !errors.Is(err, ErrForm) {
+			if _, err := Load(form, nil); !errors.Is(err, ErrForm) {
 				t.Fatalf("byte %d with bit %d flipped loads: %v", i, bit, err)
 			}
 			form[i] ^= 1 << bit
@@ -107,7 +107,7 @@ func TestEveryFlippedBitOfACompiledPolicyFails(t *testing.T) {
 func TestLoadRefusesAnotherVersion(t *testing.T) {
 	form := mustParse(t, whole).Compiled()
 	binary.LittleEndian.PutUint32(form[8:], FormVersion+1)
-	if _, err := Load(seal(form)); !errors.Is(err, ErrForm) {
+	if _, err := Load(seal(form), nil); !errors.Is(err, ErrForm) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -135,7 +135,7 @@ func TestDamagedPartsAreHarmless(t *testing.T) {
 		for _, b := range []byte{0, 1, 0x7f, 0xff, form[i] + 1} {
 			damaged := slices.Clone(form)
 			damaged[i] = b
-			if p, err := Load(seal(damaged)); err == nil {
+			if p, err := Load(seal(damaged), nil); err == nil {
 				ask(p)
 			}
 		}
@@ -159,13 +159,13 @@ func FuzzLoad(f *testing.F) {
 		f.Add(mustParse(f, text).Compiled())
 	}
 	f.Fuzz(func(t *testing.T, form []byte) {
-		if _, err := Load(form); err != nil && !errors.Is(err, ErrForm) {
+		if _, err := Load(form, nil); err != nil && !errors.Is(err, ErrForm) {
 			t.Fatal(err)
 		}
 		if len(form) < formHeader {
 			return
 		}
-		if p, err := Load(seal(form)); err == nil {
+		if p, err := Load(seal(form), nil); err == nil {
 			ask(p)
 			mustLoad(t, p.Compiled())
 		}

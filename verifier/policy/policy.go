@@ -71,7 +71,6 @@ package policy
 import (
 	"regexp"
 	"runtime"
-	"sync/atomic"
 )
 
 // BootAggregate is the path under which a policy may list digests of the
@@ -104,7 +103,8 @@ const (
 type Policy struct {
 	digest     string
 	files      table
-	sets       [shapes]atomic.Pointer[set] // of template digests; nil: not made yet
+	sets       [shapes]shapeSet // of template digests
+	hold       Hold             // nil: sets are searched where they are
 	memo       memo
 	others     []byte // the text without digests, see Compiled
 	excludes   []*regexp.Regexp

@@ -171,7 +171,8 @@ func (p *Policy) Near(shape Shape) chain.Near {
 // judges the others, and may allow them too.
 //
 // The first call for a shape that is not in a compiled form takes about a second
-// for a million paths. Others allocate nothing but what miss needs.
+// for a million paths, and for another as long as its Hold does. Others allocate
+// nothing but what miss needs.
 func (p *Policy) Unlisted(shape Shape, sums [][sha256.Size]byte, miss []uint16) []uint16 {
 	if shape >= shapes {
 		for i := range sums {
@@ -182,13 +183,4 @@ func (p *Policy) Unlisted(shape Shape, sums [][sha256.Size]byte, miss []uint16) 
 	miss = p.set(shape).missing(sums, miss)
 	runtime.KeepAlive(p) // see Load
 	return miss
-}
-
-// set returns the set of a shape. Two that make it at one time make the same.
-func (p *Policy) set(shape Shape) *set {
-	if s := p.sets[shape].Load(); s != nil {
-		return s
-	}
-	p.sets[shape].CompareAndSwap(nil, newSet(p.templateDigests(shape)))
-	return p.sets[shape].Load()
 }

@@ -11,12 +11,12 @@ import (
 
 // mapped loads a policy from a file, which stays mapped for as long as the policy
 // can be reached.
-func mapped(file string) (*policy.Policy, error) {
+func mapped(file string, h *huge) (*policy.Policy, error) {
 	b, err := mapFile(file)
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.Load(b)
+	p, err := policy.Load(b, h.hold(b))
 	if err != nil {
 		unix.Munmap(b)
 		return nil, err

@@ -1,6 +1,7 @@
 // Package policycache keeps the verifier's policies compiled: in memory, mapped from
 // one file each, so that all agents share one copy and what nobody asks for stays on
-// disk. A file is named by the SHA-256 of the policy's text and the version of the
+// disk. What is searched all the time, the template digests of a shape, is copied to
+// memory of huge pages when they are first asked for, if they are many. A file is named by the SHA-256 of the policy's text and the version of the
 // form, and never changes. Nothing rests on it: a file that is missing or does not
 // load is made again from the text.
 //
@@ -34,6 +35,7 @@ const MaxLoaded = 64
 type Cache struct {
 	dir   string
 	log   *slog.Logger
+	huge  *huge
 	loads singleflight.Group // by digest: many agents ask for one policy at once
 
 	mu     sync.Mutex
@@ -53,7 +55,7 @@ func Open(dir string, log *slog.Logger) (*Cache, error) {
 	if perm := st.Mode().Perm(); perm&0o022 != 0 {
 		return nil, fmt.Errorf("compiled policies are in %s with mode %04o, where others may replace them; run: rm -r %[1]s, and they are made again", dir, perm)
 	}
-	return &Cache{dir: dir, log: log, loaded: map[string]*policy.Policy{}}, nil
+	return &Cache{dir: dir, log: log, huge: newHuge(log), loaded: map[string]*policy.Policy{}}, nil
 }
 
 // Policy returns the policy with the given digest. It calls text for the policy's
@@ -113,7 +115,7 @@ func (c *Cache) load(digest string) (*policy.Policy, error) {
 	if sum, err := hex.DecodeString(digest); err != nil || len(sum) != 32 {
 		return nil, fmt.Errorf("%q is no digest", digest)
 	}
-	p, err := mapped(c.file(digest))
+	p, err := mapped(c.file(digest), c.huge)
 	if err == nil && p.Digest() != digest {
 		return nil, fmt.Errorf("the file is of policy %s", p.Digest())
 	}

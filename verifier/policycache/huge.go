@@ -1,0 +1,84 @@
+package policycache
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"quicklime/verifier/policy"
+)
+
+const (
+	// MaxHuge bounds the copies of sets together. They cannot be evicted as the pages of a
+	// file can: some twenty-five of a million paths fit, and further ones are searched in
+	// their files.
+	MaxHuge = 1 << 30 // bytes
+
+	// hugePage is the size of a huge page where others have 4 KiB. No smaller set is copied.
+	hugePage = 2 << 20 // bytes
+)
+
+// errFull says that MaxHuge is reached.
+var errFull = fmt.Errorf("%d MiB of policies are in huge pages", MaxHuge>>20)
+
+// huge has sets copied to memory of huge pages. A search reads at random all over a set,
+// and the processor's TLB has room for few of the small pages of a large one. With most
+// kernels and file systems a mapped file has no others.
+type huge struct {
+	log    *slog.Logger
+	advise func([]byte) error
+	used   atomic.Int64 // bytes of all copies
+}
+
+func newHuge(log *slog.Logger) *huge { return &huge{log: log, advise: adviseHuge} }
+
+// hold returns the policy.Hold of a policy that is loaded from a mapped file. Copies live
+// for as long as the policy can be reached.
+func (h *huge) hold(file []byte) policy.Hold {
+	return func(p *policy.Policy, set []byte) []byte {
+		if len(set) < hugePage {
+			return nil
+		}
+		all, copied, err := h.copy(set)
+		if err != nil {
+			h.log.Info("a policy is searched in small pages, which takes a little longer", "policy", p.Digest()[:12], "error", err)
+			return nil
+		}
+		runtime.AddCleanup(p, h.free, all)
+		unix.Madvise(file, unix.MADV_DONTNEED) // nobody searches the set there now
+		return copied
+	}
+}
+
+// copy maps memory and copies a set to where a huge page begins in it.
+func (h *huge) copy(set []byte) (all, copied []byte, err error) {
+	size := (len(set)/hugePage + 2) * hugePage // one is for the place of the first
+	if h.used.Add(int64(size)) > MaxHuge {
+		h.used.Add(-int64(size))
+		return nil, nil, errFull
+	}
+	if all, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+		h.used.Add(-int64(size))
+		return nil, nil, fmt.Errorf("mmap: %w", err)
+	}
+	at := -int(reflect.ValueOf(all).Pointer()) & (hugePage - 1)
+	copied = all[at : at+len(set) : at+len(set)]
+	if err = h.advise(all); err == nil {
+		copy(copied, set)
+		err = unix.Mprotect(all, unix.PROT_READ)
+	}
+	if err != nil {
+		h.free(all)
+		return nil, nil, err
+	}
+	return all, copied, nil
+}
+
+func (h *huge) free(all []byte) {
+	unix.Munmap(all)
+	h.used.Add(-int64(len(all)))
+}
