@@ -42,14 +42,11 @@ func (p *Policy) held(s *set) *set {
 	if p.hold == nil {
 		return s
 	}
-	b := p.hold(p, s.bytes)
-	if len(b) != len(s.bytes) {
+	elsewhere, err := openSet(p.hold(p, s.bytes))
+	if err != nil {
 		return s
 	}
-	if elsewhere, err := openSet(b); err == nil {
-		return elsewhere
-	}
-	return s
+	return elsewhere
 }
 
 // part returns a set as it is in the compiled form. No Hold is told for that of what

@@ -18,7 +18,11 @@ const (
 	// their files.
 	MaxHuge = 1 << 30 // bytes
 
-	// hugePage is the size of a huge page where others have 4 KiB. No smaller set is copied.
+	// minHuge is the least that is copied: 2,048 small pages, as many as a processor's
+	// second-level TLB has entries (1,536 to 3,072). A set of half the size gains nothing.
+	minHuge = 8 << 20 // bytes
+
+	// hugePage is the size of a huge page where others have 4 KiB.
 	hugePage = 2 << 20 // bytes
 )
 
@@ -26,8 +30,9 @@ const (
 var errFull = fmt.Errorf("%d MiB of policies are in huge pages", MaxHuge>>20)
 
 // huge has sets copied to memory of huge pages. A search reads at random all over a set,
-// and the processor's TLB has room for few of the small pages of a large one. With most
-// kernels and file systems a mapped file has no others.
+// and the processor's TLB has room for few of the small pages of a large one. A mapped file
+// has others only with some kernels and file systems, and there while it is in the cache as
+// it was written.
 type huge struct {
 	log    *slog.Logger
 	advise func([]byte) error
@@ -40,7 +45,7 @@ func newHuge(log *slog.Logger) *huge { return &huge{log: log, advise: adviseHuge
 // for as long as the policy can be reached.
 func (h *huge) hold(file []byte) policy.Hold {
 	return func(p *policy.Policy, set []byte) []byte {
-		if len(set) < hugePage {
+		if len(set) < minHuge {
 			return nil
 		}
 		all, copied, err := h.copy(set)
