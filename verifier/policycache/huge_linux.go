@@ -1,14 +1,26 @@
 package policycache
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// adviseHuge has the kernel back memory with huge pages (madvise(2), MADV_HUGEPAGE),
-// unless it is told never to, or has none.
-func adviseHuge(b []byte) error {
+// thpEnabled says which memory gets huge pages (kernel:
+// Documentation/admin-guide/mm/transhuge.rst): "always [madvise] never".
+const thpEnabled = "/sys/kernel/mm/transparent_hugepage/enabled"
+
+// adviseHuge has the kernel back memory with huge pages.
+func adviseHuge(b []byte) error { return advise(b, thpEnabled) }
+
+// advise returns an error where the advice is not known, or not heeded: a copy in small
+// pages is searched no faster than the file.
+func advise(b []byte, enabled string) error {
+	if mode, err := os.ReadFile(enabled); err == nil && bytes.Contains(mode, []byte("[never]")) {
+		return fmt.Errorf("%s is never: madvise is enough", enabled)
+	}
 	if err := unix.Madvise(b, unix.MADV_HUGEPAGE); err != nil {
 		return fmt.Errorf("madvise: %w", err)
 	}
