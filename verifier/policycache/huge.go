@@ -50,7 +50,7 @@ func (h *huge) hold(file []byte) policy.Hold {
 		}
 		all, copied, err := h.copy(set)
 		if err != nil {
-			h.log.Info("a policy is searched in its file, which takes a little longer", "policy", p.Digest()[:12], "error", err)
+			h.log.Info("a policy is not searched in huge pages, which takes a little longer", "policy", p.Digest()[:12], "error", err)
 			return nil
 		}
 		runtime.AddCleanup(p, h.free, all)

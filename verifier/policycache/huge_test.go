@@ -107,7 +107,7 @@ func TestSetsStayInTheFile(t *testing.T) {
 				t.Errorf("searched in %s", about)
 			}
 			judges(t, p)
-			if !strings.Contains(log.String(), "searched in its file") {
+			if !strings.Contains(log.String(), "not searched in huge pages") {
 				t.Errorf("nobody is told: %s", log)
 			}
 			if n := c.huge.used.Load(); n != before {
