@@ -32,15 +32,16 @@ func lanesSupported() bool {
 
 // sixteen are messages that are hashed side by side, a block of each at a time.
 type sixteen struct {
-	state   [8][width]uint32 // each word of all states
-	message [width]*byte
-	size    [width]uint32 // of the message
-	block   uint32        // which one is next
-	used    uint16        // lanes that have a message; bit i is lane i
+	before   *[8][width]uint32 // each word of all states before the block: state, or the initial ones
+	state    [8][width]uint32  // after it
+	messages *[width]*byte
+	sizes    *[width]uint32 // of the messages
+	block    uint32         // which one is next
+	used     uint16         // lanes that have a message; bit i is lane i
 
 	// for the time of a block:
-	left, ending, bits [width]uint32
-	busy               uint16
+	left, ending [width]uint32
+	busy         uint16
 }
 
 var (
@@ -73,35 +74,56 @@ const later = 4
 // lanesOverlap hashes messages, at most maxDue, while it extends value with what is due.
 func lanesOverlap(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	place := placeOf(near)
+	var o ordered
+	var room [maxDue]uint8
+	order := asTheyCome[:len(messages)]
+	every := o.put(messages, order)
+	if every == 0 {
+		order = inOrder(messages, &room)
+		o.put(messages, order)
+	}
 	var l sixteen
 	var hashed [width][sha256.Size]byte
 	var numbers [later + width + later]uint64 // of index entries to fetch, of the last group
-	var room [maxDue]uint8
-	for order := inOrder(messages, &room); len(order) > 0; {
-		group := order[:min(width, len(order))]
-		order = order[len(group):]
-		blocks := l.load(messages, group)
+	for first := 0; first < len(messages); first += width {
+		group := order[first:min(first+width, len(messages))]
+		sizes := (*[width]uint32)(o.sizes[first:])
+		blocks := every
+		if len(group) < width || every == 0 {
+			blocks = worthwhile(sizes[:len(group)])
+		}
 		if blocks == 0 {
 			for _, m := range group {
 				kernelSum(messages[m], &sums[m])
 			}
 			continue
 		}
+		l.before, l.messages, l.sizes = &initialLanes, (*[width]*byte)(o.messages[first:]), sizes
+		l.block, l.used = 0, 1<<len(group)-1
 		fetched := 0
 		for ; l.block < blocks; l.block++ {
 			if len(due) < beside {
 				hashLanes(&l)
-				continue
+			} else {
+				at := min(fetched, width-beside)
+				hashLanesBeside(&l, value, &due[0], &place, &numbers[later+at], &l.messages[at])
+				due, fetched = due[beside:], at+beside
 			}
-			at := min(fetched, width-beside)
-			hashLanesBeside(&l, value, &due[0], &place, &numbers[later+at], &l.message[at])
-			due, fetched = due[beside:], at+beside
+			l.before = &l.state
 		}
 		if fetched < width {
 			fetch(&place, &numbers[later+fetched], width-fetched)
 		}
-		sumLanes(&l, &hashed)
 		*(*[later]uint64)(numbers[:]) = *(*[later]uint64)(numbers[width:])
+		if len(group) == width && every != 0 {
+			there := (*[width][sha256.Size]byte)(sums[first:])
+			sumLanes(&l, there)
+			for lane := range there {
+				numbers[later+lane] = indexOf(&there[lane], uint64(place.numbers))
+			}
+			continue
+		}
+		sumLanes(&l, &hashed)
 		for lane, m := range group {
 			sums[m] = hashed[lane]
 			numbers[later+lane] = indexOf(&hashed[lane], uint64(place.numbers))
@@ -114,60 +136,62 @@ func lanesOverlap(value *[sha256.Size]byte, due [][sha256.Size]byte, messages []
 // longestLane bounds messages in lanes, far below what does not fit a word there.
 const longestLane = 1 << 20 // bytes
 
-// load sets the lanes to the messages of a group, and returns how many blocks the
-// longest has; or 0 if they are hashed in less time one after the other.
-func (l *sixteen) load(messages [][]byte, group []uint8) (blocks uint32) {
-	all := 0
-	for lane, n := range group {
+// ordered are messages in the order in which they are hashed.
+type ordered struct {
+	messages [maxDue]*byte
+	sizes    [maxDue]uint32 // at most longestLane, or more
+}
+
+// put returns how many blocks each message has, or 0 if they differ or are too long.
+func (o *ordered) put(messages [][]byte, order []uint8) (every uint32) {
+	all := blocksOf(uint32(len(messages[0])))
+	differ := uint32(0)
+	for i, n := range order {
 		m := messages[n]
-		if len(m) > longestLane {
-			return 0
-		}
-		l.message[lane], l.size[lane] = unsafe.SliceData(m), uint32(len(m))
-		n := blocksOf(m)
-		all, blocks = all+n, max(blocks, uint32(n))
+		size := uint32(min(len(m), longestLane+1))
+		o.messages[i], o.sizes[i] = unsafe.SliceData(m), size
+		differ |= blocksOf(size) ^ all
 	}
-	if all < fewest*int(blocks) {
+	if differ != 0 || all > blocksOf(longestLane) {
 		return 0
 	}
-	l.state, l.block, l.used = initialLanes, 0, 1<<len(group)-1
+	return all
+}
+
+// worthwhile returns how many blocks the longest message of a group has, or 0 if they
+// are hashed in less time one after the other.
+func worthwhile(sizes []uint32) (blocks uint32) {
+	all := uint32(0)
+	for _, size := range sizes {
+		n := blocksOf(size)
+		all, blocks = all+n, max(blocks, n)
+	}
+	if all < fewest*blocks || blocks > blocksOf(longestLane) {
+		return 0
+	}
 	return blocks
 }
 
-// blocksOf is how many blocks a message is hashed in.
-func blocksOf(m []byte) int { return (len(m)+8)/sha256.BlockSize + 1 }
+// blocksOf is how many blocks a message of a size is hashed in.
+func blocksOf(size uint32) uint32 { return (size+8)/sha256.BlockSize + 1 }
 
 // inOrder returns which messages are hashed one after the other: those of fewer blocks
 // first, so that those that are hashed at once end at once.
 func inOrder(messages [][]byte, room *[maxDue]uint8) []uint8 {
-	if alike(messages) {
-		return asTheyCome[:len(messages)]
-	}
 	const most = 16 // blocks; what has more is last
 	var next [most + 2]uint8
 	for _, m := range messages {
-		next[min(blocksOf(m), most)+1]++
+		next[min(blocksOf(uint32(len(m))), most)+1]++
 	}
 	for n := range most {
 		next[n+1] += next[n]
 	}
 	for i, m := range messages {
-		n := &next[min(blocksOf(m), most)]
+		n := &next[min(blocksOf(uint32(len(m))), most)]
 		room[*n] = uint8(i)
 		*n++
 	}
 	return room[:len(messages)]
-}
-
-// alike reports whether all messages have as many blocks.
-func alike(messages [][]byte) bool {
-	n := blocksOf(messages[0])
-	for _, m := range messages {
-		if blocksOf(m) != n {
-			return false
-		}
-	}
-	return true
 }
 
 // asTheyCome is the order of messages that are alike.
