@@ -67,7 +67,7 @@ func (e *Entry) parseLike(b, template []byte) (n int) {
 	const name = 4 + digestColumn // offset of the name's length
 	size := name + 4 + len(template)
 	from := size + 4 // of the data
-	if len(b) < from || binary.LittleEndian.Uint32(b[name:]) != uint32(len(template)) || string(b[name+4:size]) != string(template) || len(template) == len(Legacy) {
+	if len(b) < from || binary.LittleEndian.Uint32(b[name:]) != uint32(len(template)) || !sameName(b[name+4:size], template) || len(template) == len(Legacy) {
 		return 0
 	}
 	data := binary.LittleEndian.Uint32(b[size:])
@@ -80,6 +80,16 @@ func (e *Entry) parseLike(b, template []byte) (n int) {
 	e.Template = template
 	e.Data = b[from:to:to]
 	return to
+}
+
+// sameName compares two names of one length; most have four to eight bytes, for which
+// no call is made.
+func sameName(a, b []byte) bool {
+	n := len(b)
+	if n < 4 || n > 8 || len(a) != n {
+		return string(a) == string(b)
+	}
+	return binary.LittleEndian.Uint32(a) == binary.LittleEndian.Uint32(b) && binary.LittleEndian.Uint32(a[n-4:]) == binary.LittleEndian.Uint32(b[n-4:])
 }
 
 // Legacy reports whether the entry is of the legacy template.

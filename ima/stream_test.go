@@ -106,6 +106,29 @@ func TestI16_I17_AnEntryLikeTheOneBeforeIsParsedAsAnyOther(t *testing.T) {
 	}
 }
 
+// I17: the name of a template is compared whole, whatever its length.
+func TestI17_AnEntryIsShownWithItsOwnTemplate(t *testing.T) {
+	e := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/a")
+	for n := 1; n <= 12; n++ {
+		name := []byte("abcdefghijkl")[:n]
+		for at := range name {
+			other := bytes.Clone(name)
+			other[at]++
+			var list []byte
+			for _, e.Template = range [][]byte{name, other, name} {
+				list = e.AppendTo(list)
+			}
+			shown := &visits{t: t}
+			if _, err := ima.Replay(ima.NewState(pcr.SHA256), list, shown); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(shown.list, list) {
+				t.Errorf("%s and %s are shown as %x, want %x", name, other, shown.list, list)
+			}
+		}
+	}
+}
+
 // alone replays the entries of a list one by one.
 func alone(list []byte) (ima.State, error) {
 	s := ima.NewState(pcr.SHA256)

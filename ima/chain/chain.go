@@ -7,10 +7,10 @@
 //
 // The second hash cannot begin before that of the entry before has ended, so a list
 // takes no less time than this chain, two blocks of SHA-256 an entry, on one core.
-// The SHA instructions of amd64 are idle for half of it: each waits for the result
-// of the one before. The kernel hashes the next entry's data meanwhile. Data of more
-// than two blocks (119 bytes) goes ahead, all but its last two blocks, two messages
-// at a time.
+// The SHA instructions of amd64 are idle meanwhile, for a quarter of the time or half
+// of it, as the processor has it: each waits for the result of the one before. There the
+// kernel hashes the next entry's data. Data of more than two blocks (119 bytes) goes
+// ahead, all but its last two blocks, two messages at a time.
 //
 // It is used where the processor has the instructions and where it has agreed with
 // crypto/sha256 at first use. Elsewhere, with the build tag purego, or if Use said

@@ -70,7 +70,7 @@ type Outcome struct {
 // that was begun, perhaps anew for a standing that moved meanwhile. An
 // evidence-wide failure (rollback, malformed list, mismatch) leaves the state where
 // it was, and nothing is said of any entry.
-func (a *Appraisal) Outcome(b *Begun) Outcome {
+func (a *Appraisal) Outcome(b *Begun) (o Outcome) {
 	a.end()
 	if b.step == epoch.Rollback {
 		return b.failed(wire.EpochRollback, "after a restored snapshot or a copy that ran, enrol the machine anew; if neither was, treat it as compromised",
@@ -87,16 +87,17 @@ func (a *Appraisal) Outcome(b *Begun) Outcome {
 	if n := to.Entries() - from.Entries(); n != b.span.Count {
 		return b.failed(wire.IMAMalformed, "", "%d entries were announced, %d came", b.span.Count, n)
 	}
-	c, err := imalist.Certify(b.from, a.replayed, b.quote)
-	if err != nil {
+	var err error
+	if o.Certified, err = imalist.Certify(b.from, a.replayed, b.quote); err != nil {
 		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
 	}
 	if n := b.bytes + a.replayed.Size(); n > wire.MaxEpochList {
 		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
-	result, failed := a.judge.conclude(to)
-	return Outcome{Accepted: true, Certified: c, Result: result, Learned: a.judge.learned, Conditions: a.judge.outstanding(to), Failed: failed}
+	o.Accepted, o.Learned, o.Conditions = true, a.judge.learned, a.judge.outstanding(to)
+	o.Result, o.Failed = a.judge.conclude(to)
+	return o
 }
 
 // Elsewhere judges evidence that keeps its list from another point than From

@@ -130,13 +130,15 @@ func (s *set) has(d *[sha256.Size]byte) bool {
 
 // missing appends the indexes of the digests that are not in the set.
 func (s *set) missing(digests [][sha256.Size]byte, miss []uint16) []uint16 {
-	n := numbers(int(s.count))
+	index, slots, end, n := s.index, s.slots, s.count, uint64(numbers(int(s.count)))
 	for i := range digests {
-		d := &digests[i]
-		l := lead(d)
-		there := (*[near * slotSize]byte)(s.slots[int(s.begin(numberOf(l, n)))*slotSize:])
-		at := less(there[0*slotSize:], l) + less(there[1*slotSize:], l)
-		if !same(there[at*slotSize:], d) && !s.has(d) {
+		d := wordsOf(&digests[i])
+		lead := bits.ReverseBytes64(d[0])
+		number, _ := bits.Mul64(lead, n)
+		begin := min(binary.LittleEndian.Uint32(index[indexEntry*number:]), end)
+		there := (*[near * slotSize]byte)(slots[uint64(begin)*slotSize:])
+		at := less(there[0*slotSize:], lead) + less(there[1*slotSize:], lead)
+		if wordsOf((*[slotSize]byte)(there[at*slotSize:])) != d && !s.has(&digests[i]) {
 			miss = append(miss, uint16(i))
 		}
 	}
@@ -149,11 +151,10 @@ func less(slot []byte, lead uint64) uint64 {
 	return borrow
 }
 
-// same reports whether a slot holds d. It is a compare that makes no call.
-func same(slot []byte, d *[sha256.Size]byte) bool {
-	a, b := (*[sha256.Size]byte)(slot), binary.LittleEndian
-	return b.Uint64(a[0:])^b.Uint64(d[0:])|(b.Uint64(a[8:])^b.Uint64(d[8:]))|
-		(b.Uint64(a[16:])^b.Uint64(d[16:]))|(b.Uint64(a[24:])^b.Uint64(d[24:])) == 0
+// wordsOf are a digest's bytes in words, which are compared without a call.
+func wordsOf(d *[sha256.Size]byte) [4]uint64 {
+	b := binary.LittleEndian
+	return [4]uint64{b.Uint64(d[0:]), b.Uint64(d[8:]), b.Uint64(d[16:]), b.Uint64(d[24:])}
 }
 
 // Near returns where Unlisted looks for sums, for chain.Extend.
