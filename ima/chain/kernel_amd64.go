@@ -27,19 +27,15 @@ func kernelSupported() bool {
 }
 
 func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
-	if len(messages) < 2 { // nothing to do at one time
-		for i, m := range messages {
-			kernelSum(m, &sums[i])
-		}
-		kernelExtendSums(value, sums[:len(messages)])
+	if len(messages) == 0 {
 		return
 	}
-	kernelSums((*[2][]byte)(messages), (*[2][sha256.Size]byte)(sums))
-	extend(value, &sums[0], 1)
-	near.Fetch(sums[:2])
 	place := placeOf(near)
 	var jobs [batch]job
-	for i := 2; i < len(messages); {
+	var nothing [sha256.Size]byte // there is no hash to extend with before the first
+	prepare(jobs[:], messages[:1])
+	extendAndHash(&nothing, &nothing, &messages[0], &jobs[0], &sums[0], 1, &place)
+	for i := 1; i < len(messages); {
 		n := prepare(jobs[:], messages[i:])
 		extendAndHash(value, &sums[i-1], &messages[i], &jobs[0], &sums[i], n, &place)
 		i += n
@@ -134,43 +130,17 @@ func copyBlock(to, from *[sha256.BlockSize]byte) {
 
 // kernelSum hashes a message.
 func kernelSum(m []byte, sum *[sha256.Size]byte) {
-	e := endOf(m)
-	lane{&e.state, m[:len(m)-e.rest]}.alone()
-	lane{&e.state, e.blocks[:e.size]}.alone()
-	e.sum(sum)
-}
-
-// kernelSums hashes two messages side by side.
-func kernelSums(m *[2][]byte, sums *[2][sha256.Size]byte) {
-	a, b := endOf(m[0]), endOf(m[1])
-	lane{&a.state, m[0][:len(m[0])-a.rest]}.with(lane{&b.state, m[1][:len(m[1])-b.rest]}).alone()
-	lane{&a.state, a.blocks[:a.size]}.with(lane{&b.state, b.blocks[:b.size]}).alone()
-	a.sum(&sums[0])
-	b.sum(&sums[1])
-}
-
-// end is the end of a message, of the last whole block on.
-type end struct {
-	state  [8]uint32 // before it
-	rest   int       // bytes of the message
-	size   int       // with what follows them
-	blocks [2 * sha256.BlockSize]byte
-}
-
-// endOf returns the end of a message, and the initial state.
-func endOf(m []byte) (e end) {
-	e.state, e.rest = initial, len(m)%sha256.BlockSize
-	copy(e.blocks[:], m[len(m)-e.rest:])
-	e.blocks[e.rest] = 0x80
-	e.size = int(blocksOf(uint32(e.rest))) * sha256.BlockSize
-	binary.BigEndian.PutUint64(e.blocks[e.size-8:], uint64(len(m))*8)
-	return e
-}
-
-// sum writes the hash that the state is.
-func (e *end) sum(sum *[sha256.Size]byte) {
+	const block = sha256.BlockSize
+	state, whole := initial, len(m)/block*block
+	lane{&state, m[:whole]}.alone()
+	var end [2 * block]byte
+	n := copy(end[:], m[whole:])
+	end[n] = 0x80
+	size := (n+8)/block*block + block
+	binary.BigEndian.PutUint64(end[size-8:], uint64(len(m))*8)
+	lane{&state, end[:size]}.alone()
 	for word, i := range wordAt {
-		binary.BigEndian.PutUint32(sum[4*word:], e.state[i])
+		binary.BigEndian.PutUint32(sum[4*word:], state[i])
 	}
 }
 
