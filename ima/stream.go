@@ -129,11 +129,12 @@ func (s *Stream) Write(p []byte) (int, error) {
 func (s *Stream) replay(b []byte) (parsed int) {
 	s.enter()
 	defer s.leave()
+	r := s.room
 	for parsed < len(b) {
-		e := &s.entries[s.n]
+		e := &r.entries[r.n]
 		n := 0
-		if s.n > 0 && s.alike {
-			n = e.parseLike(b[parsed:], s.entries[0].Template)
+		if r.n > 0 && r.alike {
+			n = e.parseLike(b[parsed:], r.entries[0].Template)
 		}
 		if n == 0 {
 			var err error
@@ -147,10 +148,10 @@ func (s *Stream) replay(b []byte) (parsed int) {
 				s.err = fmt.Errorf("entry %d: %w", s.next(), err)
 				break
 			}
-			s.alike = (s.n == 0 || s.alike && string(e.Template) == string(s.entries[0].Template)) && !e.Violation()
+			r.alike = (r.n == 0 || r.alike && string(e.Template) == string(r.entries[0].Template)) && !e.Violation()
 		}
-		s.hashed[s.n] = e.Data
-		if s.n++; s.n == batch {
+		r.hashed[r.n] = e.Data
+		if r.n++; r.n == batch {
 			s.flush()
 		}
 		parsed += n

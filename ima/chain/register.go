@@ -51,6 +51,8 @@ func (r *Register) Value() [sha256.Size]byte {
 }
 
 func (r *Register) settle() {
-	ExtendSums(&r.value, r.due[:r.n])
-	r.n = 0
+	if r.n > 0 {
+		ExtendSums(&r.value, r.due[:r.n])
+		r.n = 0
+	}
 }

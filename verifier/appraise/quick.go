@@ -9,10 +9,20 @@ import (
 	"quicklime/verifier/policy"
 )
 
-// shapes are the templates whose digest alone can say that a policy allows a file:
-// what is hashed has one reading, that of a listed file without a signature.
-var shapes = map[string]policy.Shape{
-	"ima-ng": policy.ShapeNG, "ima-sig": policy.ShapeSig, "ima-ngv2": policy.ShapeNGv2, "ima-sigv2": policy.ShapeSigV2,
+// shapeOf returns the shape of a template whose digest alone can say that a policy allows
+// a file: what is hashed has one reading, that of a listed file without a signature.
+func shapeOf(template []byte) (s policy.Shape, ok bool) {
+	switch string(template) {
+	case "ima-ng":
+		return policy.ShapeNG, true
+	case "ima-sig":
+		return policy.ShapeSig, true
+	case "ima-ngv2":
+		return policy.ShapeNGv2, true
+	case "ima-sigv2":
+		return policy.ShapeSigV2, true
+	}
+	return 0, false
 }
 
 // quick judges the entries from one on that have its template, by their digests,
@@ -48,8 +58,7 @@ func (j *judge) shape(template []byte) (s policy.Shape, ok bool) {
 	if j.policy == nil || len(j.policy.Formats()) > 0 || j.learned.legacy {
 		return s, false
 	}
-	s, ok = shapes[string(template)]
-	return s, ok
+	return shapeOf(template)
 }
 
 // Near implements ima.Finder.

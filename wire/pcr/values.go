@@ -51,12 +51,10 @@ func (v Values) Digests() [][]byte { return v.digests }
 func (v Values) Get(b Bank, i int) ([]byte, bool) {
 	n := 0
 	for _, e := range v.selection {
-		for j := range e.PCRs.All() {
-			if e.Bank == b && j == i {
-				return v.digests[n], true
-			}
-			n++
+		if e.Bank == b && e.PCRs.Has(i) {
+			return v.digests[n+(e.PCRs&(1<<i-1)).Len()], true
 		}
+		n += e.PCRs.Len()
 	}
 	return nil, false
 }
