@@ -24,24 +24,9 @@ import (
 	"sync/atomic"
 )
 
-// Extend hashes each message and extends value with each hash, in order:
-//
-//	sums[i] = SHA-256(messages[i])
-//	value = SHA-256(value ‖ sums[i])
-//
-// It panics if there are fewer sums than messages. It allocates nothing.
-//
-// Near is where the sums are looked for afterwards. The kernel has the processor fetch
-// that meanwhile.
-func Extend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
-	if uses(kernel) {
-		kernelExtend(value, messages, sums[:len(messages)], near)
-		return
-	}
-	portableExtend(value, messages, sums[:len(messages)], near)
-}
-
 // ExtendSums extends value with hashes that are known: the chain alone.
+//
+//	value = SHA-256(value ‖ sums[i])
 func ExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
 	if uses(kernel) {
 		kernelExtendSums(value, sums)
@@ -62,7 +47,10 @@ var allowed atomic.Uint32
 
 // best is the fastest that can be used.
 var best = sync.OnceValue(func() uint32 {
-	return kernels{kernelSupported(), lanesSupported(), kernelExtend, kernelExtendSums, lanesOverlap}.best()
+	extend := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+		kernelExtend(value, messages, sums, near, new(workspace))
+	}
+	return kernels{kernelSupported(), lanesSupported(), extend, kernelExtendSums, lanesOverlap}.best()
 })
 
 // Use chooses what hashes, for the whole process: "auto", the fastest that can be

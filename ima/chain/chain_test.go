@@ -12,7 +12,7 @@ import (
 
 type sum = [sha256.Size]byte
 
-// oracle is Extend as its documentation says it.
+// oracle is Register.Extend as its documentation says it.
 func oracle(value sum, messages [][]byte) (sum, []sum) {
 	sums := make([]sum, len(messages))
 	for i, m := range messages {
@@ -25,7 +25,7 @@ func oracle(value sum, messages [][]byte) (sum, []sum) {
 // ways are all that Use takes.
 var ways = []string{"auto", "sha-ni", "portable"}
 
-// check compares Register, Extend and ExtendSums, of each way to hash, with the oracle.
+// check compares Register and ExtendSums, of each way to hash, with the oracle.
 func check(t *testing.T, start sum, messages [][]byte) {
 	t.Helper()
 	wantValue, want := oracle(start, messages)
@@ -33,8 +33,11 @@ func check(t *testing.T, start sum, messages [][]byte) {
 	near := chain.Near{Index: table, Slots: table}
 	for _, which := range ways {
 		use(t, which)
-		value, bare, sums := start, start, make([]sum, len(messages))
-		chain.Extend(&value, messages, sums, near)
+		bare, sums := start, make([]sum, len(messages))
+		var register chain.Register
+		register.Set(&start)
+		register.Extend(messages, sums, near)
+		value := register.Value()
 		chain.ExtendSums(&bare, want)
 		if diff := cmp.Diff(want, sums); diff != "" {
 			t.Fatalf("%s: sums of %d messages: %s", chain.Kernel(), len(messages), diff)
@@ -42,7 +45,6 @@ func check(t *testing.T, start sum, messages [][]byte) {
 		if value != wantValue || bare != wantValue {
 			t.Fatalf("%s: %d messages: value %x, of the sums %x, want %x", chain.Kernel(), len(messages), value, bare, wantValue)
 		}
-		var register chain.Register
 		register.Set(&start)
 		clear(sums)
 		for i, n := 0, 1; i < len(messages); i, n = i+n, 2*n+1 {
@@ -135,7 +137,7 @@ func TestFewerSumsPanic(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	chain.Extend(new(sum), make([][]byte, 2), make([]sum, 1), chain.Near{})
+	new(chain.Register).Extend(make([][]byte, 2), make([]sum, 1), chain.Near{})
 }
 
 func TestAllocatesNothing(t *testing.T) {
@@ -150,7 +152,6 @@ func TestAllocatesNothing(t *testing.T) {
 			for i := range messages {
 				messages[i] = long[i*40:]
 			}
-			chain.Extend(&value, messages[:], sums[:], chain.Near{})
 			chain.ExtendSums(&value, sums[:])
 			register.Extend(messages[:], sums[:], chain.Near{})
 			value = register.Value()

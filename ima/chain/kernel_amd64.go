@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// batch is how many messages are made ready at a time, on the stack.
-	batch = 8
+	// batch is how many messages are made ready at a time.
+	batch = 16
 
 	// stretch bounds a call of assembly, which cannot be preempted: about 50 µs.
 	stretch = 1024 // sums, or blocks
@@ -26,12 +26,15 @@ func kernelSupported() bool {
 	return last >= leaf && b&sha != 0 && cpu.X86.HasSSSE3 && cpu.X86.HasSSE41 && cpu.X86.HasAVX
 }
 
-func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+// workspace is too large to be cleared for each call.
+type workspace struct{ jobs [batch]job }
+
+func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near, w *workspace) {
 	if len(messages) == 0 {
 		return
 	}
 	place := placeOf(near)
-	var jobs [batch]job
+	jobs := &w.jobs
 	var nothing [sha256.Size]byte // there is no hash to extend with before the first
 	prepare(jobs[:], messages[:1])
 	extendAndHash(&nothing, &nothing, &messages[0], &jobs[0], &sums[0], 1, &place)
@@ -122,10 +125,11 @@ func (j *job) pad(m []byte) (before int) {
 
 // copyBlock copies in four pieces, which makes no call.
 func copyBlock(to, from *[sha256.BlockSize]byte) {
-	const piece = 16
-	for i := 0; i < sha256.BlockSize; i += piece {
-		*(*[piece]byte)(to[i:]) = *(*[piece]byte)(from[i:])
-	}
+	type piece = [16]byte
+	*(*piece)(to[0:]) = *(*piece)(from[0:])
+	*(*piece)(to[16:]) = *(*piece)(from[16:])
+	*(*piece)(to[32:]) = *(*piece)(from[32:])
+	*(*piece)(to[48:]) = *(*piece)(from[48:])
 }
 
 // kernelSum hashes a message.

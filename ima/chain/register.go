@@ -17,22 +17,36 @@ type Register struct {
 	value [sha256.Size]byte
 	due   [maxDue][sha256.Size]byte // what value is not extended with yet
 	n     int                       // how many they are
+
+	workspace workspace // of the kernel; what it holds does not matter
 }
 
 // Set begins with a value.
 func (r *Register) Set(value *[sha256.Size]byte) { r.value, r.n = *value, 0 }
 
-// Extend is Extend, but for the value, which Value returns.
+// Extend hashes each message and extends the register with each hash, in order:
+//
+//	sums[i] = SHA-256(messages[i])
+//	value = SHA-256(value ‖ sums[i])
+//
+// It panics if there are fewer sums than messages. It allocates nothing.
+//
+// Near is where the sums are looked for afterwards. The kernel has the processor fetch
+// that meanwhile.
 func (r *Register) Extend(messages [][]byte, sums [][sha256.Size]byte, near Near) {
 	sums = sums[:len(messages)]
 	for len(messages) > 0 {
 		n := min(len(messages), maxDue)
-		if n >= enough && uses(lanes) {
+		switch {
+		case n >= enough && uses(lanes):
 			lanesOverlap(&r.value, r.due[:r.n], messages[:n], sums, near)
 			r.n = copy(r.due[:], sums[:n])
-		} else {
+		case uses(kernel):
 			r.settle()
-			Extend(&r.value, messages[:n], sums, near)
+			kernelExtend(&r.value, messages[:n], sums, near, &r.workspace)
+		default:
+			r.settle()
+			portableExtend(&r.value, messages[:n], sums, near)
 		}
 		messages, sums = messages[n:], sums[n:]
 	}

@@ -39,7 +39,7 @@ const (
 	cacheLine  = 64
 
 	// near is how many slots are looked at without a branch: 97 of 100 digests lie there.
-	// It is what chain.Extend has fetched.
+	// It is what chain.Register has fetched.
 	near = 3
 )
 
@@ -157,7 +157,7 @@ func wordsOf(d *[sha256.Size]byte) [4]uint64 {
 	return [4]uint64{b.Uint64(d[0:]), b.Uint64(d[8:]), b.Uint64(d[16:]), b.Uint64(d[24:])}
 }
 
-// Near returns where Unlisted looks for sums, for chain.Extend.
+// Near returns where Unlisted looks for sums, for chain.Register.
 func (p *Policy) Near(shape Shape) chain.Near {
 	if shape >= shapes {
 		return chain.Near{}
