@@ -34,34 +34,36 @@ func check(t *testing.T, start sum, messages [][]byte) {
 	for _, which := range ways {
 		use(t, which)
 		bare, sums := start, make([]sum, len(messages))
-		var register chain.Register
-		register.Set(&start)
-		register.Extend(messages, sums, near)
-		value := register.Value()
-		chain.ExtendSums(&bare, want)
-		if diff := cmp.Diff(want, sums); diff != "" {
-			t.Fatalf("%s: sums of %d messages: %s", chain.Kernel(), len(messages), diff)
+		if chain.ExtendSums(&bare, want); bare != wantValue {
+			t.Fatalf("%s: %d messages: value of the sums %x, want %x", chain.Kernel(), len(messages), bare, wantValue)
 		}
-		if value != wantValue || bare != wantValue {
-			t.Fatalf("%s: %d messages: value %x, of the sums %x, want %x", chain.Kernel(), len(messages), value, bare, wantValue)
-		}
-		register.Set(&start)
-		clear(sums)
-		for i, n := 0, 1; i < len(messages); i, n = i+n, 2*n+1 {
-			end := min(i+n, len(messages))
-			register.Extend(messages[i:end], sums[i:end], near)
-		}
-		if diff := cmp.Diff(want, sums); diff != "" {
-			t.Fatalf("%s: a register: sums of %d messages: %s", chain.Kernel(), len(messages), diff)
-		}
-		value = register.Value()
-		register.Set(&start)
-		register.Extend(messages, sums, chain.Near{})
-		register.ExtendSums(want)
-		register.Set(&start)
-		register.ExtendSums(want)
-		if bare = register.Value(); value != wantValue || bare != wantValue {
-			t.Fatalf("%s: %d messages: a register's value %x, of the sums %x, want %x", chain.Kernel(), len(messages), value, bare, wantValue)
+		twice := bare
+		chain.ExtendSums(&twice, want)
+		for _, first := range []int{1, len(messages)} { // in a call, and then more each
+			var register chain.Register
+			register.Set(&start)
+			clear(sums)
+			for i, n := 0, first; i < len(messages); i, n = i+n, 2*n+1 {
+				end := min(i+n, len(messages))
+				register.Extend(messages[i:end], sums[i:end], near)
+			}
+			if diff := cmp.Diff(want, sums); diff != "" {
+				t.Fatalf("%s: sums of %d messages, %d first: %s", chain.Kernel(), len(messages), first, diff)
+			}
+			again := register // with what it is behind
+			if value := register.Value(); value != wantValue {
+				t.Fatalf("%s: %d messages, %d first: value %x, want %x", chain.Kernel(), len(messages), first, value, wantValue)
+			}
+			again.ExtendSums(want)
+			if value := again.Value(); value != twice {
+				t.Fatalf("%s: %d messages, %d first, and their sums: value %x, want %x", chain.Kernel(), len(messages), first, value, twice)
+			}
+			again.Extend(messages, sums, chain.Near{})
+			again.Set(&start)
+			again.ExtendSums(want)
+			if value := again.Value(); value != wantValue {
+				t.Fatalf("%s: %d messages: value %x after Set, want %x", chain.Kernel(), len(messages), value, wantValue)
+			}
 		}
 	}
 }
@@ -102,7 +104,7 @@ func TestI16_EveryBatch(t *testing.T) {
 	}
 }
 
-func TestLongMessages(t *testing.T) {
+func TestI16_LongMessages(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	check(t, sum{}, [][]byte{nil, text(random, 64<<10), {}, text(random, 200), text(random, 130<<10), text(random, 90<<10)})
 	check(t, sum{1}, make([][]byte, 3000))
@@ -119,6 +121,13 @@ func TestLongMessages(t *testing.T) {
 		many = append(many, text(random, n))
 	}
 	check(t, sum{2}, many)
+
+	for _, step := range []int{0, 4} { // about the longest that are hashed side by side, alike or not
+		for i := range 33 {
+			many[i] = text(random, 1<<20+2+step*i)
+		}
+		check(t, sum{3}, many[:33])
+	}
 }
 
 func TestUse(t *testing.T) {

@@ -133,22 +133,27 @@ func lanesOverlap(value *[sha256.Size]byte, due [][sha256.Size]byte, messages []
 	kernelExtendSums(value, due)
 }
 
-// longestLane bounds messages in lanes, far below what does not fit a word there.
-const longestLane = 1 << 20 // bytes
+const (
+	// longestLane bounds messages in lanes, far below what does not fit a word there.
+	longestLane = 1 << 20 // bytes
+
+	// tooLong is the size of all messages that have a block more, or many.
+	tooLong = longestLane + sha256.BlockSize // bytes
+)
 
 // ordered are messages in the order in which they are hashed.
 type ordered struct {
 	messages [maxDue]*byte
-	sizes    [maxDue]uint32 // at most longestLane, or more
+	sizes    [maxDue]uint32 // or tooLong
 }
 
 // put returns how many blocks each message has, or 0 if they differ or are too long.
 func (o *ordered) put(messages [][]byte, order []uint8) (every uint32) {
-	all := blocksOf(uint32(len(messages[0])))
+	all := blocksOf(uint32(min(len(messages[0]), tooLong)))
 	differ := uint32(0)
 	for i, n := range order {
 		m := messages[n]
-		size := uint32(min(len(m), longestLane+1))
+		size := uint32(min(len(m), tooLong))
 		o.messages[i], o.sizes[i] = unsafe.SliceData(m), size
 		differ |= blocksOf(size) ^ all
 	}
