@@ -2,7 +2,7 @@ package tenant
 
 import (
 	"fmt"
-	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,8 +37,8 @@ not looked at: nothing proves it.`,
 			if err := p.showMeasurements(l); err != nil {
 				return err
 			}
-			if len(l.Measurements) == 0 && path != "" && path[0] != '/' {
-				p.say("files are found by their whole path, such as %s", filepath.Join("/usr/bin", path))
+			if len(l.Measurements) == 0 {
+				p.suggestPath(path)
 			}
 			return nil
 		},
@@ -46,6 +46,20 @@ not looked at: nothing proves it.`,
 	c.Flags().StringVar(&path, "path", "", "look for this `PATH`")
 	c.Flags().StringVar(&digest, "digest", "", "look for files, and buffers, with this `DIGEST`")
 	return c
+}
+
+// suggestPath says how the kernel may have written a path that was not found.
+func (p *program) suggestPath(path string) {
+	switch {
+	case strings.Contains(path, " "):
+		p.say("the kernel writes _ for a space: --path '%s'", strings.ReplaceAll(path, " ", "_"))
+	case strings.Contains(path, "/") && path[0] != '/':
+		p.say("files are found by their whole path, which begins with /: --path '/%s'", path)
+	case path != "" && path[0] != '/':
+		p.say("files are found by their whole path, such as /usr/bin/%s", path)
+	case len(path) > 1 && strings.HasSuffix(path, "/"):
+		p.say("files are found by their whole path, directories are not measured")
+	}
 }
 
 func (p *program) showMeasurements(l rest.MeasurementList) error {
