@@ -215,7 +215,7 @@ func TestPoliciesAreFilesOrNames(t *testing.T) {
 		"none.json": "no policy none.json",
 		"@none":     "no policy none\n",
 		"@../x":     "@../x is not @ and the name of a policy\n",
-		"list":      "list is not a policy that can be used:\nnot JSON",
+		"list":      "list is not a policy that can be used:\nline 1: want \"{\"",
 	} {
 		f.write(t, "list", "x")
 		if o := f.run(t, "policy", "diff", "web", arg); o.code == 0 || o.stdout != "" || !strings.Contains(o.stderr, words) || strings.HasPrefix(arg, "@") && strings.Contains(o.stderr, "no file") {

@@ -76,15 +76,27 @@ func explain(text string, err error) error {
 	if !errors.As(err, &e) {
 		return fmt.Errorf("%s: %w", quote(text), err)
 	}
-	why := e.Code.String()
-	if instead, ok := remedies[e.Code]; ok {
-		why += " (" + instead + ")"
-	}
-	if e.Expr == text {
+	expr, why := remedy(e)
+	if expr == text {
 		return fmt.Errorf("%s: %s", quote(text), why)
 	}
 	at := strings.Index(text, e.Expr)
-	return fmt.Errorf("%s: character %d, %s: %s", quote(text), 1+len([]rune(text[:max(at, 0)])), quote(e.Expr), why)
+	return fmt.Errorf("%s: character %d, %s: %s", quote(text), 1+len([]rune(text[:max(at, 0)])), quote(expr), why)
+}
+
+// remedy returns what RE2 did not take, why, and what to write instead.
+func remedy(e *syntax.Error) (expr, why string) {
+	why, instead := e.Code.String(), remedies[e.Code]
+	switch {
+	case e.Code == syntax.ErrInvalidNamedCapture && (strings.HasPrefix(e.Expr, "(?<=") || strings.HasPrefix(e.Expr, "(?<!")):
+		return e.Expr[:4], syntax.ErrInvalidPerlOp.String() + " (" + noLookAround + ")" // RE2 takes it for the beginning of a name
+	case e.Code == syntax.ErrInvalidEscape && e.Expr == `\Z`:
+		instead = `leave it out, for an expression matches the whole path; where it is one of several ends, write \z`
+	}
+	if instead != "" {
+		why += " (" + instead + ")"
+	}
+	return e.Expr, why
 }
 
 const noLookAround = "RE2 has no look-around and no references to groups: name what is to match instead, in several expressions if need be"
@@ -99,6 +111,7 @@ var remedies = map[syntax.ErrorCode]string{
 	syntax.ErrMissingRepeatArgument: `a character of the path itself is written \*, \+ or \?; any text is .*`,
 	syntax.ErrInvalidRepeatOp:       `write one of *, + and ?; RE2 has no possessive repetition`,
 	syntax.ErrInvalidRepeatSize:     "a thing is repeated at most 1000 times: write * or +",
+	syntax.ErrInvalidNamedCapture:   "a group that has a name is written (?P<name>…), with another name for each; its name serves nothing here",
 	syntax.ErrInvalidCharRange:      "the first character of a range comes before the last",
 	syntax.ErrInvalidCharClass:      "write the characters in brackets, as in [a-z]",
 	syntax.ErrTrailingBackslash:     `a backslash of the path itself is written \\`,
@@ -123,6 +136,9 @@ var pythonRepeat = regexp.MustCompile(`\{,[0-9]+\}`)
 
 // doubts returns what in an exclusion that compiles is probably not meant.
 func doubts(text string, tree *syntax.Regexp) (all []string) {
+	if text == "" {
+		all = append(all, `"" matches no file, for it must match the whole path: leave it out`)
+	}
 	if endsInSlash(tree) {
 		all = append(all, fmt.Sprintf("%s matches no file, for it must match the whole path: %s is all that is below", quote(text), quote(strings.TrimSuffix(text, "$")+".*")))
 	}

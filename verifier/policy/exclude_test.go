@@ -66,9 +66,12 @@ func TestI25_ExclusionMatchesWholePaths(t *testing.T) {
 func TestI25_ExclusionIsValidated(t *testing.T) {
 	for _, test := range []struct{ expression, want string }{
 		{`^/a(?!b)`, `excludes[0]: "^/a(?!b)": character 4, "(?!": invalid or unsupported Perl syntax (RE2 has no look-around`},
-		{`é(?<=b)`, `character 2, "(?<`},
+		{`é(?<=b)`, `character 2, "(?<=": invalid or unsupported Perl syntax (RE2 has no look-around`},
 		{`/(a)\1`, `character 5, "\\1": invalid escape sequence (RE2 has no look-around and no references`},
-		{`/a\Z`, `"\\Z": invalid escape sequence`},
+		{`/(?<!x)y`, `character 2, "(?<!": invalid or unsupported Perl syntax (RE2 has no look-around`},
+		{`(?<!x)`, `character 1, "(?<!": invalid or unsupported Perl syntax (RE2 has no look-around`},
+		{`/(?P<1,>x)`, `invalid named capture (a group that has a name is written`},
+		{`/a\Z`, `"\\Z": invalid escape sequence (leave it out`},
 		{`/a(`, `excludes[0]: "/a(": missing closing )`},
 		{`/a)|(/b`, `unexpected )`},
 		{`/a)(?:/b`, `unexpected )`},
@@ -111,7 +114,7 @@ func TestDoubtfulExclusionsAreReported(t *testing.T) {
 		`/tmp`:               ``,
 		`/a/|/b`:             ``,
 		`^/usr/(bin|lib)/.*`: ``,
-		``:                   ``,
+		``:                   `matches no file`,
 	} {
 		p, err := excluding(t, expression)
 		if err != nil {

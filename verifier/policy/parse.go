@@ -53,16 +53,29 @@ func (p *parser) policy(digest [sha256.Size]byte) (*Policy, error) {
 // checkText refuses what must not be read at all.
 func checkText(text []byte) error {
 	problems := &Error{}
+	begins := bytes.TrimLeft(text, " \t\r\n")
 	switch {
 	case len(text) > MaxPolicy:
 		problems.add("", fmt.Sprintf("the policy has %d bytes, the limit is %d: give groups of machines policies of their own", len(text), MaxPolicy))
 	case !utf8.Valid(text):
-		problems.add("", fmt.Sprintf("line %d is not UTF-8", 1+bytes.Count(text[:invalidUTF8(text)], []byte("\n"))))
+		problems.add("", fmt.Sprintf("line %d is not UTF-8: save the policy as UTF-8; a path of other bytes no policy can list: leave it out, and exclude it",
+			1+bytes.Count(text[:invalidUTF8(text)], []byte("\n"))))
+	case len(begins) == 0:
+		problems.add("", "it is empty: "+beginning)
+	case bytes.HasPrefix(begins, []byte("\ufeff")):
+		problems.addAt("", "it begins with a byte order mark: save the policy as UTF-8 without one", 1)
+	case begins[0] != '{':
+		problems.addAt("", `want "{": `+beginning+"; "+converted, 1+bytes.Count(text[:len(text)-len(begins)], []byte("\n")))
 	default:
 		return nil
 	}
 	return problems
 }
+
+const (
+	beginning = `a runtime policy begins with {"meta": {"version": 1}, …}`
+	converted = `"quicklime-tenant policy convert" makes one of an allowlist of Keylime's`
+)
 
 // invalidUTF8 returns the offset of the first byte that is not UTF-8.
 func invalidUTF8(text []byte) int {
@@ -119,7 +132,7 @@ func (p *parser) document() {
 		}
 	})
 	if ok && !p.version && !p.dead {
-		p.err.add("meta.version", "missing: a runtime policy begins with {\"meta\": {\"version\": 1}, …}")
+		p.err.add("meta.version", "missing: "+beginning+"; "+converted)
 	}
 }
 
@@ -129,7 +142,7 @@ func (p *parser) meta() {
 		case "version":
 			p.version = true
 			if n, ok := p.number(); ok && n != "1" {
-				p.problem("%s, want 1, the one version there is", quote(n.String()))
+				p.problem("%s, want 1, the one version there is; %s", quote(n.String()), converted)
 			}
 		case "generator":
 			p.number()

@@ -133,7 +133,10 @@ func (r *reader) open(delim json.Delim, want string) bool {
 func (r *reader) eachMember(member func(name string)) {
 	seen := make(map[string]bool)
 	r.each(func(int) {
+		inside := r.at
+		r.at = inside[:len(inside)-1] // what is wrong with a name has the object's place
 		t, ok := r.next()
+		r.at = inside
 		if !ok {
 			return
 		}
