@@ -30,24 +30,29 @@ func TestI04_NothingBesideAMessageIsRead(t *testing.T) {
 		messages = append(messages, inside[page-n:], inside[:n:n])
 	}
 	_, want := oracle(sum{}, messages)
-	sums := make([]sum, len(messages))
-	defer chain.Use("auto")
 	for _, way := range ways {
-		if err := chain.Use(way); err != nil {
-			t.Fatal(err)
-		}
+		use(t, way)
 		for size := 1; size <= len(messages); size += 1 + size/2 {
-			var r chain.Register
-			clear(sums)
-			for i := 0; i < len(messages); i += size {
-				end := min(i+size, len(messages))
-				r.Extend(messages[i:end], sums[i:end], chain.Near{})
-			}
-			for i := range want {
-				if sums[i] != want[i] {
-					t.Fatalf("%s, %d at a time: message %d of %d bytes has another hash", way, size, i, len(messages[i]))
-				}
-			}
+			hashes(t, messages, want, size)
+		}
+		for first := range 16 { // each length is in each lane once
+			hashes(t, messages[first:], want[first:], 128)
+		}
+	}
+}
+
+// hashes checks the hashes of messages, so many at a time.
+func hashes(t *testing.T, messages [][]byte, want []sum, size int) {
+	t.Helper()
+	var r chain.Register
+	sums := make([]sum, len(messages))
+	for i := 0; i < len(messages); i += size {
+		end := min(i+size, len(messages))
+		r.Extend(messages[i:end], sums[i:end], chain.Near{})
+	}
+	for i := range want {
+		if sums[i] != want[i] {
+			t.Fatalf("%s, %d at a time: message %d of %d bytes has another hash", chain.Kernel(), size, i, len(messages[i]))
 		}
 	}
 }
