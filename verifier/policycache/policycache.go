@@ -1,9 +1,10 @@
 // Package policycache keeps the verifier's policies compiled: in memory, mapped from
 // one file each, so that all agents share one copy and what nobody asks for stays on
 // disk. What is searched all the time, the template digests of a shape, is copied to
-// memory of huge pages when they are first asked for, if they are many. A file is named by the SHA-256 of the policy's text and the version of the
-// form, and never changes. Nothing rests on it: a file that is missing or does not
-// load is made again from the text.
+// memory of huge pages when they are first asked for, if they are many. A file is named
+// by the SHA-256 of the policy's text and the version of the form, and never changes.
+// Nothing rests on it: a file that is missing or does not load is made again from the
+// text.
 //
 // The directory belongs to the verifier alone. A mapped file must not be truncated,
 // which would end the process; it may be removed.
