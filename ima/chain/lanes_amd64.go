@@ -213,7 +213,8 @@ var asTheyCome = func() (order [maxDue]uint8) {
 func hashLanes(l *sixteen)
 
 // hashLanesBeside is hashLanes, while it extends value with as many sums as beside
-// is. It fetches as many index entries from numbers on.
+// is. It fetches as many index entries from numbers on, and what lies far behind as many
+// messages from ahead on.
 //
 //go:noescape
 func hashLanesBeside(l *sixteen, value, sums *[sha256.Size]byte, near *place, numbers *uint64, ahead **byte)

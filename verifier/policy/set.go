@@ -157,7 +157,8 @@ func wordsOf(d *[sha256.Size]byte) [4]uint64 {
 	return [4]uint64{b.Uint64(d[0:]), b.Uint64(d[8:]), b.Uint64(d[16:]), b.Uint64(d[24:])}
 }
 
-// Near returns where Unlisted looks for sums, for chain.Register.
+// Near returns where Unlisted looks for sums, for chain.Register. It is valid for as long
+// as p can be reached.
 func (p *Policy) Near(shape Shape) chain.Near {
 	if shape >= shapes {
 		return chain.Near{}
