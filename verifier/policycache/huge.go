@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// MaxHuge bounds the copies of sets together. They cannot be evicted as the pages of a
-	// file can: some twenty-five of a million paths fit, and further ones are searched in
-	// their files.
+	// MaxHuge bounds the copies of sets together, and so does an eighth of the machine's
+	// memory. They cannot be evicted as the pages of a file can: some twenty-five of a
+	// million paths fit, and further ones are searched in their files.
 	MaxHuge = 1 << 30 // bytes
 
 	// minHuge is the least that is copied: 2,048 small pages, as many as a processor's
@@ -26,9 +26,6 @@ const (
 	hugePage = 2 << 20 // bytes
 )
 
-// errFull says that MaxHuge is reached.
-var errFull = fmt.Errorf("%d MiB of policies are in huge pages", MaxHuge>>20)
-
 // huge has sets copied to memory of huge pages. A search reads at random all over a set,
 // and the processor's TLB has room for few of the small pages of a large one. A mapped file
 // has others only with some kernels and file systems, and there while it is in the cache as
@@ -36,10 +33,16 @@ var errFull = fmt.Errorf("%d MiB of policies are in huge pages", MaxHuge>>20)
 type huge struct {
 	log    *slog.Logger
 	advise func([]byte) error
-	used   atomic.Int64 // bytes of all copies
+	most   int64        // bytes of all copies
+	used   atomic.Int64 // of these
 }
 
-func newHuge(log *slog.Logger) *huge { return &huge{log: log, advise: adviseHuge} }
+func newHuge(log *slog.Logger) *huge {
+	return &huge{log: log, advise: adviseHuge, most: mostHuge(memory())}
+}
+
+// mostHuge is what copies may have together on a machine with so much memory.
+func mostHuge(memory uint64) int64 { return int64(min(MaxHuge, memory/8)) }
 
 // hold returns the policy.Hold of a policy that is loaded from a mapped file. Copies live
 // for as long as the policy can be reached.
@@ -62,9 +65,9 @@ func (h *huge) hold(file []byte) policy.Hold {
 // copy maps memory and copies a set to where a huge page begins in it.
 func (h *huge) copy(set []byte) (all, copied []byte, err error) {
 	size := (len(set)/hugePage + 2) * hugePage // one is for the place of the first
-	if h.used.Add(int64(size)) > MaxHuge {
+	if h.used.Add(int64(size)) > h.most {
 		h.used.Add(-int64(size))
-		return nil, nil, errFull
+		return nil, nil, fmt.Errorf("with this one copies would have more than %d MiB, an eighth of the memory or %d", h.most>>20, MaxHuge>>20)
 	}
 	if all, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
 		h.used.Add(-int64(size))

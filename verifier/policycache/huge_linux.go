@@ -12,6 +12,15 @@ import (
 // Documentation/admin-guide/mm/transhuge.rst): "always [madvise] never".
 const thpEnabled = "/sys/kernel/mm/transparent_hugepage/enabled"
 
+// memory is how much the machine has, in bytes.
+func memory() uint64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return uint64(info.Totalram) * uint64(info.Unit)
+}
+
 // adviseHuge has the kernel back memory with huge pages.
 func adviseHuge(b []byte) error { return advise(b, thpEnabled) }
 

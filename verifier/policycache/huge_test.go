@@ -96,7 +96,7 @@ func TestCopiesJudgeTheSame(t *testing.T) {
 func TestSetsStayInTheFile(t *testing.T) {
 	for name, prevent := range map[string]func(*huge){
 		"no advice": func(h *huge) { h.advise = func([]byte) error { return errors.New("invalid argument") } },
-		"no room":   func(h *huge) { h.used.Store(MaxHuge) },
+		"no room":   func(h *huge) { h.used.Store(h.most) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, log := open(t, t.TempDir())
@@ -114,6 +114,18 @@ func TestSetsStayInTheFile(t *testing.T) {
 				t.Errorf("%d bytes are kept for no copy", n-before)
 			}
 		})
+	}
+}
+
+// A machine with little memory keeps most of it for others.
+func TestCopiesHaveAnEighthOfTheMemoryAtMost(t *testing.T) {
+	for memory, want := range map[uint64]int64{0: 0, 1 << 30: 128 << 20, 8 << 30: MaxHuge, 1 << 40: MaxHuge} {
+		if got := mostHuge(memory); got != want {
+			t.Errorf("of %d bytes %d, want %d", memory, got, want)
+		}
+	}
+	if n := newHuge(nil).most; n <= 0 {
+		t.Errorf("here %d bytes", n)
 	}
 }
 
