@@ -48,9 +48,19 @@ func hostilePolicies(t testing.TB, s signer) []*policy.Policy {
 
 var denied = pcr.SHA256.Sum([]byte("denied"))
 
+// field is a field of template data, with its length.
+func field(b []byte) []byte {
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)
+}
+
 // file makes a file event as the machine's template has it.
 func (h *hostile) file(digest []byte, name string, signature []byte) ima.Entry {
-	field := func(b []byte) []byte { return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...) }
+	return h.appended(digest, name, signature, nil)
+}
+
+// appended is file, with the digest of a file without its appended signature where the
+// template has a place for it.
+func (h *hostile) appended(digest []byte, name string, signature, without []byte) ima.Entry {
 	prefix := "sha256:\x00"
 	if h.template == "ima-ngv2" || h.template == "ima-sigv2" {
 		prefix = "ima:" + prefix
@@ -60,7 +70,10 @@ func (h *hostile) file(digest []byte, name string, signature []byte) ima.Entry {
 	case "ima-sig", "ima-sigv2":
 		data = append(data, field(signature)...)
 	case "ima-modsig":
-		data = slices.Concat(data, field(signature), field(nil), field(nil))
+		if without != nil {
+			without = append([]byte("sha256:\x00"), without...)
+		}
+		data = slices.Concat(data, field(signature), field(without), field(nil))
 	case "evm-sig":
 		data = slices.Concat(data, field(nil), field(nil), field(nil), field(nil), field(make([]byte, 4)), field(make([]byte, 4)), field(make([]byte, 2)))
 	}
@@ -71,6 +84,10 @@ func (h *hostile) file(digest []byte, name string, signature []byte) ima.Entry {
 func (h *hostile) signs() bool {
 	return slices.Contains([]string{"ima-sig", "ima-sigv2", "ima-modsig"}, h.template)
 }
+
+// appends reports whether it has one for the digest of a file without its appended
+// signature.
+func (h *hostile) appends() bool { return h.template == "ima-modsig" }
 
 // measured makes an entry of one of the kinds that there are.
 func (h *hostile) measured() truth {
@@ -90,6 +107,15 @@ func (h *hostile) measured() truth {
 		func() truth { return truth{h.file(bad, "/\xff\n/tmp/x", nil), true} },
 		func() truth { return truth{h.file(bad, "var/tmp/x", nil), false} },
 		func() truth { return truth{h.file(denied, "/tmp/x", nil), false} },
+		func() truth { return truth{h.appended(good, "/bin/a", nil, denied), !h.appends()} },
+		func() truth { return truth{h.appended(bad, "/tmp/x", nil, denied), !h.appends()} },
+		func() truth {
+			return truth{h.appended(bad, "/bin/signed", h.signer.sign(bad), denied), h.signs() && !h.appends()}
+		},
+		func() truth { return truth{h.file(good, "/bin/a\xff", nil), false} },
+		func() truth { return truth{h.file(good, "/bin/a\x00/bin/new", nil), false} },
+		func() truth { return truth{h.file(good, "", nil), false} },
+		func() truth { return truth{h.file(nil, "/bin/a", nil), false} },
 		func() truth { return truth{h.file(good, "/opt/listed", nil), false} },
 		func() truth { return truth{loaded("kexec-cmdline", []byte("loud")), false} },
 		func() truth { return truth{loaded(".evm", evil), h.ignores} },
@@ -107,9 +133,9 @@ func (h *hostile) measured() truth {
 			return truth{v, false}
 		},
 	}
-	n := len(kinds)
-	if h.IntN(2) == 0 {
-		n = 6 // a list without anything bad is to be as frequent as one with it
+	n := 6 // they are good: of half of the lists that are bad, one entry is
+	if h.IntN(4) == 0 {
+		n = len(kinds)
 	}
 	return kinds[h.IntN(n)]()
 }
@@ -135,28 +161,48 @@ func (h *hostile) tamper() {
 	}
 	i := h.IntN(len(h.List))
 	e := &h.List[i]
-	switch h.IntN(12) {
-	case 0, 1:
-		e.Template = []byte(names[h.IntN(len(names))])
-		if e.Legacy() && len(e.Data) < 24 {
-			e.Data = make([]byte, 24)
-		}
-	case 2, 3:
+	switch h.IntN(18) {
+	case 0, 1, 2:
+		h.relabel(i)
+	case 3, 4, 5:
 		h.rename("d-ng|sig|n-ng")
-	case 4:
-		e.PCR = h.Uint32N(24)
-	case 5:
-		e.Digest = bytes.Repeat([]byte{byte(h.IntN(3) - 1)}, 20)
 	case 6:
-		h.List = slices.Insert(h.List, i, h.measured().entry)
+		e.PCR = h.Uint32N(24)
 	case 7:
-		h.List = slices.Delete(h.List, i, i+1)
+		e.Digest = bytes.Repeat([]byte{byte(h.IntN(3) - 1)}, 20)
 	case 8:
-		h.List[h.IntN(len(h.List))] = *e
+		h.List = slices.Insert(h.List, i, h.measured().entry)
 	case 9:
+		h.List = slices.Insert(h.List, i, *e)
+	case 10:
+		h.List = slices.Delete(h.List, i, i+1)
+	case 11:
+		h.List[h.IntN(len(h.List))] = *e
+	case 12:
+		j := h.IntN(len(h.List))
+		h.List[i], h.List[j] = h.List[j], h.List[i]
+	case 13:
 		h.move(e)
+	case 14:
+		h.recut(e)
+	case 15:
+		h.resize(e)
 	default:
 		h.shift(e)
+	}
+}
+
+// relabel gives another template to an entry, or to it and all others.
+func (h *hostile) relabel(i int) {
+	template := []byte(names[h.IntN(len(names))])
+	all := h.IntN(2) == 0
+	for at := range h.List {
+		if e := &h.List[at]; all || at == i {
+			e.Template = template
+			if e.Legacy() && len(e.Data) < 24 {
+				e.Data = make([]byte, 24)
+			}
+		}
 	}
 }
 
@@ -177,6 +223,53 @@ func (h *hostile) move(e *ima.Entry) {
 		fields[i], fields[j] = fields[j], fields[i]
 		e.Data = slices.Concat(fields...)
 	}
+}
+
+// recut moves the boundary of two fields.
+func (h *hostile) recut(e *ima.Entry) {
+	fields := fieldsOf(e.Data)
+	if len(fields) > 1 {
+		i := h.IntN(len(fields) - 1)
+		both := slices.Concat(fields[i][4:], fields[i+1][4:])
+		at := h.IntN(len(both) + 1)
+		fields[i], fields[i+1] = field(both[:at]), field(both[at:])
+		e.Data = slices.Concat(fields...)
+	}
+}
+
+// resize has a field say that it has another length.
+func (h *hostile) resize(e *ima.Entry) {
+	fields := fieldsOf(e.Data)
+	if len(fields) > 0 {
+		i := h.IntN(len(fields))
+		fields[i] = bytes.Clone(fields[i])
+		h.lie(fields[i])
+		e.Data = slices.Concat(fields...)
+	}
+}
+
+// lie writes a length over another one.
+func (h *hostile) lie(length []byte) {
+	n := binary.LittleEndian.Uint32(length)
+	binary.LittleEndian.PutUint32(length, []uint32{0, 1, n - 1, n + 1, 1 << 16, 1 << 31, 1<<32 - 1}[h.IntN(7)])
+}
+
+// garble has an entry of the bytes that are sent say that its template's name or data
+// has another length, now and then.
+func (h *hostile) garble(list []byte) []byte {
+	if len(h.List) == 0 || h.IntN(8) > 0 {
+		return list
+	}
+	const name = 4 + 20 // offset of the name's length
+	i, at := h.IntN(len(h.List)), name
+	for _, e := range h.List[:i] {
+		at += len(e.AppendTo(nil))
+	}
+	if e := h.List[i]; !e.Legacy() && h.IntN(2) == 0 {
+		at += 4 + len(e.Template)
+	}
+	h.lie(list[at:])
+	return list
 }
 
 // shift changes a few bytes, lengths among them.
@@ -209,7 +302,7 @@ func hostileList(t *testing.T, s signer, policies []*policy.Policy, seed uint64)
 	p := policies[seed%3]
 	h.template = names[1:][h.IntN(7)]
 	if h.template == "ima-buf" {
-		h.template = "ima-ng"
+		h.template = "ima-modsig" // is no template of files; this one has the most to hide
 	}
 	trusted := h.measure()
 	_, o := h.appraise(h.Standing(), 0, p)
@@ -217,12 +310,17 @@ func hostileList(t *testing.T, s signer, policies []*policy.Policy, seed uint64)
 		t.Fatalf("seed %d: the kernel's list is judged %v, want %v: %+v", seed, judged, trusted, o.Result.Failures)
 	}
 	sent := slices.Clone(h.List)
-	for range 1 + h.IntN(3) {
+	lies := 1
+	if !trusted {
+		lies = 4
+	}
+	for range lies {
 		h.List = slices.Clone(sent)
 		for range 1 + h.IntN(2) {
 			h.tamper()
 		}
-		_, o := h.appraise(h.Standing(), 0, p)
+		ev, list := h.Evidence(0)
+		_, o := h.outcome(h.Standing(), ev, h.garble(list), p)
 		if o.Accepted && len(o.Result.Failures) == 0 && !trusted {
 			t.Fatalf("seed %d: %+v is trusted in place of %+v", seed, h.List, sent)
 		}
