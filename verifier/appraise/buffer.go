@@ -11,10 +11,14 @@ import (
 )
 
 // buffer judges a buffer event: a key that was loaded into a keyring, what a
-// device-mapper device did, or any other. Its digest is that of the buffer.
+// device-mapper device did, or any other. Its digest is that of the buffer. A denial
+// wins over all, as of a file; a key that is denied is not learned.
 func (j *judge) buffer(ev ima.Event) []wire.Failure {
 	if j.policy == nil {
 		return nil
+	}
+	if message := denied(j.policy, ev, "buffer"); message != "" {
+		return []wire.Failure{{ID: wire.IMADenied, Path: Path(ev.Name), Got: digest(ev), Message: message}}
 	}
 	key, err := digsig.ParseCertificate(ev.Buffer)
 	switch {

@@ -124,6 +124,35 @@ func TestFileSignatures(t *testing.T) {
 	}
 }
 
+// A denial wins over whatever allows a buffer, and a key that is denied vouches for
+// nothing.
+func TestI17_BuffersAreDenied(t *testing.T) {
+	s := newSigner(t)
+	certificate, quiet := pcr.SHA256.Sum(s.certificate), pcr.SHA256.Sum([]byte("quiet"))
+	denied := []wire.FailureID{wire.IMADenied}
+	for name, c := range map[string]struct {
+		deny    string
+		entries []ima.Entry
+		want    []wire.FailureID
+	}{
+		"a key that is listed, by its digest": {fmt.Sprintf(`"digests":["%x"]`, certificate),
+			[]ima.Entry{loaded(".ima", s.certificate), three("ima-sig", bad, "/bin/new", s.sign(bad))}, []wire.FailureID{wire.IMADenied, wire.IMANotInPolicy}},
+		"a key that is listed, by its keyring": {`"paths":["\\.ima"]`,
+			[]ima.Entry{loaded(".ima", s.certificate), three("ima-sig", bad, "/bin/new", s.sign(bad))}, []wire.FailureID{wire.IMADenied, wire.IMANotInPolicy}},
+		"a key of a keyring that is ignored": {fmt.Sprintf(`"digests":["%x"]`, certificate), []ima.Entry{loaded(".platform", s.certificate)}, denied},
+		"a buffer that is listed":            {fmt.Sprintf(`"digests":["%x"]`, quiet), []ima.Entry{loaded("kexec-cmdline", []byte("quiet"))}, denied},
+		"others are not": {fmt.Sprintf(`"digests":["%x"],"paths":["/opt/.*"]`, bad),
+			[]ima.Entry{loaded(".ima", s.certificate), loaded(".platform", s.certificate), loaded("kexec-cmdline", []byte("quiet"))}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.Measure(c.entries...)
+			_, o := m.appraise(m.Standing(), 0, allow(t, fmt.Sprintf(`"keyrings":{".ima":["%x"]},"ima":{"ignored_keyrings":[".platform"]},"ima-buf":{"kexec-cmdline":["%x"]},"deny":{%s}`, certificate, quiet, c.deny)))
+			want(t, o, true, c.want...)
+		})
+	}
+}
+
 // A key that the kernel loads into a keyring is judged, and then vouches for what
 // comes after it, in later evidence too, until the machine boots again.
 func TestI17_KeysAreLearned(t *testing.T) {

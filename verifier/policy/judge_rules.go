@@ -7,7 +7,7 @@ import (
 	"quicklime/wire/pcr"
 )
 
-// Denial says what of a file a policy forbids.
+// Denial says what of a file or buffer a policy forbids.
 type Denial uint8
 
 // The denials. The zero Denial forbids nothing.
@@ -17,8 +17,8 @@ const (
 	DeniedPath
 )
 
-// Denies reports what the policy forbids of a file, whatever allows it: a listed
-// digest, an exclusion, or a good signature.
+// Denies reports what the policy forbids of a file or buffer, whatever allows it: a
+// listed digest, an exclusion, a good signature, or a keyring that is ignored.
 func (p *Policy) Denies(name []byte, algorithm pcr.Bank, digest []byte) Denial {
 	if p.deny.empty() {
 		return DeniedNothing

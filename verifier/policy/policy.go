@@ -62,8 +62,9 @@
 // # Denials
 //
 // What deny names is forbidden whatever allows it: a listed digest, an exclusion, or
-// a good signature, so that an old signed version of a file can be taken out of use.
-// Its paths are expressions like those of exclusions, but match any name.
+// a good signature, so that an old signed version of a file can be taken out of use,
+// and so can a key that a keyring lists. Its paths are expressions like those of
+// exclusions, but match any name.
 //
 // The package is pure. A Policy is immutable and may be shared.
 package policy
