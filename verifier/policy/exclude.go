@@ -11,10 +11,13 @@ import (
 )
 
 // exclusions reads the member excludes.
-func (p *parser) exclusions() { p.excludes = p.expressions("exclusions") }
+func (p *parser) exclusions() {
+	p.excludes = p.expressions("exclusions", "nothing would be left to judge; a machine whose files nobody is to judge has no runtime policy")
+}
 
-// expressions reads an array of expressions that match whole paths.
-func (p *parser) expressions(what string) (all []*regexp.Regexp) {
+// expressions reads an array of expressions that match whole paths, and says what it
+// would mean that one matches all.
+func (p *parser) expressions(what, ofAll string) (all []*regexp.Regexp) {
 	p.array(func(i int) {
 		text, ok := p.str()
 		if !ok {
@@ -36,6 +39,10 @@ func (p *parser) expressions(what string) (all []*regexp.Regexp) {
 		x, err := compile(text, tree)
 		if err != nil {
 			p.problem("%v", err)
+			return
+		}
+		if matchesAll(x) {
+			p.problem("%s: it matches every path, so that %s", quote(text), ofAll)
 			return
 		}
 		all = append(all, x)
@@ -63,9 +70,6 @@ func compile(text string, tree *syntax.Regexp) (*regexp.Regexp, error) {
 	x, err := expression.Whole(tree)
 	if err != nil {
 		return nil, explain(text, err)
-	}
-	if matchesAll(x) {
-		return nil, fmt.Errorf("%s: it matches every path, so that nothing would be left to judge; a machine whose files nobody is to judge has no runtime policy", quote(text))
 	}
 	return x, nil
 }

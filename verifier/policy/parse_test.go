@@ -147,6 +147,7 @@ func TestI24_ParseRefuses(t *testing.T) {
 		{"a path twice", around(`"digests": {"/x": [], "/x": []}`), `digests["/x"]: the name is there twice`},
 		{"a path twice in disguise", around(`"digests": {"/x": [], "\u002fx": []}`), `digests["/x"]: the name is there twice`},
 		{"an unknown member twice", around(`"a": {"b": [0, {"c": 1, "c": 1}]}`), `a.b[1].c: the name is there twice`},
+		{"a denial of all", around(`"deny": {"paths": ["/.*"]}`), `deny.paths[0]: "/.*": it matches every path, so that nothing would be allowed`},
 		{"half a character", around(`"digests": {"/\ud800": []}`), `digests: an escape \ud800 to \udfff`},
 		{"half a character unknown", around(`"a": "\uDFFF"`), `a: an escape \ud800 to \udfff`},
 		{"too deep", around(`"a": ` + deep), `more than 32 levels deep`},

@@ -255,7 +255,7 @@ func (p *parser) denials() {
 				s = rest
 			}
 		case "paths":
-			p.deny.paths = p.expressions("denied paths")
+			p.deny.paths = p.expressions("denied paths", "nothing would be allowed: name what is forbidden")
 		default:
 			p.unknownMember()
 		}
