@@ -171,6 +171,7 @@ func TestI24_ParseRefuses(t *testing.T) {
 		{"a template that is none", around(`"ima": {"templates": ["d-ng|n-ng", "d-ng|name"]}`), `ima.templates[1]: "d-ng|name": "name" is no field`},
 		{"a template without a name", around(`"ima": {"templates": ["d-ng"]}`), `ima.templates[0]: "d-ng": a template must have one digest`},
 		{"many templates", around(`"ima": {"templates": [` + strings.Repeat(`"d-ng|n-ng",`, MaxTemplates) + `"d|n"]}`), `ima.templates[16]: more than 16 templates`},
+		{"a denial that is none", around(`"deny": {"path": ["/opt/.*"], "paths": []}`), `deny.path: no member of "deny", which has "digests" and "paths"`},
 		{"denied digests", around(`"deny": {"digests": ["sha1:` + hex40 + `"]}`), `deny.digests[0]: "sha1:`},
 		{"denied paths", around(`"deny": {"paths": ["/a", "("]}`), `deny.paths[1]: "(": missing closing )`},
 		{"every path denied", around(`"deny": {"paths": [".*"]}`), `deny.paths[0]: ".*": it matches every path`},

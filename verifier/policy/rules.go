@@ -241,7 +241,8 @@ type deny struct {
 
 func (d *deny) empty() bool { return len(d.digests) == 0 && len(d.paths) == 0 }
 
-// denials reads the member deny.
+// denials reads the member deny. What is not understood of it is refused: left out, it
+// would allow what somebody meant to forbid.
 func (p *parser) denials() {
 	p.object(func(name string) {
 		switch name {
@@ -257,7 +258,8 @@ func (p *parser) denials() {
 		case "paths":
 			p.deny.paths = p.expressions("denied paths", "nothing would be allowed: name what is forbidden")
 		default:
-			p.unknownMember()
+			p.problem(`no member of "deny", which has "digests" and "paths": it would forbid nothing`)
+			p.skip()
 		}
 	})
 }
