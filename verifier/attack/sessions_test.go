@@ -32,7 +32,11 @@ var replays = []attack{
 	{"evidence for another agent", refuser{does: "`wire/envelope.Open`: the ueid is the enrolled agent's", says: "the ueid is of another agent"}, unsigned, func(k *session) {
 		t := k.testify(k.nonce)
 		id := k.id
-		k.id = "00" + id[2:]
+		other := "00"
+		if id[:2] == other {
+			other = "11"
+		}
+		k.id = other + id[2:]
 		t.envelope = k.seal(k.nonce, k.conn.Exporter(), func(extra []byte) ([]byte, []byte, error) { return k.device.Quote(k.welcome.Selection, extra) })
 		k.id = id
 		k.refused(t)

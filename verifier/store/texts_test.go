@@ -61,7 +61,7 @@ func TestTextsOfPoliciesAreLast(t *testing.T) {
 	if err != nil || signed.Text != "{}" || signed.Envelope != "{" || signed.Digest != "d" || signed.Paths != 3 || signed.Excludes != 4 || signed.Unknown[0] != "u" || signed.SignedBy[0].KeyID != "k" || signed.Agents != 1 {
 		t.Errorf("%+v, %v", signed, err)
 	}
-	if p, err := s.RuntimePolicies.Signed(t.Context(), "plain"); err != nil || p.Text != "{}" || p.Envelope != "" || p.SignedBy != nil && len(p.SignedBy) > 0 {
+	if p, err := s.RuntimePolicies.Signed(t.Context(), "plain"); err != nil || p.Text != "{}" || p.Envelope != "" || len(p.SignedBy) > 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if p, err := s.BootPolicies.Signed(t.Context(), "boot"); err != nil || p.Text != "{}" || p.Envelope != "{" || p.Kernels != 1 || p.Firmwares != 2 || !p.SecureBoot || p.SignedBy[0].KeyID != "k" || p.Agents != 1 {
