@@ -46,6 +46,9 @@ func (r Replayed) From() State { return r.from }
 // To is the point after the last entry.
 func (r Replayed) To() State { return r.to }
 
+// Count is the number of entries in the part.
+func (r Replayed) Count() uint64 { return r.to.entries - r.from.entries }
+
 // Size is the length of the part in bytes, as the kernel writes it.
 func (r Replayed) Size() uint64 { return r.size }
 

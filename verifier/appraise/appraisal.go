@@ -83,8 +83,7 @@ func (a *Appraisal) Outcome(b *Begun) (o Outcome) {
 	if a.err != nil {
 		return b.failed(wire.IMAMalformed, "", "%v", a.err)
 	}
-	from, to := a.replayed.From(), a.replayed.To()
-	if n := to.Entries() - from.Entries(); n != b.span.Count {
+	if n := a.replayed.Count(); n != b.span.Count {
 		return b.failed(wire.IMAMalformed, "", "%d entries were announced, %d came", b.span.Count, n)
 	}
 	var err error
@@ -95,8 +94,9 @@ func (a *Appraisal) Outcome(b *Begun) (o Outcome) {
 		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
-	o.Accepted, o.Learned, o.Conditions = true, a.judge.learned, a.judge.outstanding(to)
-	o.Result, o.Failed = a.judge.conclude(to)
+	to := a.replayed.To()
+	o.Accepted, o.Learned, o.Conditions = true, a.judge.learned, a.judge.outstanding(&to)
+	o.Result, o.Failed = a.judge.conclude(&to)
 	return o
 }
 

@@ -52,6 +52,7 @@ func BenchmarkIncrement(b *testing.B) {
 	}
 	b.ReportMetric(float64(increments)/float64(b.N*round), "ns/increment")
 	b.ReportMetric(float64(limit)/float64(b.N*round), "limit-ns")
+	b.ReportMetric(float64(increments)/float64(limit), "x-of-limit")
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -75,7 +75,7 @@ func (j *judge) Visit(b ima.Batch) {
 }
 
 // conclude returns what there is to say of a list that ends at a point.
-func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
+func (j *judge) conclude(to *ima.State) (wire.Result, map[uint64][]byte) {
 	if j.policy != nil && (to.Entries() == 0 || to.AtReset()) {
 		j.record(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
 			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy"})
@@ -84,7 +84,7 @@ func (j *judge) conclude(to ima.State) (wire.Result, map[uint64][]byte) {
 }
 
 // outstanding is what the policy waits for in a list that ends at a point so far.
-func (j *judge) outstanding(to ima.State) (conditions []wire.Failure) {
+func (j *judge) outstanding(to *ima.State) (conditions []wire.Failure) {
 	if j.policy == nil {
 		return nil
 	}

@@ -16,6 +16,7 @@ func Preview(list []byte, p *policy.Policy) (wire.Result, error) {
 	if err != nil {
 		return wire.Result{}, err
 	}
-	result, _ := j.conclude(r.To())
+	to := r.To()
+	result, _ := j.conclude(&to)
 	return result, nil
 }

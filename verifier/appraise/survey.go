@@ -40,7 +40,8 @@ func Survey(list []byte, p *policy.Policy, each func(wire.Failure)) (Counts, err
 	if err != nil {
 		return Counts{}, err
 	}
-	s.judge.conclude(r.To())
+	to := r.To()
+	s.judge.conclude(&to)
 	return s.counts, nil
 }
 
