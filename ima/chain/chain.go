@@ -12,7 +12,10 @@
 // kernel hashes the next entry's data. Data of more than two blocks (119 bytes) goes
 // ahead, all but its last two blocks, two messages at a time.
 //
-// It is used where the processor has the instructions and where it has agreed with
+// Where there is AVX-512, too, a Register has sixteen messages hashed side by side while
+// the SHA instructions chain those before, if they are many.
+//
+// Each is used where the processor has the instructions and where it has agreed with
 // crypto/sha256 at first use. Elsewhere, with the build tag purego, or if Use said
 // so, crypto/sha256 does it all.
 package chain

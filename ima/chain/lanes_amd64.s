@@ -226,9 +226,8 @@
 
 #define FOURSA(w, i) ROUNDS(A0, A1, w, i)
 
-// STATES reads the states before the block.
+// STATES reads the states at AX.
 #define STATES \
-	MOVQ sixteen_before(R10), AX \
 	VMOVDQU64 0(AX), ZA \
 	VMOVDQU64 64(AX), ZB \
 	VMOVDQU64 128(AX), ZC \
@@ -409,6 +408,7 @@ TEXT ·hashLanes(SB), 0, $1600-8
 	WHERE
 	BLOCKS(NOTHING, NOFOURS, NOSTEPS, NOTHING, NOPADS, NOTHING)
 	LEAQ ·k(SB), R12
+	MOVQ sixteen_before(R10), AX
 	STATES
 	MOVQ $3, CX
 
@@ -434,6 +434,7 @@ TEXT ·hashLanesBeside(SB), 0, $1600-48
 	WHERE
 	BLOCKS(OPENSUM, FOURSA, STEP, MIDDLE, PAD, CLOSE)
 	LEAQ ·k(SB), R12
+	MOVQ sixteen_before(R10), AX
 	STATES
 	MOVQ near+24(FP), AX
 	MOVQ place_index(AX), R13
@@ -486,14 +487,8 @@ next:
 TEXT ·sumLanes(SB), NOSPLIT, $0-16
 	MOVQ l+0(FP), R10
 	MOVQ sums+8(FP), SI
-	VMOVDQU64 (sixteen_state+0)(R10), ZA
-	VMOVDQU64 (sixteen_state+64)(R10), ZB
-	VMOVDQU64 (sixteen_state+128)(R10), ZC
-	VMOVDQU64 (sixteen_state+192)(R10), ZD
-	VMOVDQU64 (sixteen_state+256)(R10), ZE
-	VMOVDQU64 (sixteen_state+320)(R10), ZF
-	VMOVDQU64 (sixteen_state+384)(R10), ZG
-	VMOVDQU64 (sixteen_state+448)(R10), ZH
+	LEAQ sixteen_state(R10), AX
+	STATES
 	VBROADCASTI32X4 ·flip(SB), Z31
 	UNPACK(ZA, ZB, ZC, ZD)
 	UNPACK(ZE, ZF, ZG, ZH)

@@ -17,7 +17,7 @@ func (j *judge) buffer(ev ima.Event) []wire.Failure {
 	if j.policy == nil {
 		return nil
 	}
-	if message := denied(j.policy, ev, "buffer"); message != "" {
+	if message := denied(j.policy, ev); message != "" {
 		return []wire.Failure{{ID: wire.IMADenied, Path: Path(ev.Name), Got: digest(ev), Message: message}}
 	}
 	key, err := digsig.ParseCertificate(ev.Buffer)

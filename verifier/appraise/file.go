@@ -31,7 +31,7 @@ func (j *judge) listed(ev ima.Event, aggregate bool) []wire.Failure {
 		return nil
 	}
 	f := wire.Failure{Path: Path(ev.Name), Got: digest(ev)}
-	if f.Message = denied(j.policy, ev, "file"); f.Message != "" {
+	if f.Message = denied(j.policy, ev); f.Message != "" {
 		f.ID = wire.IMADenied
 		return []wire.Failure{f}
 	}
@@ -60,21 +60,22 @@ func wrongDigest(d policy.Decision) string {
 	return "the file's digest is none that the policy lists for it"
 }
 
-// denied says what the policy forbids of an event, and what that is of; empty: nothing.
-// A file with an appended signature has two digests.
-func denied(p *policy.Policy, ev ima.Event, what string) string {
+// denied says what the policy forbids of an event; empty: nothing. A file with an appended
+// signature has two digests.
+func denied(p *policy.Policy, ev ima.Event) string {
+	digest, name := "the file's digest", "the file's path"
+	if ev.Buffer != nil {
+		digest, name = "the buffer's digest", "the buffer's name"
+	}
 	d := p.Denies(ev.Name, ev.Algorithm, ev.Digest)
 	if d == policy.DeniedNothing && ev.Modsig.Digest != nil {
 		d = p.Denies(ev.Name, ev.Modsig.Algorithm, ev.Modsig.Digest)
 	}
 	switch d {
 	case policy.DeniedDigest:
-		return "the policy denies the " + what + "'s digest"
+		return "the policy denies " + digest
 	case policy.DeniedPath:
-		if ev.Buffer != nil {
-			return "the policy denies the " + what + "'s name"
-		}
-		return "the policy denies the " + what + "'s path"
+		return "the policy denies " + name
 	}
 	return ""
 }

@@ -34,10 +34,11 @@ var large = sync.OnceValue(func() *policy.Policy {
 	return p
 })
 
-// openHuge opens a cache whose kernel takes the advice.
+// openHuge opens a cache whose kernel takes the advice, on a machine that has the memory.
 func openHuge(t *testing.T) *Cache {
 	c, _ := open(t, t.TempDir())
 	c.huge.advise = func([]byte) error { return nil }
+	c.huge.most = MaxHuge
 	return c
 }
 

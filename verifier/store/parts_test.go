@@ -1,61 +1,21 @@
 package store
 
 import (
-	"database/sql"
-	"path/filepath"
 	"slices"
 	"testing"
-	"testing/fstest"
 
 	"quicklime/wire"
-	"quicklime/wire/sqlite"
 )
 
 // I07: what stood against a machine before failures had parts stands after.
 func TestI07_FailuresOfSchema7Stand(t *testing.T) {
-	dir := fstest.MapFS{}
-	all, err := migrations.ReadDir("migrations")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all[:7] {
-		b, err := migrations.ReadFile("migrations/" + e.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir[e.Name()] = &fstest.MapFile{Data: b}
-	}
-	path := filepath.Join(t.TempDir(), "verifier.db")
-	db, err := sqlite.Open(path, dir, sqlite.Step{After: 4, Do: carryOver})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range []string{
+	s := openOlder(t, 7,
 		`INSERT INTO enrolment (id, agent, ek, ak, transport, spki, lowest_bank, enrolled_at) VALUES (1, 'a', x'', x'', x'', x'', 11, 0)`,
 		`INSERT INTO state (enrolment, label, judged, epoch, trusted_until, severity) VALUES (1, '', 'not evaluated', x'01', 0, 0)`,
 		`INSERT INTO failure (seq, enrolment, epoch, entry, id, body, raw, count, first_at, last_at, cleared_at, below, warned)
 			VALUES (7, 1, x'01', 3, 'x', CAST('{"id":"x"}' AS BLOB), x'02', 4, 5, 6, NULL, 0, 0), (8, 1, x'01', -1, 'y', CAST('{"id":"y"}' AS BLOB), NULL, 1, 5, 6, 9, 1, 1)`,
 		`INSERT INTO condition (enrolment, number, id, body, below) VALUES (1, 0, 'z', CAST('{"id":"z"}' AS BLOB), 0)`,
-	} {
-		if _, err := raw.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := raw.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	)
 	failures, _, err := s.Failures(t.Context(), "a")
 	if err != nil || len(failures) != 1 || failures[0].ID != "x" {
 		t.Errorf("%+v, %v", failures, err)

@@ -1,62 +1,21 @@
 package store
 
 import (
-	"database/sql"
-	"path/filepath"
 	"slices"
 	"testing"
-	"testing/fstest"
-
-	"quicklime/wire/sqlite"
 )
 
 // Policies of schema 14, whose texts stood before other columns, are what they were,
 // and no column stands behind a text now.
 func TestTextsOfPoliciesAreLast(t *testing.T) {
-	dir := fstest.MapFS{}
-	all, err := migrations.ReadDir("migrations")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all[:14] {
-		b, err := migrations.ReadFile("migrations/" + e.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir[e.Name()] = &fstest.MapFile{Data: b}
-	}
-	path := filepath.Join(t.TempDir(), "verifier.db")
-	db, err := sqlite.Open(path, dir, sqlite.Step{After: 4, Do: carryOver})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range []string{
+	s := openOlder(t, 14,
 		`INSERT INTO policy (name, digest, text, paths, excludes, unknown, updated_at, envelope, signers)
 			VALUES ('signed', 'd', x'7b7d', 3, 4, '["u"]', 5, x'7b', '[{"key_id":"k"}]'), ('plain', 'e', x'7b7d', 0, 0, 'null', 6, NULL, '[]')`,
 		`INSERT INTO boot_policy (name, digest, text, kernels, firmwares, secure_boot, unknown, updated_at, envelope, signers)
 			VALUES ('boot', 'f', x'7b7d', 1, 2, 1, 'null', 7, x'7b', '[{"key_id":"k"}]')`,
 		`INSERT INTO enrolment (id, agent, ek, ak, transport, spki, lowest_bank, enrolled_at) VALUES (1, 'a', x'', x'', x'', x'', 11, 0)`,
 		`INSERT INTO state (enrolment, label, judged, epoch, trusted_until, severity, policy, boot_policy) VALUES (1, '', '', x'01', 0, 0, 'signed', 'boot')`,
-	} {
-		if _, err := raw.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := raw.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	)
 	signed, err := s.RuntimePolicies.Signed(t.Context(), "signed")
 	if err != nil || signed.Text != "{}" || signed.Envelope != "{" || signed.Digest != "d" || signed.Paths != 3 || signed.Excludes != 4 || signed.Unknown[0] != "u" || signed.SignedBy[0].KeyID != "k" || signed.Agents != 1 {
 		t.Errorf("%+v, %v", signed, err)
