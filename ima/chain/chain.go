@@ -50,8 +50,8 @@ var allowed atomic.Uint32
 
 // best is the fastest that can be used.
 var best = sync.OnceValue(func() uint32 {
-	extend := func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
-		kernelExtend(value, messages, sums, near, new(workspace))
+	extend := func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near) {
+		kernelExtend(value, due, messages, sums, near, new(workspace))
 	}
 	return kernels{kernelSupported(), lanesSupported(), extend, kernelExtendSums, lanesOverlap}.best()
 })
@@ -92,7 +92,7 @@ func uses(what uint32) bool {
 // kernels are what there is to choose from.
 type kernels struct {
 	supported, lanesSupported bool
-	extend                    func(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near)
+	extend                    func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near)
 	extendSums                func(value *[sha256.Size]byte, sums [][sha256.Size]byte)
 	overlap                   func(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near)
 }

@@ -5,6 +5,7 @@ package chain
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"unsafe"
 
 	"golang.org/x/sys/cpu"
 )
@@ -29,21 +30,25 @@ func kernelSupported() bool {
 // workspace is too large to be cleared for each call.
 type workspace struct{ jobs [batch]job }
 
-func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near, w *workspace) {
-	if len(messages) == 0 {
-		return
-	}
+// kernelExtend hashes messages, at least one, while it extends value with what is due and
+// with all of their hashes but the last.
+func kernelExtend(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near, w *workspace) {
 	place := placeOf(near)
-	jobs := &w.jobs
-	var nothing [sha256.Size]byte // there is no hash to extend with before the first
-	prepare(jobs[:], messages[:1])
-	extendAndHash(&nothing, &nothing, &messages[0], &jobs[0], &sums[0], 1, &place)
-	for i := 1; i < len(messages); {
-		n := prepare(jobs[:], messages[i:])
-		extendAndHash(value, &sums[i-1], &messages[i], &jobs[0], &sums[i], n, &place)
-		i += n
+	i := 0
+	if len(due) == 0 { // nothing to extend with while the first is hashed
+		kernelSum(messages[0], &sums[0])
+		place.next = place.of(&sums[0])
+		due, i = sums[:1], 1
 	}
-	extend(value, &sums[len(messages)-1], 1)
+	last := len(due) - 1
+	kernelExtendSums(value, due[:last])
+	sum := &due[last]
+	for i < len(messages) {
+		n := prepare(w.jobs[:], messages[i:])
+		extendAndHash(value, sum, &messages[i], &w.jobs[0], &sums[i], n, &place)
+		i += n
+		sum = &sums[i-1]
+	}
 }
 
 func kernelExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {
@@ -71,7 +76,19 @@ func placeOf(near Near) place {
 	return place{&near.Index[0], len(near.Index) / indexEntry, &near.Slots[0], &near.Index[0]}
 }
 
-// job is what lane B hashes of a message in a step of extendAndHash: the last two
+// of is the index entry of a hash.
+func (p *place) of(sum *[sha256.Size]byte) *byte {
+	return (*byte)(unsafe.Add(unsafe.Pointer(p.index), indexEntry*indexOf(sum, uint64(p.numbers))))
+}
+
+// ending is how many bytes of a message its last block has room for.
+const ending = sha256.BlockSize - 9
+
+// inTwo reports whether a message has two blocks, the second with its end. Most of a list
+// are such, and extendAndHash makes them ready itself, while its lanes wait.
+func inTwo(m []byte) bool { return uint(len(m)-sha256.BlockSize) <= ending }
+
+// job is what lane B hashes of another message in a step of extendAndHash: the last two
 // blocks, or the only one.
 type job struct {
 	state  [8]uint32 // after the blocks before, as initial has it
@@ -80,12 +97,15 @@ type job struct {
 	buffer [3 * sha256.BlockSize]byte
 }
 
-// prepare makes jobs of the messages, as many as there is room for, and returns how
-// many that is.
+// prepare makes jobs of the messages that need one, as many as there is room for, and
+// returns how many messages that is.
 func prepare(jobs []job, messages [][]byte) int {
 	n := min(len(jobs), len(messages))
 	var waiting lane
 	for i, m := range messages[:n] {
+		if inTwo(m) {
+			continue
+		}
 		if before := jobs[i].pad(m); before > 0 {
 			waiting = waiting.with(lane{&jobs[i].state, m[:before]})
 		}
@@ -135,17 +155,18 @@ func copyBlock(to, from *[sha256.BlockSize]byte) {
 // kernelSum hashes a message.
 func kernelSum(m []byte, sum *[sha256.Size]byte) {
 	const block = sha256.BlockSize
-	state, whole := initial, len(m)/block*block
-	lane{&state, m[:whole]}.alone()
 	var end [2 * block]byte
+	state, whole := initial, 0
+	if len(m) > block+ending {
+		whole = len(m) / block * block
+		lane{&state, m[:whole]}.alone()
+	}
 	n := copy(end[:], m[whole:])
 	end[n] = 0x80
 	size := (n+8)/block*block + block
 	binary.BigEndian.PutUint64(end[size-8:], uint64(len(m))*8)
 	lane{&state, end[:size]}.alone()
-	for word, i := range wordAt {
-		binary.BigEndian.PutUint32(sum[4*word:], state[i])
-	}
+	sumOf(&state, sum)
 }
 
 // lane is blocks to hash, whole ones, and the state before them.
@@ -197,6 +218,11 @@ func hash2(a, b *[8]uint32, p, q *byte, n int)
 //
 //go:noescape
 func hash(a *[8]uint32, p *byte, n int)
+
+// sumOf writes the hash that a state is.
+//
+//go:noescape
+func sumOf(a *[8]uint32, sum *[sha256.Size]byte)
 
 // cpuid returns the highest leaf of CPUID, and what a leaf says in EBX.
 func cpuid(leaf uint32) (last, ebx uint32)

@@ -26,11 +26,34 @@
 	PREFETCHT0 (AX)          \
 	PREFETCHT0 64(AX)
 
+// SECOND makes the second block of a message of DX bytes at AX, of which the first is
+// full (see inTwo), where the middle of 192 bytes at R11 is. The last 64 bytes are copied,
+// so that those of the second block begin it, and zeros written behind them: what that
+// leaves beside the block is not used. It uses X9 to X12.
+#define SECOND \
+	VMOVDQU -64(AX)(DX*1), X9   \
+	VMOVDQU -48(AX)(DX*1), X10  \
+	VMOVDQU -32(AX)(DX*1), X11  \
+	VMOVDQU -16(AX)(DX*1), X12  \
+	VMOVDQU X9, -64(R11)(DX*1)  \
+	VMOVDQU X10, -48(R11)(DX*1) \
+	VMOVDQU X11, -32(R11)(DX*1) \
+	VMOVDQU X12, -16(R11)(DX*1) \
+	VPXOR X9, X9, X9            \
+	VMOVDQU X9, 0(R11)(DX*1)    \
+	VMOVDQU X9, 16(R11)(DX*1)   \
+	VMOVDQU X9, 32(R11)(DX*1)   \
+	VMOVDQU X9, 48(R11)(DX*1)   \
+	MOVB $0x80, (R11)(DX*1)     \
+	SHLQ $3, DX                 \
+	BSWAPQ DX                   \
+	MOVQ DX, 120(R11) // the length in bits
+
 // func extendAndHash(value, sum *[32]byte, messages *[]byte, jobs *job, sums *[32]byte, n int, near *place)
 //
 // Lane A extends value with sum while lane B ends the hash of the first message,
 // then with that hash while lane B ends the second, and so on.
-TEXT ·extendAndHash(SB), NOSPLIT, $0-56
+TEXT ·extendAndHash(SB), NOSPLIT, $192-56
 	MOVQ value+0(FP), DI
 	MOVQ sum+8(FP), AX
 	MOVQ messages+16(FP), BX
@@ -46,19 +69,23 @@ TEXT ·extendAndHash(SB), NOSPLIT, $0-56
 
 next:
 	OPEN
-	MOVQ job_first(SI), R10
-	MOVQ job_second(SI), R11
-	LEAQ job_buffer(SI)(R11*1), R11   // the last block
-	LEAQ job_buffer+64(SI), R12
-	TESTQ R10, R10
 	MOVQ (BX), AX
+	MOVQ 8(BX), DX // its length
 	PREFETCHT0 AHEAD(AX)
 	PREFETCHT0 AHEAD+64(AX)
 	PREFETCHT0 AHEAD+128(AX)
-	LEAQ (AX)(R10*1), R10             // the last block but one
-	CMOVQLT R12, R10
-	VMOVDQU job_state(SI), B0
-	VMOVDQU job_state+16(SI), B1
+	LEAQ -64(DX), R10
+	CMPQ R10, $const_ending
+	JHI job
+	LEAQ buffer-192(SP), R11
+	SECOND
+	MOVQ AX, R10      // the last block but one
+	ADDQ $64, R11     // the last block
+	LEAQ ·initial(SB), R12
+
+begin: // with the state at R12
+	VMOVDQU (R12), B0
+	VMOVDQU 16(R12), B1
 	LOAD(R10, X9, X10, X11, X12)
 	ROUNDS(B0, B1, X9, 0)
 	ROUNDS(B0, B1, X10, 1)
@@ -68,8 +95,8 @@ next:
 	ROUNDS(B0, B1, X12, 3)
 	BOTH16TO63
 	MIDDLE
-	VPADDD job_state(SI), B0, B0
-	VPADDD job_state+16(SI), B1, B1
+	VPADDD (R12), B0, B0
+	VPADDD 16(R12), B1, B1
 	CMPQ R10, R11
 	JEQ single
 
@@ -114,9 +141,20 @@ second:
 	SAVESUM(X5, X6, DI, X5, X6)
 	RET
 
+job: // of a message that is not in two blocks
+	MOVQ job_first(SI), R10
+	MOVQ job_second(SI), R11
+	LEAQ job_buffer(SI)(R11*1), R11 // the last block
+	LEAQ job_buffer+64(SI), R12
+	TESTQ R10, R10
+	LEAQ (AX)(R10*1), R10           // the last block but one
+	CMOVQLT R12, R10
+	LEAQ job_state(SI), R12
+	JMP begin
+
 single: // what lane B has done was for nothing
-	VMOVDQU job_state(SI), B0
-	VMOVDQU job_state+16(SI), B1
+	VMOVDQU (R12), B0
+	VMOVDQU 16(R12), B1
 	JMP second
 
 // func extend(value, sums *[32]byte, n int)
@@ -220,6 +258,17 @@ next:
 	ADDQ $64, R10
 	DECQ CX
 	JNZ next
+	RET
+
+// func sumOf(a *[8]uint32, sum *[32]byte)
+TEXT ·sumOf(SB), NOSPLIT, $0-16
+	MOVQ a+0(FP), DI
+	MOVQ sum+8(FP), SI
+	TABLES
+	VMOVDQU (DI), A0
+	VMOVDQU 16(DI), A1
+	WORDS(A0, A1, X5, X6)
+	SAVESUM(X5, X6, SI, X5, X6)
 	RET
 
 // func cpuid(leaf uint32) (last, ebx uint32)

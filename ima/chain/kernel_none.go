@@ -10,8 +10,10 @@ func lanesSupported() bool { return false }
 
 type workspace struct{}
 
-func kernelExtend(value *[sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near, _ *workspace) {
-	portableExtend(value, messages, sums, near)
+func kernelExtend(value *[sha256.Size]byte, due [][sha256.Size]byte, messages [][]byte, sums [][sha256.Size]byte, near Near, _ *workspace) {
+	portableExtendSums(value, due)
+	portableExtend(new([sha256.Size]byte), messages, sums, near)
+	portableExtendSums(value, sums[:len(messages)-1])
 }
 
 func kernelExtendSums(value *[sha256.Size]byte, sums [][sha256.Size]byte) {

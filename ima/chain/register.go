@@ -42,8 +42,8 @@ func (r *Register) Extend(messages [][]byte, sums [][sha256.Size]byte, near Near
 			lanesOverlap(&r.value, r.due[:r.n], messages[:n], sums, near)
 			r.n = copy(r.due[:], sums[:n])
 		case uses(kernel):
-			r.settle()
-			kernelExtend(&r.value, messages[:n], sums, near, &r.workspace)
+			kernelExtend(&r.value, r.due[:r.n], messages[:n], sums, near, &r.workspace)
+			r.n = copy(r.due[:], sums[n-1:n])
 		default:
 			r.settle()
 			portableExtend(&r.value, messages[:n], sums, near)
