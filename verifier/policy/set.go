@@ -130,20 +130,35 @@ func (s *set) has(d *[sha256.Size]byte) bool {
 
 // missing appends the indexes of the digests that are not in the set.
 func (s *set) missing(digests [][sha256.Size]byte, miss []uint16) []uint16 {
-	index, slots, end, n := s.index, s.slots, s.count, uint64(numbers(int(s.count)))
-	for i := range digests {
-		d := wordsOf(&digests[i])
-		lead := bits.ReverseBytes64(d[0])
-		number, _ := bits.Mul64(lead, n)
-		begin := min(binary.LittleEndian.Uint32(index[indexEntry*number:]), end)
-		there := (*[near * slotSize]byte)(slots[uint64(begin)*slotSize:])
-		at := less(there[0*slotSize:], lead) + less(there[1*slotSize:], lead)
-		if wordsOf((*[slotSize]byte)(there[at*slotSize:])) != d && !s.has(&digests[i]) {
+	for i := s.found(digests); i < len(digests); i += 1 + s.found(digests[i+1:]) {
+		if !s.has(&digests[i]) {
 			miss = append(miss, uint16(i))
 		}
 	}
 	return miss
 }
+
+// found returns how many digests there are before the first that is not in the slots
+// that are looked at without a branch.
+func (s *set) found(digests [][sha256.Size]byte) int {
+	index, slots, end, n := s.index, s.slots, s.count, uint64(numbers(int(s.count)))
+	for i := range digests {
+		d := wordsOf(&digests[i])
+		lead := bits.ReverseBytes64(d.first)
+		number, _ := bits.Mul64(lead, n)
+		begin := min(binary.LittleEndian.Uint32(part(index, indexEntry*number, indexEntry)), end)
+		there := part(slots, uint64(begin)*slotSize, near*slotSize)
+		at := less(there[0*slotSize:], lead) + less(there[1*slotSize:], lead)
+		if wordsOf((*[slotSize]byte)(part(there, at*slotSize, slotSize))) != d {
+			return i
+		}
+	}
+	return len(digests)
+}
+
+// part returns n bytes of b. That there is room for no more spares the compiler what a
+// shorter slice would need.
+func part(b []byte, at, n uint64) []byte { return b[at : at+n : at+n] }
 
 // less returns 1 if a slot's digest has a smaller lead, else 0.
 func less(slot []byte, lead uint64) uint64 {
@@ -151,10 +166,12 @@ func less(slot []byte, lead uint64) uint64 {
 	return borrow
 }
 
-// wordsOf are a digest's bytes in words, which are compared without a call.
-func wordsOf(d *[sha256.Size]byte) [4]uint64 {
+// words are a digest's bytes. Unlike an array they are compared in registers.
+type words struct{ first, second, third, fourth uint64 }
+
+func wordsOf(d *[sha256.Size]byte) words {
 	b := binary.LittleEndian
-	return [4]uint64{b.Uint64(d[0:]), b.Uint64(d[8:]), b.Uint64(d[16:]), b.Uint64(d[24:])}
+	return words{b.Uint64(d[0:]), b.Uint64(d[8:]), b.Uint64(d[16:]), b.Uint64(d[24:])}
 }
 
 // Near returns where Unlisted looks for sums, for chain.Register. It is valid for as long
