@@ -24,10 +24,10 @@ func BenchmarkReplay(b *testing.B) {
 	whole := parseAll(b, list)
 	for _, c := range []struct {
 		name   string
-		replay func() (ima.Replayed, error)
+		replay func() (*ima.Replayed, error)
 	}{
-		{"whole", func() (ima.Replayed, error) { return ima.Replay(ima.NewState(pcr.SHA256), list) }},
-		{"stream", func() (ima.Replayed, error) { return stream(list) }},
+		{"whole", func() (*ima.Replayed, error) { return ima.Replay(ima.NewState(pcr.SHA256), list) }},
+		{"stream", func() (*ima.Replayed, error) { return stream(list) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -73,11 +73,11 @@ func hash(entries [][]byte) (value [sha256.Size]byte) {
 	return value
 }
 
-func stream(list []byte) (ima.Replayed, error) {
+func stream(list []byte) (*ima.Replayed, error) {
 	s := ima.NewStream(ima.NewState(pcr.SHA256))
 	for piece := range slices.Chunk(list, datagram) {
 		if _, err := s.Write(piece); err != nil {
-			return ima.Replayed{}, err
+			return nil, err
 		}
 	}
 	return s.Finish()

@@ -60,38 +60,6 @@ func (e *Entry) parse(b []byte) (n int, err error) {
 	return to, nil
 }
 
-// parseLike is parse of what most of a list is: an entry of a template that is not the
-// legacy one, for PCR 10, and no violation. It returns 0 if it is another, and e is nothing
-// then.
-func (e *Entry) parseLike(b, template []byte) (n int) {
-	const name = 4 + digestColumn // offset of the name's length
-	size := name + 4 + len(template)
-	from := size + 4 // of the data
-	if len(b) < from || binary.LittleEndian.Uint32(b[name:]) != uint32(len(template)) || !sameName(b[name+4:size], template) || len(template) == len(Legacy) {
-		return 0
-	}
-	data := binary.LittleEndian.Uint32(b[size:])
-	to := from + int(data)
-	if data > MaxTemplateData || len(b) < to || binary.LittleEndian.Uint32(b) != pcr.IMA || b[4] == 0 {
-		return 0
-	}
-	e.PCR = pcr.IMA
-	e.Digest = b[4:name:name]
-	e.Template = template
-	e.Data = b[from:to:to]
-	return to
-}
-
-// sameName compares two names of one length; most have four to eight bytes, for which
-// no call is made.
-func sameName(a, b []byte) bool {
-	n := len(b)
-	if n < 4 || n > 8 || len(a) != n {
-		return string(a) == string(b)
-	}
-	return binary.LittleEndian.Uint32(a) == binary.LittleEndian.Uint32(b) && binary.LittleEndian.Uint32(a[n-4:]) == binary.LittleEndian.Uint32(b[n-4:])
-}
-
 // Legacy reports whether the entry is of the legacy template.
 func (e Entry) Legacy() bool { return isLegacy(e.Template) }
 

@@ -14,18 +14,18 @@ func (s *Stream) together() bool {
 }
 
 // extend computes the sums of the batch, and the PCR after it.
-func (s *Stream) extend(b Batch) {
+func (s *Stream) extend() {
 	if !s.together() {
-		for i, e := range b.Entries {
-			b.Sums[i] = sha256.Sum256(e.hashed(&s.scratch))
+		for i, e := range s.entries[:s.n] {
+			s.sums[i] = sha256.Sum256(e.hashed(&s.scratch))
 			s.replayed.to.Extend(e)
 		}
 		return
 	}
-	for at := 0; at < len(b.Entries); {
-		n := s.run(b, at)
+	for at := 0; at < s.n; {
+		n := s.run(at)
 		if n == 0 {
-			s.alone(b, at)
+			s.alone(at)
 			n = 1
 		}
 		at += n
@@ -34,32 +34,32 @@ func (s *Stream) extend(b Batch) {
 
 // run replays the entries from one on that extend what is hashed of their data, up
 // to the first that does not, and returns how many they are.
-func (s *Stream) run(b Batch, at int) int {
+func (s *Stream) run(at int) int {
 	end := at
-	if b.Alike && !b.Entries[at].Legacy() {
-		end = len(b.Entries)
+	if s.alike && !isLegacy(s.entries[at].Template) {
+		end = s.n
 	}
-	for end < len(b.Entries) && !b.Entries[end].Legacy() && !b.Entries[end].Violation() {
+	for end < s.n && !isLegacy(s.entries[end].Template) && !isViolation(s.entries[end].Digest) {
 		end++
 	}
-	s.pcr.Extend(s.hashed[at:end], b.Sums[at:end], s.near(b, at))
+	s.pcr.Extend(s.hashed[at:end], s.sums[at:end], s.near(s.entries[at].Template))
 	s.replayed.to.entries += uint64(end - at)
 	return end - at
 }
 
-// near is where the sums of entries like that one are looked for.
-func (s *Stream) near(b Batch, at int) chain.Near {
+// near is where the sums of entries of a template are looked for.
+func (s *Stream) near(template []byte) chain.Near {
 	if s.finder == nil {
 		return chain.Near{}
 	}
-	return s.finder.Near(b.Entries[at].Template)
+	return s.finder.Near(template)
 }
 
 // alone replays one entry of another kind.
-func (s *Stream) alone(b Batch, at int) {
-	e := b.Entries[at]
-	b.Sums[at] = sha256.Sum256(e.hashed(&s.scratch))
-	extends := b.Sums[at : at+1]
+func (s *Stream) alone(at int) {
+	e := s.entries[at]
+	s.sums[at] = sha256.Sum256(e.hashed(&s.scratch))
+	extends := s.sums[at : at+1]
 	if e.Violation() {
 		extends = [][sha256.Size]byte{[sha256.Size]byte(violation[:])}
 	}
@@ -102,7 +102,7 @@ func (s *Stream) again(b Batch, at int) (n int) {
 		n++
 	}
 	if n > 0 {
-		s.near(b, at).Fetch(b.Sums[at : at+n])
+		s.near(b.Entries[at].Template).Fetch(b.Sums[at : at+n])
 	}
 	chain.ExtendSums(to.sha256(), b.Sums[at:at+n])
 	to.entries += uint64(n)

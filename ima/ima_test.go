@@ -264,7 +264,7 @@ func TestStreamShowsTheList(t *testing.T) {
 		if to := r.To(); !bytes.Equal(v.list, list) || v.next != to.Entries() || to.Entries() != 20014 {
 			t.Errorf("in pieces of %d: %d entries in %d bytes, want %d in %d", size, v.next, len(v.list), to.Entries(), len(list))
 		}
-		if second, err := again.Finish(); err != nil || second != r {
+		if second, err := again.Finish(); err != nil || *second != *r {
 			t.Errorf("in pieces of %d: shown again %+v, %v", size, second, err)
 		}
 	}
@@ -280,7 +280,7 @@ func TestVisitReplaysWhatWasParsed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, err := again.Finish(); err != nil || got != want {
+				if got, err := again.Finish(); err != nil || *got != *want {
 					t.Errorf("%s, %v: %+v, %v, want %+v", name, bank, got, err, want)
 				}
 			}

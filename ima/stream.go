@@ -41,24 +41,40 @@ type Replayed struct {
 }
 
 // From is the point before the first entry.
-func (r Replayed) From() State { return r.from }
+func (r *Replayed) From() State { return r.from }
 
 // To is the point after the last entry.
-func (r Replayed) To() State { return r.to }
+func (r *Replayed) To() State { return r.to }
+
+// Bank is the bank of the replay.
+func (r *Replayed) Bank() pcr.Bank { return r.to.bank }
+
+// GoesOnFrom reports whether the part begins at a point.
+func (r *Replayed) GoesOnFrom(s *State) bool { return r.from == *s }
+
+// Reaches reports whether PCR 10 has a value after the last entry.
+func (r *Replayed) Reaches(value []byte) bool { return r.to.Has(value) }
+
+// Empty reports whether nothing was measured up to the last entry: there is none in
+// the whole list, or PCR 10 has its reset value.
+func (r *Replayed) Empty() bool { return r.to.entries == 0 || r.to.AtReset() }
+
+// Entries is the number of entries in the whole list, up to the last of the part.
+func (r *Replayed) Entries() uint64 { return r.to.entries }
 
 // Count is the number of entries in the part.
-func (r Replayed) Count() uint64 { return r.to.entries - r.from.entries }
+func (r *Replayed) Count() uint64 { return r.to.entries - r.from.entries }
 
 // Size is the length of the part in bytes, as the kernel writes it.
-func (r Replayed) Size() uint64 { return r.size }
+func (r *Replayed) Size() uint64 { return r.size }
 
 // Replay replays a part of a list from a point on. The error is ErrShort if the
 // list ends inside an entry, ErrMalformed if it is none, with the index of the
 // entry.
-func Replay(from State, list []byte, visitors ...Visitor) (Replayed, error) {
+func Replay(from State, list []byte, visitors ...Visitor) (*Replayed, error) {
 	s := NewStream(from, visitors...)
 	if _, err := s.Write(list); err != nil {
-		return Replayed{}, err
+		return nil, err
 	}
 	return s.Finish()
 }
@@ -101,7 +117,8 @@ func NewStream(from State, visitors ...Visitor) *Stream {
 
 // Begin starts another replay.
 func (s *Stream) Begin(from State, visitors ...Visitor) {
-	*s = Stream{replayed: Replayed{from: from, to: from}, visitors: visitors}
+	*s = Stream{} // and then its parts: what is more than nothing would be made beside it, and copied
+	s.replayed.from, s.replayed.to, s.visitors = from, from, visitors
 	for _, v := range visitors {
 		if f, ok := v.(Finder); ok {
 			s.finder = f
@@ -135,29 +152,26 @@ func (s *Stream) replay(b []byte) (parsed int) {
 	r := s.room
 	for parsed < len(b) {
 		e := &r.entries[r.n]
-		n := 0
-		if r.n > 0 && r.alike {
-			n = e.parseLike(b[parsed:], r.entries[0].Template)
+		n, err := e.parse(b[parsed:])
+		if err == nil && e.PCR != pcr.IMA {
+			err = fmt.Errorf("%w: PCR %d", ErrOtherPCR, e.PCR)
 		}
-		if n == 0 {
-			var err error
-			if n, err = e.parse(b[parsed:]); err == nil && e.PCR != pcr.IMA {
-				err = fmt.Errorf("%w: PCR %d", ErrOtherPCR, e.PCR)
-			}
-			if errors.Is(err, ErrShort) {
-				break
-			}
-			if err != nil {
-				s.err = fmt.Errorf("entry %d: %w", s.next(), err)
-				break
-			}
-			r.alike = (r.n == 0 || r.alike && string(e.Template) == string(r.entries[0].Template)) && !e.Violation()
+		if errors.Is(err, ErrShort) {
+			break
 		}
+		if err != nil {
+			s.err = fmt.Errorf("entry %d: %w", s.next(), err)
+			break
+		}
+		r.alike = (r.n == 0 || r.alike && string(e.Template) == string(r.entries[0].Template)) && !isViolation(e.Digest)
 		r.hashed[r.n] = e.Data
-		if r.n++; r.n == batch {
+		r.n++
+		if parsed += n; r.alike {
+			parsed += r.parseAlike(b[parsed:])
+		}
+		if r.n == batch {
 			s.flush()
 		}
-		parsed += n
 	}
 	s.flush()
 	s.replayed.size += uint64(parsed)
@@ -189,16 +203,17 @@ func (s *Stream) flush() {
 		return
 	}
 	b := Batch{First: s.replayed.to.entries, Entries: s.entries[:s.n], Sums: s.sums[:s.n], Alike: s.alike}
-	s.extend(b)
+	s.extend()
 	s.n = 0
 	for _, v := range s.visitors {
 		v.Visit(b)
 	}
 }
 
-// Finish ends the list. The error is ErrShort if it ends inside an entry, or what
+// Finish ends the list and returns what was replayed, which is as it is until the stream
+// begins another replay. The error is ErrShort if the list ends inside an entry, or what
 // Write may return.
-func (s *Stream) Finish() (Replayed, error) {
+func (s *Stream) Finish() (*Replayed, error) {
 	if len(s.rest) > 0 {
 		s.rest = s.rest[s.replay(s.rest):]
 	}
@@ -206,7 +221,7 @@ func (s *Stream) Finish() (Replayed, error) {
 		s.err = fmt.Errorf("entry %d: %w", s.replayed.to.entries, ErrShort)
 	}
 	if s.err != nil {
-		return Replayed{}, s.err
+		return nil, s.err
 	}
-	return s.replayed, nil
+	return &s.replayed, nil
 }

@@ -35,6 +35,9 @@ func (r Ring) With(k *Key) (Ring, error) {
 // Keys returns the keys in order of their ids.
 func (r Ring) Keys() []*Key { return slices.Clone(r.keys) }
 
+// Empty reports whether the ring has no key.
+func (r Ring) Empty() bool { return len(r.keys) == 0 }
+
 // Has reports whether a key with that fingerprint is in r under that id.
 func (r Ring) Has(id uint32, fingerprint [sha256.Size]byte) bool {
 	return slices.ContainsFunc(r.find(id), func(k *Key) bool { return k.Fingerprint == fingerprint })

@@ -18,7 +18,7 @@ type Appraisal struct {
 	judge    judge
 	visitors [2]ima.Visitor // the judge, and mostly no more than another
 	stream   ima.Stream
-	replayed ima.Replayed
+	replayed *ima.Replayed
 	err      error // of the replay: what the list is, not how it came
 	ended    bool
 }
@@ -28,7 +28,7 @@ type Appraisal struct {
 func (a *Appraisal) Begin(b *Begun, p *policy.Policy, visitors ...ima.Visitor) {
 	a.judge.begin(b, p)
 	a.stream.Begin(b.from, append(append(a.visitors[:0], &a.judge), visitors...)...)
-	a.replayed, a.err, a.ended = ima.Replayed{}, nil, false
+	a.replayed, a.err, a.ended = nil, nil, false
 }
 
 // Write takes the next bytes of the list. It returns no error: what a list is that
@@ -77,26 +77,25 @@ func (a *Appraisal) Outcome(b *Begun) (o Outcome) {
 			"the TPM's counters or clock went back, or the same boot shows other boot PCRs: last %v at clock %d, now %v at clock %d",
 			b.standing.Epoch, b.standing.Clock, b.epoch, b.quote.Clock())
 	}
-	if errors.Is(a.err, ima.ErrOtherPCR) {
-		return b.failed(wire.IMAForeignPCR, "an IMA policy with pcr= is not supported", "%v, which is not quoted", a.err)
-	}
 	if a.err != nil {
+		if errors.Is(a.err, ima.ErrOtherPCR) {
+			return b.failed(wire.IMAForeignPCR, "an IMA policy with pcr= is not supported", "%v, which is not quoted", a.err)
+		}
 		return b.failed(wire.IMAMalformed, "", "%v", a.err)
 	}
 	if n := a.replayed.Count(); n != b.span.Count {
 		return b.failed(wire.IMAMalformed, "", "%d entries were announced, %d came", b.span.Count, n)
 	}
-	var err error
-	if o.Certified, err = imalist.Certify(b.from, a.replayed, b.quote); err != nil {
+	if err := imalist.Certify(&b.from, a.replayed, &b.quote, &o.Certified); err != nil {
 		return b.failed(wire.IMAMismatch, "something else extended PCR 10, or the list lost entries (hibernation, kexec): reboot the machine", "%v", err)
 	}
 	if n := b.bytes + a.replayed.Size(); n > wire.MaxEpochList {
 		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
-	to := a.replayed.To()
-	o.Accepted, o.Learned, o.Conditions = true, a.judge.learned, a.judge.outstanding(&to)
-	o.Result, o.Failed = a.judge.conclude(&to)
+	a.judge.conclude(a.replayed)
+	o.Accepted, o.Learned, o.Conditions = true, a.judge.learned, a.judge.outstanding(a.replayed)
+	o.Result, o.Failed = a.judge.result, a.judge.failed
 	return o
 }
 

@@ -41,7 +41,8 @@ type judge struct {
 const maxFailed = wire.MaxKeptFailures * (maxPath + 200) // bytes
 
 func (j *judge) begin(b *Begun, p *policy.Policy) {
-	*j = judge{quoted: true, pcrs: b.quote.PCRs(), cleared: b.standing.Cleared, padded: b.from.Padded(), scale: b.standing.Severity}
+	*j = judge{}
+	j.quoted, j.pcrs, j.cleared, j.padded, j.scale = true, b.quote.PCRs(), b.standing.Cleared, b.from.Padded(), b.standing.Severity
 	if b.from.Entries() > 0 {
 		j.learned = b.standing.Learned
 	}
@@ -58,14 +59,16 @@ func (j *judge) under(p *policy.Policy) {
 
 // trust makes vouch what the policy and the rings say.
 func (j *judge) trust() {
-	j.vouch = j.learned.rings.Vouching(j.policy.Keys())
+	if j.vouch = nil; len(j.learned.rings) > 0 || !j.policy.Keys().Empty() {
+		j.vouch = j.learned.rings.Vouching(j.policy.Keys())
+	}
 }
 
 // Visit judges entries. Whatever they are, only what the PCR covers decides (I16 to
 // I18).
 func (j *judge) Visit(b ima.Batch) {
 	for at := 0; at < len(b.Entries); {
-		n := j.quick(b, at)
+		n := j.quick(&b, at)
 		if n == 0 {
 			j.entry(b.First+uint64(at), b.Entries[at], &b.Sums[at])
 			n = 1
@@ -74,21 +77,20 @@ func (j *judge) Visit(b ima.Batch) {
 	}
 }
 
-// conclude returns what there is to say of a list that ends at a point.
-func (j *judge) conclude(to *ima.State) (wire.Result, map[uint64][]byte) {
-	if j.policy != nil && (to.Entries() == 0 || to.AtReset()) {
+// conclude ends the list.
+func (j *judge) conclude(r *ima.Replayed) {
+	if j.policy != nil && r.Empty() {
 		j.record(wire.Failure{ID: wire.IMANotMeasuring, Message: "the measurement list is empty: IMA measures nothing",
 			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy"})
 	}
-	return j.result, j.failed
 }
 
-// outstanding is what the policy waits for in a list that ends at a point so far.
-func (j *judge) outstanding(to *ima.State) (conditions []wire.Failure) {
+// outstanding is what the policy waits for in a list so far.
+func (j *judge) outstanding(r *ima.Replayed) (conditions []wire.Failure) {
 	if j.policy == nil {
 		return nil
 	}
-	if to.Entries() == 1 {
+	if r.Entries() == 1 {
 		conditions = append(conditions, j.scale.Label(wire.Failure{ID: wire.IMANotMeasuring, Message: "nothing was measured but boot_aggregate, not even the agent: IMA has no policy",
 			Hint: "boot the machine with ima_policy=tcb, or load an IMA policy; this is over when a file is measured, and cannot be cleared"}))
 	}

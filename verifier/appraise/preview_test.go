@@ -16,7 +16,6 @@ func Preview(list []byte, p *policy.Policy) (wire.Result, error) {
 	if err != nil {
 		return wire.Result{}, err
 	}
-	to := r.To()
-	result, _ := j.conclude(&to)
-	return result, nil
+	j.conclude(r)
+	return j.result, nil
 }

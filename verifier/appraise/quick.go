@@ -28,7 +28,7 @@ func shapeOf(template []byte) (s policy.Shape, ok bool) {
 // quick judges the entries from one on that have its template, by their digests,
 // and takes a look at those only that the policy does not list. It returns how many
 // they are: none if it is not for this one, or this template, or this policy.
-func (j *judge) quick(b ima.Batch, at int) int {
+func (j *judge) quick(b *ima.Batch, at int) int {
 	first := &b.Entries[at]
 	shape, ok := j.shape(first.Template)
 	if !ok || b.First+uint64(at) == 0 {

@@ -40,8 +40,7 @@ func Survey(list []byte, p *policy.Policy, each func(wire.Failure)) (Counts, err
 	if err != nil {
 		return Counts{}, err
 	}
-	to := r.To()
-	s.judge.conclude(&to)
+	s.judge.conclude(r)
 	return s.counts, nil
 }
 

@@ -33,26 +33,34 @@ type Certified struct {
 	quote    quote.Verified
 }
 
-// Certify checks that r begins at resume, the point certified before, and ends at
+// Certify fills c if r begins at resume, the point certified before, and ends at
 // the quoted value of PCR 10. The match is exact: what was appended after the
 // quote belongs to the next one. The error is ErrMismatch or ErrNotQuoted.
-func Certify(resume ima.State, r ima.Replayed, q quote.Verified) (Certified, error) {
-	from, to := r.From(), r.To()
-	if from != resume {
-		return Certified{}, fmt.Errorf("%w: it begins after entry %d, not after entry %d", ErrMismatch, from.Entries(), resume.Entries())
+func Certify(resume *ima.State, r *ima.Replayed, q *quote.Verified, c *Certified) error {
+	if err := check(resume, r, q); err != nil {
+		return err
 	}
-	want, ok := q.PCRs().Get(to.Bank(), pcr.IMA)
+	c.replayed, c.quote = *r, *q
+	return nil
+}
+
+func check(resume *ima.State, r *ima.Replayed, q *quote.Verified) error {
+	if !r.GoesOnFrom(resume) {
+		return fmt.Errorf("%w: it begins after entry %d, not after entry %d", ErrMismatch, r.Entries()-r.Count(), resume.Entries())
+	}
+	want, ok := q.PCRs().Get(r.Bank(), pcr.IMA)
 	if !ok {
-		return Certified{}, ErrNotQuoted
+		return ErrNotQuoted
 	}
-	if !to.Has(want) {
-		return Certified{}, fmt.Errorf("%w: %v:%x after %d entries, quoted %x", ErrMismatch, to.Bank(), to.PCR(), to.Entries(), want)
+	if !r.Reaches(want) {
+		to := r.To()
+		return fmt.Errorf("%w: %v:%x after %d entries, quoted %x", ErrMismatch, to.Bank(), to.PCR(), to.Entries(), want)
 	}
-	return Certified{r, q}, nil
+	return nil
 }
 
 // Replayed returns the certified part of the list.
-func (c Certified) Replayed() ima.Replayed { return c.replayed }
+func (c *Certified) Replayed() *ima.Replayed { return &c.replayed }
 
 // Quote returns the quote that covers it.
-func (c Certified) Quote() quote.Verified { return c.quote }
+func (c *Certified) Quote() quote.Verified { return c.quote }

@@ -27,7 +27,7 @@ func quoted(t *testing.T, m *verifiertest.Machine) (quote.Verified, []byte) {
 	return q, list
 }
 
-func replay(t *testing.T, from ima.State, list []byte) ima.Replayed {
+func replay(t *testing.T, from ima.State, list []byte) *ima.Replayed {
 	t.Helper()
 	r, err := ima.Replay(from, list)
 	if err != nil {
@@ -42,8 +42,8 @@ func TestI15_I16_Certify(t *testing.T) {
 	q, list := quoted(t, m)
 	start := ima.NewState(pcr.SHA256)
 	whole := replay(t, start, list)
-	c, err := imalist.Certify(start, whole, q)
-	if err != nil {
+	var c imalist.Certified
+	if err := imalist.Certify(&start, whole, &q, &c); err != nil {
 		t.Fatal(err)
 	}
 	if to := c.Replayed().To(); to != m.PCR || to.Entries() != 2 {
@@ -54,25 +54,27 @@ func TestI15_I16_Certify(t *testing.T) {
 		t.Fatal(err)
 	}
 	head, tail := replay(t, start, list[:n]), replay(t, replay(t, start, list[:n]).To(), list[n:])
-	if _, err := imalist.Certify(head.To(), tail, q); err != nil {
+	from := head.To()
+	if err := imalist.Certify(&from, tail, &q, new(imalist.Certified)); err != nil {
 		t.Errorf("the rest, from where the head ended: %v", err)
 	}
 	for name, c := range map[string]struct {
 		resume ima.State
-		r      ima.Replayed
+		r      *ima.Replayed
 		want   error
 	}{
 		"a prefix":                      {start, head, imalist.ErrMismatch},
 		"from another point":            {start, tail, imalist.ErrMismatch},
-		"all of it, from a later point": {head.To(), whole, imalist.ErrMismatch},
+		"all of it, from a later point": {from, whole, imalist.ErrMismatch},
 		"in another bank":               {ima.NewState(pcr.SHA1), replay(t, ima.NewState(pcr.SHA1), list), imalist.ErrNotQuoted},
-		"nothing":                       {start, ima.Replayed{}, imalist.ErrMismatch},
+		"nothing":                       {start, new(ima.Replayed), imalist.ErrMismatch},
 	} {
-		if got, err := imalist.Certify(c.resume, c.r, q); !errors.Is(err, c.want) {
+		var got imalist.Certified
+		if err := imalist.Certify(&c.resume, c.r, &q, &got); !errors.Is(err, c.want) || got.Quote().AKName() != nil || *got.Replayed() != (ima.Replayed{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	if _, err := imalist.Certify(start, whole, quote.Verified{}); !errors.Is(err, imalist.ErrNotQuoted) {
+	if err := imalist.Certify(&start, whole, new(quote.Verified), new(imalist.Certified)); !errors.Is(err, imalist.ErrNotQuoted) {
 		t.Errorf("by a quote that nobody verified: %v", err)
 	}
 }

@@ -83,10 +83,10 @@ func outcome(b *appraise.Begun, list []byte, p *policy.Policy, visitors ...ima.V
 }
 
 // replay replays the stored list of a state.
-func replay(t testing.TB, s *store.Store, st store.Standing) (ima.Replayed, error) {
+func replay(t testing.TB, s *store.Store, st store.Standing) (*ima.Replayed, error) {
 	stream := ima.NewStream(ima.NewState(st.Resume.Bank()))
 	if err := s.Visit(t.Context(), st, stream); err != nil {
-		return ima.Replayed{}, err
+		return nil, err
 	}
 	return stream.Finish()
 }
