@@ -52,6 +52,9 @@ func (a *Appraisal) end() {
 	if a.err == nil {
 		a.replayed, a.err = a.stream.Finish()
 	}
+	if a.err == nil {
+		a.judge.conclude(a.replayed)
+	}
 }
 
 // Outcome is the verdict on one evidence.
@@ -93,7 +96,6 @@ func (a *Appraisal) Outcome(b *Begun) (o Outcome) {
 		return b.failed(wire.IMATooLong, "reboot the machine, and measure less with another IMA policy",
 			"the list of this boot has %d bytes, the limit is %d", n, wire.MaxEpochList)
 	}
-	a.judge.conclude(a.replayed)
 	o.Accepted, o.Learned, o.Conditions = true, a.judge.learned, a.judge.outstanding(a.replayed)
 	o.Result, o.Failed = a.judge.result, a.judge.failed
 	return o

@@ -215,8 +215,13 @@ func TestI19_BootAggregate(t *testing.T) {
 func TestI26_NothingMeasuredIsNotSuccess(t *testing.T) {
 	m := newMachine(t)
 	m.List, m.PCR = nil, ima.NewState(pcr.SHA256)
-	_, o := m.appraise(m.Standing(), 0, allow(t, "", "/bin/a"))
+	b, o := m.appraise(m.Standing(), 0, allow(t, "", "/bin/a"))
 	want(t, o, true, wire.IMANotMeasuring)
+	again := new(appraise.Appraisal)
+	again.Begin(b, allow(t, "", "/bin/a"))
+	for range 2 { // as where the standing moved meanwhile
+		want(t, again.Outcome(b), true, wire.IMANotMeasuring)
+	}
 }
 
 func TestI26_BootAggregateAloneIsNotSuccess(t *testing.T) {
