@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,22 +38,27 @@ func BenchmarkEvidence(b *testing.B) {
 
 // BenchmarkIncrement judges ten new entries of evidence whose quote was checked: their
 // bytes are replayed from the point that the agent had reached, judged, and certified;
-// in turn with the PCR's chain over as many entries, which nothing makes shorter.
+// in turn with the PCR's chain over as many entries, which nothing makes shorter. It prints
+// the medians of rounds of a thousand: while somebody else computes on the same core, a
+// round takes a third longer, and the chain, which mostly waits for itself, hardly.
 func BenchmarkIncrement(b *testing.B) {
 	ten := evidenceOfTen(b)
 	begun := ten.begin(b)
 	const round = 1000
 	b.ReportAllocs()
-	var increments, limit time.Duration
+	var increments, limit []time.Duration
 	var value [sha256.Size]byte
 	sums := make([][sha256.Size]byte, 10)
 	for b.Loop() {
-		limit += spent(func() { repeat(round, func() { chain.ExtendSums(&value, sums) }) })
-		increments += spent(func() { repeat(round, func() { ten.judge(b, begun) }) })
+		limit = append(limit, spent(func() { repeat(round, func() { chain.ExtendSums(&value, sums) }) }))
+		increments = append(increments, spent(func() { repeat(round, func() { ten.judge(b, begun) }) }))
 	}
-	b.ReportMetric(float64(increments)/float64(b.N*round), "ns/increment")
-	b.ReportMetric(float64(limit)/float64(b.N*round), "limit-ns")
-	b.ReportMetric(float64(increments)/float64(limit), "x-of-limit")
+	slices.Sort(increments)
+	slices.Sort(limit)
+	increment, least := float64(increments[b.N/2]), float64(limit[b.N/2])
+	b.ReportMetric(increment/round, "ns/increment")
+	b.ReportMetric(least/round, "limit-ns")
+	b.ReportMetric(increment/least, "x-of-limit")
 	b.ReportMetric(0, "ns/op")
 }
 
