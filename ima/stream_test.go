@@ -96,12 +96,17 @@ func TestI16_I17_AnEntryLikeTheOneBeforeIsParsedAsAnyOther(t *testing.T) {
 		violation := e
 		violation.Digest = make([]byte, len(e.Digest))
 		lists = append(lists, violation.AppendTo(e.AppendTo(nil)), e.AppendTo(violation.AppendTo(nil)))
+		if !e.Legacy() {
+			large, tooLarge := e, e
+			large.Data, tooLarge.Data = make([]byte, ima.MaxTemplateData), make([]byte, ima.MaxTemplateData+1)
+			lists = append(lists, large.AppendTo(e.AppendTo(nil)), tooLarge.AppendTo(e.AppendTo(nil)))
+		}
 	}
 	for _, list := range lists {
 		want, wantErr := alone(list)
 		got, err := ima.Replay(ima.NewState(pcr.SHA256), list)
 		if (err == nil) != (wantErr == nil) || err == nil && got.To() != want {
-			t.Errorf("%x: %+v, %v; one by one %+v, %v", list, got.To(), err, want, wantErr)
+			t.Errorf("%.100x: %+v, %v; one by one %+v, %v", list, got, err, want, wantErr)
 		}
 	}
 }

@@ -67,7 +67,8 @@ var again appraise.Appraisal
 // after is the standing after an accepted outcome.
 func after(st appraise.Standing, b *appraise.Begun, o appraise.Outcome) appraise.Standing {
 	e := b.Epoch()
-	st.Epoch, st.Resume, st.Clock = &e, o.Certified.Replayed().To(), b.Quote().Clock()
+	r := o.Certified.Replayed()
+	st.Epoch, st.Resume, st.Clock = &e, r.To(), b.Quote().Clock()
 	return st
 }
 

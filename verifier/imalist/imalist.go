@@ -59,8 +59,9 @@ func check(resume *ima.State, r *ima.Replayed, q *quote.Verified) error {
 	return nil
 }
 
-// Replayed returns the certified part of the list.
-func (c *Certified) Replayed() *ima.Replayed { return &c.replayed }
+// Replayed returns the certified part of the list: a copy, so that nobody else can write
+// into a Certified.
+func (c *Certified) Replayed() ima.Replayed { return c.replayed }
 
 // Quote returns the quote that covers it.
 func (c *Certified) Quote() quote.Verified { return c.quote }

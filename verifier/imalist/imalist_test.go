@@ -46,7 +46,8 @@ func TestI15_I16_Certify(t *testing.T) {
 	if err := imalist.Certify(&start, whole, &q, &c); err != nil {
 		t.Fatal(err)
 	}
-	if to := c.Replayed().To(); to != m.PCR || to.Entries() != 2 {
+	certified := c.Replayed()
+	if to := certified.To(); to != m.PCR || to.Entries() != 2 {
 		t.Errorf("certified to entry %d", to.Entries())
 	}
 	_, n, err := ima.ParseEntry(list)
@@ -70,7 +71,7 @@ func TestI15_I16_Certify(t *testing.T) {
 		"nothing":                       {start, new(ima.Replayed), imalist.ErrMismatch},
 	} {
 		var got imalist.Certified
-		if err := imalist.Certify(&c.resume, c.r, &q, &got); !errors.Is(err, c.want) || got.Quote().AKName() != nil || *got.Replayed() != (ima.Replayed{}) {
+		if err := imalist.Certify(&c.resume, c.r, &q, &got); !errors.Is(err, c.want) || got.Quote().AKName() != nil || got.Replayed() != (ima.Replayed{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}

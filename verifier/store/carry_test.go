@@ -94,7 +94,8 @@ func newOld(t *testing.T, p *policy.Policy) *old {
 			t.Fatal(err)
 		}
 	}
-	id, epoch, to := b.Epoch().ID(1), b.Epoch(), o.want.Certified.Replayed().To()
+	r := o.want.Certified.Replayed()
+	id, epoch, to := b.Epoch().ID(1), b.Epoch(), r.To()
 	exec(`INSERT INTO enrolment VALUES (1, ?, x'', ?, x'', x'00', 11, 0)`, verifiertest.AgentID, m.AK.Public.Bytes())
 	exec(`INSERT INTO state (enrolment, label, judged, epoch, reset_count, restart_count, boot, bank, entries, pcr, clock, evidence, attested_at)
 		VALUES (1, 'box', ?, ?, ?, ?, ?, 11, ?, ?, 1, ?, 1700000000000)`,

@@ -61,7 +61,8 @@ func appendEntries(tx *sql.Tx, e Enrolment, a Accepted, id []byte, now time.Time
 	if a.Entries.Len() == 0 {
 		return addition{}, nil
 	}
-	from := a.Outcome.Certified.Replayed().From()
+	r := a.Outcome.Certified.Replayed()
+	from := r.From()
 	encoded, added, err := a.Entries.finish(tx)
 	if err != nil {
 		return added, err
