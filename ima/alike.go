@@ -8,7 +8,8 @@ import (
 
 // parseAlike adds the entries at the start of b that are as most of a list are, while
 // there is room: of the template of those before, which is not the legacy one, for PCR 10,
-// and no violations. It returns their length. ParseEntry reads the others.
+// and with a digest column that does not begin with zero, as that of a violation does. It
+// returns their length. Entry.parse reads the others, and says what is wrong with them.
 func (r *room) parseAlike(b []byte) (parsed int) {
 	const name = 4 + digestColumn // offset of the name's length
 	template := r.entries[0].Template

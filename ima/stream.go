@@ -117,7 +117,7 @@ func NewStream(from State, visitors ...Visitor) *Stream {
 
 // Begin starts another replay.
 func (s *Stream) Begin(from State, visitors ...Visitor) {
-	*s = Stream{} // and then its parts: what is more than nothing would be made beside it, and copied
+	*s = Stream{} // a literal with values would be made elsewhere first, and copied
 	s.replayed.from, s.replayed.to, s.visitors = from, from, visitors
 	for _, v := range visitors {
 		if f, ok := v.(Finder); ok {
@@ -210,8 +210,8 @@ func (s *Stream) flush() {
 	}
 }
 
-// Finish ends the list and returns what was replayed, which is as it is until the stream
-// begins another replay. The error is ErrShort if the list ends inside an entry, or what
+// Finish ends the list and returns what was replayed, which stays as it is until the stream
+// is used again. The error is ErrShort if the list ends inside an entry, or what
 // Write may return.
 func (s *Stream) Finish() (*Replayed, error) {
 	if len(s.rest) > 0 {

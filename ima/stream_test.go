@@ -75,7 +75,7 @@ func TestI16_I17_ABatchIsAlikeWithoutExceptions(t *testing.T) {
 }
 
 // I16, I17: an entry is what it is, whatever came before it.
-func TestI16_I17_AnEntryLikeTheOneBeforeIsParsedAsAnyOther(t *testing.T) {
+func TestI04_I16_I17_AnEntryLikeTheOneBeforeIsParsedAsAnyOther(t *testing.T) {
 	e := ima.NewFileEntry(pcr.SHA256, make([]byte, 32), "/bin/a")
 	legacy := append(append([]byte{21, 0, 0, 0}, make([]byte, 16)...), 1, 0, 0, 0, 'a') // 21: as if it had the length of another template
 	var lists [][]byte

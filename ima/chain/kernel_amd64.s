@@ -26,10 +26,10 @@
 	PREFETCHT0 (AX)          \
 	PREFETCHT0 64(AX)
 
-// SECOND makes the second block of a message of DX bytes at AX, of which the first is
-// full (see inTwo), where the middle of 192 bytes at R11 is. The last 64 bytes are copied,
-// so that those of the second block begin it, and zeros written behind them: what that
-// leaves beside the block is not used. It uses X9 to X12.
+// SECOND makes the second block of a message of two, which has DX bytes at AX (see inTwo).
+// R11 points to 192 bytes, of which the middle 64 become the block. The last 64 bytes of
+// the message are copied to where those after the first block begin the middle, then 64
+// zeros behind them: what of both is not in the middle does not matter. It uses X9 to X12.
 #define SECOND \
 	VMOVDQU -64(AX)(DX*1), X9   \
 	VMOVDQU -48(AX)(DX*1), X10  \

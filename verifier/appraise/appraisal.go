@@ -32,16 +32,21 @@ func (a *Appraisal) Begin(b *Begun, p *policy.Policy, visitors ...ima.Visitor) {
 }
 
 // Write takes the next bytes of the list. It returns no error: what a list is that
-// is none, the outcome says.
+// is none, the outcome says. After an outcome it takes nothing more.
 func (a *Appraisal) Write(p []byte) (int, error) {
-	if a.err == nil {
+	if a.err == nil && !a.ended {
 		_, a.err = a.stream.Write(p)
 	}
 	return len(p), nil
 }
 
-// Visit takes entries that were parsed before, as they stand in the list.
-func (a *Appraisal) Visit(b ima.Batch) { a.stream.Visit(b) }
+// Visit takes entries that were parsed before, as they stand in the list, and as Write
+// does.
+func (a *Appraisal) Visit(b ima.Batch) {
+	if !a.ended {
+		a.stream.Visit(b)
+	}
+}
 
 // end ends the list.
 func (a *Appraisal) end() {

@@ -225,6 +225,19 @@ func TestI26_NothingMeasuredIsNotSuccess(t *testing.T) {
 	}
 }
 
+// I16: what comes after an outcome changes nothing of it.
+func TestI16_NothingComesAfterAnOutcome(t *testing.T) {
+	ten := evidenceOfTen(t)
+	begun := ten.begin(t)
+	ten.judge(t, begun)
+	first := ten.appraisal.Outcome(begun)
+	ten.appraisal.Write(ten.list)
+	ima.Replay(begun.From(), ten.list, &ten.appraisal)
+	if again := ten.appraisal.Outcome(begun); !reflect.DeepEqual(again, first) {
+		t.Errorf("%+v, was %+v", again, first)
+	}
+}
+
 func TestI26_BootAggregateAloneIsNotSuccess(t *testing.T) {
 	m := newMachine(t)
 	p := allow(t, "", "/bin/a")

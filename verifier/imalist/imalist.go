@@ -35,7 +35,8 @@ type Certified struct {
 
 // Certify fills c if r begins at resume, the point certified before, and ends at
 // the quoted value of PCR 10. The match is exact: what was appended after the
-// quote belongs to the next one. The error is ErrMismatch or ErrNotQuoted.
+// quote belongs to the next one. The error is ErrMismatch or ErrNotQuoted, and c
+// then stays what it was.
 func Certify(resume *ima.State, r *ima.Replayed, q *quote.Verified, c *Certified) error {
 	if err := check(resume, r, q); err != nil {
 		return err

@@ -156,8 +156,8 @@ func (s *set) found(digests [][sha256.Size]byte) int {
 	return len(digests)
 }
 
-// part returns n bytes of b. That there is room for no more spares the compiler what a
-// shorter slice would need.
+// part returns n bytes of b. The capacity is n, too: for a slice with more behind it the
+// compiler compares more.
 func part(b []byte, at, n uint64) []byte { return b[at : at+n : at+n] }
 
 // less returns 1 if a slot's digest has a smaller lead, else 0.
