@@ -18,8 +18,8 @@ type Appraisal struct {
 	judge    judge
 	visitors [2]ima.Visitor // the judge, and mostly no more than another
 	stream   ima.Stream
-	replayed *ima.Replayed
-	err      error // of the replay: what the list is, not how it came
+	replayed *ima.Replayed // by the stream, which has ended
+	err      error         // of the replay: what the list is, not how it came
 	ended    bool
 }
 

@@ -231,8 +231,10 @@ func TestI16_NothingComesAfterAnOutcome(t *testing.T) {
 	begun := ten.begin(t)
 	ten.judge(t, begun)
 	first := ten.appraisal.Outcome(begun)
-	ten.appraisal.Write(ten.list)
-	ima.Replay(begun.From(), ten.list, &ten.appraisal)
+	ten.appraisal.Write(bytes.Repeat(ten.list, 100)) // more than a stream waits for
+	if _, err := ima.Replay(begun.From(), ten.list, &ten.appraisal); err != nil { // shows it the entries
+		t.Fatal(err)
+	}
 	if again := ten.appraisal.Outcome(begun); !reflect.DeepEqual(again, first) {
 		t.Errorf("%+v, was %+v", again, first)
 	}

@@ -57,9 +57,10 @@ func (j *judge) under(p *policy.Policy) {
 	}
 }
 
-// trust makes vouch what the policy and the rings say.
+// trust makes vouch what the policy and the rings say, which mostly have no key.
 func (j *judge) trust() {
-	if j.vouch = nil; len(j.learned.rings) > 0 || !j.policy.Keys().Empty() {
+	j.vouch = nil
+	if len(j.learned.rings) > 0 || !j.policy.Keys().Empty() {
 		j.vouch = j.learned.rings.Vouching(j.policy.Keys())
 	}
 }
