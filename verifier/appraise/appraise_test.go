@@ -231,7 +231,7 @@ func TestI16_NothingComesAfterAnOutcome(t *testing.T) {
 	begun := ten.begin(t)
 	ten.judge(t, begun)
 	first := ten.appraisal.Outcome(begun)
-	ten.appraisal.Write(bytes.Repeat(ten.list, 100)) // more than a stream waits for
+	ten.appraisal.Write(bytes.Repeat(ten.list, 100))                              // more than a stream waits for
 	if _, err := ima.Replay(begun.From(), ten.list, &ten.appraisal); err != nil { // shows it the entries
 		t.Fatal(err)
 	}
